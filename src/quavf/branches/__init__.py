@@ -1,0 +1,1 @@
+"""The audio and the visual branch: models, training, prediction. Sole owner of torch."""

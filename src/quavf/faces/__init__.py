@@ -1,0 +1,1 @@
+"""From boxes to face crops and their quality."""

@@ -1,0 +1,72 @@
+"""The records that stages exchange.
+
+Said once, here, for the whole package: boxes are `xyxy` pixels (x right, y down, origin at the top
+left corner of the picture); images are RGB uint8 (H, W, 3) unless a name says `bgr`; sound is mono
+float32 in [-1, 1] at 16 kHz, stored as 16-bit; frames count from 0 at the start of the clip;
+intervals are half-open unless a name says `last`. Person 0 is the camera wearer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.integer[Any]]
+Image = npt.NDArray[np.uint8]
+
+WEARER = 0  # person id of the camera wearer
+
+
+@dataclass(frozen=True, order=True)
+class Segment:
+    """One labelled stretch of speech of one person.
+
+    Faces of `start_frame` to `last_frame`, both inside, belong to it; its sound ends where
+    `last_frame` starts (both as Ego4D annotates and QuAVF reads).
+    """
+
+    person: int
+    start_frame: int
+    last_frame: int
+    label: int  # 1: talking to the camera wearer, 0: not
+
+    def __post_init__(self) -> None:
+        assert self.label in (0, 1), self.label
+
+    @property
+    def n_frames(self) -> int:
+        """Frames that can hold a face; 0 or less for a reversed segment."""
+        return self.last_frame - self.start_frame + 1
+
+
+@dataclass(frozen=True)
+class Track:
+    """Where one person's face is: `frames` (N,) ascending and distinct, `boxes` (N, 4) xyxy."""
+
+    frames: Ints
+    boxes: Floats
+
+    def __post_init__(self) -> None:
+        assert self.boxes.shape == (len(self.frames), 4), (self.boxes.shape, len(self.frames))
+        assert bool(np.all(np.diff(self.frames) > 0)), "frames must ascend"
+
+
+@dataclass(frozen=True)
+class ClipRecord:
+    """What a source knows of one clip, before any picture or sound is read."""
+
+    clip: str
+    split: str  # "train", "val" or "test"
+    media: Path
+    segments: tuple[Segment, ...]
+    tracks: dict[int, Track]  # by person; the wearer has none
+    notes: dict[str, int] = field(default_factory=dict)  # what was dropped or mended, counted
+
+
+SPLITS = ("train", "val", "test")

@@ -1,0 +1,1 @@
+"""Where clips come from: each source turns a layout on disk into records, media into arrays."""

@@ -58,6 +58,17 @@ class Track:
 
 
 @dataclass(frozen=True)
+class TrackRows:
+    """One annotated track as it came: `frames` (N,) in any order, `xywh` (N, 4) pixels."""
+
+    frames: Ints
+    xywh: Floats  # left, top, width, height
+
+    def __post_init__(self) -> None:
+        assert self.xywh.shape == (len(self.frames), 4), (self.xywh.shape, len(self.frames))
+
+
+@dataclass(frozen=True)
 class ClipRecord:
     """What a source knows of one clip, before any picture or sound is read."""
 
@@ -65,7 +76,8 @@ class ClipRecord:
     split: str  # "train", "val" or "test"
     media: Path
     segments: tuple[Segment, ...]
-    tracks: dict[int, Track]  # by person; the wearer has none
+    tracks: dict[int, tuple[TrackRows, ...]]  # by person, in file order; the wearer has none
+    fingerprint: str  # of the annotations: another one means that they have changed
     notes: dict[str, int] = field(default_factory=dict)  # what was dropped or mended, counted
 
 

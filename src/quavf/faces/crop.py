@@ -1,0 +1,132 @@
+"""The 2x face crop and its exact inverse (QuAVF's framing; docs/differences.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from quavf.records import Floats, Image, Ints
+from quavf.semantics import Semantics
+
+CROP_SIZE = 224  # pixels, both sides
+CROP_GROWTH = 0.5  # of the box's width and height, added on each side
+REGION_GROWTH = 0.1  # the same for the region that is scored for quality
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class CropGeometry:
+    """How one crop was cut: enough to undo it.
+
+    `region` (x1, y1, x2, y2): the cut part of the frame, pixels; `picture` (x0, x1, y0, y1): the
+    part of the 224 x 224 crop that holds it, the rest is zero padding.
+    """
+
+    region: tuple[int, int, int, int]
+    picture: tuple[int, int, int, int] = (0, CROP_SIZE, 0, CROP_SIZE)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height before resizing, pixels."""
+        x1, y1, x2, y2 = self.region
+        return x2 - x1, y2 - y1
+
+
+def crop_regions(boxes: Floats, frame_size: tuple[int, int]) -> Ints:
+    """(N, 4) pixel regions twice as large as `boxes` (N, 4), cut to the frame (width, height)."""
+    return _grown(boxes, CROP_GROWTH, frame_size)
+
+
+def crop_geometry(region: Ints, frame_size: tuple[int, int]) -> CropGeometry | None:
+    """Where a region lands in its crop; None when it has no area.
+
+    The aspect ratio is not kept, but for a region that the frame's border cuts to be longer
+    along that border: it is padded on the side where the picture is missing.
+    """
+    x1, y1, x2, y2 = (int(side) for side in region)
+    width, height = x2 - x1, y2 - y1
+    if width <= 0 or height <= 0:
+        return None
+    picture = (0, CROP_SIZE, 0, CROP_SIZE)
+    if width < height and (x1 == 0 or x2 == frame_size[0]):
+        fitted = int(width * CROP_SIZE / height)
+        picture = (
+            CROP_SIZE - fitted if x1 == 0 else 0,
+            CROP_SIZE if x1 == 0 else fitted,
+            0,
+            CROP_SIZE,
+        )
+    elif height < width and (y1 == 0 or y2 == frame_size[1]):
+        fitted = int(height * CROP_SIZE / width)
+        picture = (
+            0,
+            CROP_SIZE,
+            CROP_SIZE - fitted if y1 == 0 else 0,
+            CROP_SIZE if y1 == 0 else fitted,
+        )
+    if picture[0] == picture[1] or picture[2] == picture[3]:
+        return None
+    return CropGeometry((x1, y1, x2, y2), picture)
+
+
+def render_crop(patch: Image, geometry: CropGeometry) -> Image:
+    """The 224 x 224 crop of a patch that was cut at `geometry.region`; any colour order."""
+    x0, x1, y0, y1 = geometry.picture
+    fitted = cv2.resize(patch, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+    if fitted.shape[:2] == (CROP_SIZE, CROP_SIZE):
+        return np.asarray(fitted, np.uint8)
+    crop = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
+    crop[y0:y1, x0:x1] = fitted
+    return crop
+
+
+def quality_region(
+    crop: Image, geometry: CropGeometry, box: Floats, semantics: Semantics
+) -> Image | None:
+    """The annotated face with a tenth of margin, at its size in the frame; None without area.
+
+    `crop` (224, 224, 3) as stored, `box` (4,) as annotated, in frame pixels.
+    """
+    x0, x1, y0, y1 = geometry.picture
+    if semantics.unpad_wrong_side:
+        x1, y1 = (
+            (CROP_SIZE - x1 if x1 < CROP_SIZE else x1),
+            (CROP_SIZE - y1 if y1 < CROP_SIZE else y1),
+        )
+    if x0 >= x1 or y0 >= y1:
+        return None
+    patch = cv2.resize(crop[y0:y1, x0:x1], geometry.size, interpolation=cv2.INTER_LINEAR)
+    left, top = geometry.region[:2]
+    grown = _truncated(box[None], REGION_GROWTH)[0] - (left, top, left, top)
+    fx1, fy1 = (max(int(side), 0) for side in grown[:2])
+    fx2, fy2 = (min(int(side), end) for side, end in zip(grown[2:], geometry.size, strict=True))
+    if fx1 >= fx2 or fy1 >= fy2:
+        return None
+    return np.asarray(patch[fy1:fy2, fx1:fx2], np.uint8)
+
+
+def encode_jpeg(picture_bgr: Image) -> bytes:
+    """JPEG bytes of a BGR picture, as OpenCV writes them at quality 95."""
+    done, data = cv2.imencode(".jpg", picture_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    assert done
+    return data.tobytes()
+
+
+def decode_jpeg(data: bytes) -> Image | None:
+    """RGB picture of JPEG bytes; None when they are no picture."""
+    buffer = np.frombuffer(data, np.uint8)
+    picture = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if len(buffer) else None
+    return None if picture is None else np.ascontiguousarray(picture[..., ::-1], np.uint8)
+
+
+def _grown(boxes: Floats, growth: float, frame_size: tuple[int, int]) -> Ints:
+    width, height = frame_size
+    low, high = np.zeros(4, int), np.array([width, height, width, height])
+    return np.clip(_truncated(boxes, growth), low, high)
+
+
+def _truncated(boxes: Floats, growth: float) -> Ints:
+    margin = growth * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1).astype(np.int64)

@@ -1,0 +1,62 @@
+"""Progress bars for long work, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Progress:
+    """Counts finished items and, beside them, the frames (or rows) that they held."""
+
+    def __init__(self, update: object = None) -> None:
+        self.n_frames = 0
+        self._update = update
+
+    def advance(self, n_items: int = 1, n_frames: int = 0) -> None:
+        self.n_frames += n_frames
+        if callable(self._update):
+            self._update(n_items, self.n_frames)
+
+
+@contextmanager
+def progress(
+    title: str, total: int, unit: str = "clips", inner: str = "frames"
+) -> Iterator[Progress]:
+    """A bar with `total` items, their rate, and the rate of the frames inside them."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as RichProgress
+    from rich.text import Text
+
+    class Rates(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            elapsed = max(task.elapsed or 0.0, 1e-9)
+            items, frames = task.completed / elapsed, task.fields["frames"] / elapsed
+            inside = f" · {frames:,.0f} {inner}/s" if task.fields["frames"] else ""
+            return Text(f"{items:.2f} {unit}/s{inside}", style="progress.data.speed")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rates(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with RichProgress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total, frames=0)
+
+        def update(n_items: int, frames: int) -> None:
+            bar.update(task, advance=n_items, frames=frames)
+
+        yield Progress(update)

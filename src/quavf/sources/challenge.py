@@ -1,0 +1,66 @@
+"""Ego4D's talking-to-me challenge test set: folders of face pictures and sound.
+
+`<root>/<segment>/face/<frame>.jpg` and `<root>/<segment>/audio/aud.wav`; frame ids are sparse and
+count from the segment's start.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quavf.errors import AnnotationError
+from quavf.files import config_hash, is_safe_name
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg")
+PERSON = 1  # a challenge segment shows one person, without a number
+
+
+@dataclass(frozen=True)
+class ChallengeSegment:
+    """One segment: its face pictures by frame, ascending, and its sound if there is any."""
+
+    segment: str
+    faces: dict[int, Path]
+    sound: Path | None
+    fingerprint: str  # of names and sizes of all files
+    notes: dict[str, int] = field(default_factory=dict)
+
+
+def read_challenge(root: Path) -> Iterator[ChallengeSegment]:
+    """All segments below `root`, by name. Raises AnnotationError when there is none."""
+    root = Path(root)
+    if not root.is_dir():
+        raise AnnotationError(f"{root}: no such folder; pass .../social_test/final_test_data")
+    folders = [path for path in sorted(root.iterdir()) if (path / "face").is_dir()]
+    if not folders:
+        raise AnnotationError(
+            f"{root}: no <segment>/face folder in it; pass .../social_test/final_test_data"
+        )
+    for folder in folders:
+        if not is_safe_name(folder.name):
+            raise AnnotationError(f"{folder}: this name cannot be a segment id; rename the folder")
+        yield _segment(folder)
+
+
+def _segment(folder: Path) -> ChallengeSegment:
+    notes: Counter[str] = Counter()
+    faces: dict[int, Path] = {}
+    for path in (folder / "face").iterdir():
+        if path.suffix.lower() not in PICTURE_SUFFIXES or not path.stem.isdecimal():
+            notes["files in face/ that are not named <frame>.jpg"] += 1
+        elif int(path.stem) in faces:
+            notes["frames with two pictures"] += 1
+        else:
+            faces[int(path.stem)] = path
+    sound = folder / "audio" / "aud.wav"
+    files = [*faces.values(), *([sound] if sound.is_file() else [])]
+    return ChallengeSegment(
+        segment=folder.name,
+        faces=dict(sorted(faces.items())),
+        sound=sound if sound.is_file() else None,
+        fingerprint=config_hash(sorted((path.name, path.stat().st_size) for path in files)),
+        notes=dict(notes),
+    )

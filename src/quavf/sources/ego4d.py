@@ -1,0 +1,229 @@
+"""Ego4D audio-visual annotations (`av_train.json`, `av_val.json`) as clip records.
+
+Format: https://ego4d-data.org/docs/data/annotations-schemas/ (AV benchmark); the talking-to-me
+label: a `social_segments_talking` item is positive if and only if its `target` is not null.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quavf.errors import AnnotationError
+from quavf.files import config_hash, is_safe_name, read_json
+from quavf.records import WEARER, ClipRecord, Floats, Segment, TrackRows
+from quavf.semantics import Semantics
+
+log = logging.getLogger(__name__)
+
+ANNOTATION_FILES = {"train": "av_train.json", "val": "av_val.json"}
+SPLIT_FILES = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
+MEDIA_SUFFIXES = (".mp4", ".MP4", ".mov", ".mkv", ".webm", ".avi")
+MAX_COORDINATE = 1e6  # pixels: beyond it a box is a typing error, not a face
+TRACK_KEYS = ("frame", "x", "y", "width", "height")
+
+
+@dataclass
+class Ego4dIndex:
+    """All annotated clips, in file order, and what was wrong with them."""
+
+    records: list[ClipRecord] = field(default_factory=list)
+    clips: set[str] = field(default_factory=set)  # every annotated id, in a split or not
+    notes: Counter[str] = field(default_factory=Counter)
+
+
+def read_ego4d(
+    annotations: Path, clips: Path, splits: Path | None, semantics: Semantics
+) -> Ego4dIndex:
+    """Every annotated clip of the train and val splits, with labels and one track a person.
+
+    `splits` is a folder of id lists (`train.txt`, `val.txt` or `valid.txt`, `test.txt`, also
+    `.list`); without it the annotation file tells the split. Raises AnnotationError naming file
+    and field; faults that real data has are mended or dropped, and counted in `notes`.
+    """
+    split_of = read_splits(splits) if splits is not None else None
+    index = Ego4dIndex()
+    found = [p for p in (annotations / name for name in ANNOTATION_FILES.values()) if p.is_file()]
+    if not found:
+        names = " or ".join(ANNOTATION_FILES.values())
+        raise AnnotationError(f"{annotations}: no {names} here; pass the folder that holds them")
+    for split, name in ANNOTATION_FILES.items():
+        if annotations / name in found:
+            for raw in _clips(annotations / name):
+                _add_clip(index, raw, split if split_of is None else split_of, clips, semantics)
+    if split_of is not None:
+        _note_unknown(index, split_of, splits)
+    return index
+
+
+def read_splits(folder: Path) -> dict[str, str]:
+    """Clip id to split, from lists with one id a line. Raises AnnotationError."""
+    split_of: dict[str, str] = {}
+    for split, stems in SPLIT_FILES.items():
+        for path in (folder / f"{stem}{end}" for stem in stems for end in (".txt", ".list")):
+            if not path.is_file():
+                continue
+            for clip in path.read_text(encoding="utf-8").split():
+                if split_of.setdefault(clip, split) != split:
+                    raise AnnotationError(
+                        f"{path}: clip {clip} is in {split!r} and in {split_of[clip]!r}; "
+                        "keep it in one split"
+                    )
+    if not split_of:
+        raise AnnotationError(
+            f"{folder}: no clip ids in train.txt, val.txt (valid.txt) or test.txt (or .list)"
+        )
+    return split_of
+
+
+def _clips(path: Path) -> Iterator[dict[str, Any]]:
+    content = read_json(path)
+    for v, video in enumerate(_get(content, "videos", list, path)):
+        where = f"{path}: videos[{v}]"
+        for c, raw in enumerate(_get(video, "clips", list, where)):
+            _get(raw, "clip_uid", str, f"{where}.clips[{c}]")
+            yield {**raw, "_where": f"{path}: clip {raw['clip_uid']}"}
+
+
+def _add_clip(
+    index: Ego4dIndex,
+    raw: dict[str, Any],
+    split_of: str | dict[str, str],
+    media_folder: Path,
+    semantics: Semantics,
+) -> None:
+    clip, where = raw["clip_uid"], raw.pop("_where")
+    if not is_safe_name(clip):
+        raise AnnotationError(f"{where}: clip_uid {clip!r} cannot name a file; rename the clip")
+    if clip in index.clips:
+        raise AnnotationError(f"{where}: this clip is annotated twice; remove one of them")
+    split = split_of if isinstance(split_of, str) else split_of.get(clip)
+    index.clips.add(clip)
+    if split is None:
+        index.notes["clips not in any split list"] += 1
+        return
+    notes: Counter[str] = Counter()
+    segments = tuple(_segments(raw, where, notes))
+    tracks = _tracks(raw, where, semantics, notes)
+    people = {segment.person for segment in segments if segment.person != WEARER}
+    notes["people who are labelled but have no track"] += len(people - set(tracks))
+    for note, count in sorted((+notes).items()):
+        log.warning("clip %s: %s: %d", clip, note, count)
+    media = _media(media_folder, clip)
+    index.records.append(
+        ClipRecord(clip, split, media, segments, tracks, config_hash(raw), dict(+notes))
+    )
+
+
+def _segments(raw: dict[str, Any], where: str, notes: Counter[str]) -> Iterator[Segment]:
+    """Every labelled segment of a known person; person 0 (the wearer) and -1 (unknown) included."""
+    for s, item in enumerate(_get(raw, "social_segments_talking", list, where)):
+        at = f"{where}: social_segments_talking[{s}]"
+        start = _get(item, "start_frame", (int, float), at)
+        last = _get(item, "end_frame", (int, float), at)
+        if item.get("person") is None:
+            notes["segments without a person"] += 1
+            continue
+        person = _person_id(item["person"])
+        if person is None:
+            notes["segments whose person is no number"] += 1
+        elif not 0 <= start <= last < math.inf:  # also false for NaN
+            notes["segments that end before they start or start before the clip"] += 1
+        else:
+            yield Segment(person, int(start), int(last), int(item.get("target") is not None))
+
+
+def _tracks(
+    raw: dict[str, Any], where: str, semantics: Semantics, notes: Counter[str]
+) -> dict[int, tuple[TrackRows, ...]]:
+    tracks: dict[int, tuple[TrackRows, ...]] = {}
+    for p, person in enumerate(_get(raw, "persons", list, where)):
+        at = f"{where}: persons[{p}]"
+        person_id = _person_id(_get(person, "person_id", (str, int), at))
+        if person_id is None:
+            notes["persons whose id is no number"] += 1
+            continue
+        if _is_wearer(p, person, person_id, semantics):
+            continue
+        for t, path in enumerate(_get(person, "tracking_paths", list, at)):
+            rows = _get(path, "track", list, f"{at}.tracking_paths[{t}]")
+            values = _track_rows(rows, notes)
+            track = TrackRows(values[:, 0].astype(np.int64), values[:, 1:])
+            tracks[person_id] = (*tracks.get(person_id, ()), track)
+    return tracks
+
+
+def _is_wearer(position: int, person: dict[str, Any], person_id: int, semantics: Semantics) -> bool:
+    if semantics.wearer_by_position:
+        return position == 0
+    return bool(person.get("camera_wearer")) or person_id == WEARER
+
+
+def _track_rows(rows: list[Any], notes: Counter[str]) -> Floats:
+    """(N, 5): frame, x, y, width, height; rows that are no such numbers are dropped, counted."""
+    values = np.full((len(rows), len(TRACK_KEYS)), np.nan)
+    for r, row in enumerate(rows):
+        try:
+            values[r] = [float(row[key]) for key in TRACK_KEYS]
+        except (TypeError, KeyError, ValueError):
+            continue
+    usable = np.isfinite(values).all(axis=1) & (np.abs(values) < MAX_COORDINATE).all(axis=1)
+    usable &= values[:, 0] >= 0
+    notes["track rows without five usable numbers"] += int((~usable).sum())
+    return np.asarray(values[usable])
+
+
+def _person_id(value: Any) -> int | None:
+    """The number in an id such as 3, "3" or "'3'"; None when there is none."""
+    try:
+        return int(str(value).strip(" '\""))
+    except ValueError:
+        return None
+
+
+def _media(folder: Path, clip: str) -> Path:
+    paths = (folder / f"{clip}{suffix}" for suffix in MEDIA_SUFFIXES)
+    return next((path for path in paths if path.is_file()), folder / f"{clip}.mp4")
+
+
+def _get(item: Any, key: str, kind: type | tuple[type, ...], where: object) -> Any:
+    """item[key], or an AnnotationError that says where, what was expected and what was found."""
+    if not isinstance(item, dict):
+        raise AnnotationError(f"{where}: expected an object with {key!r}, found {_short(item)}")
+    if key not in item:
+        raise AnnotationError(f"{where}: {key!r} is missing; is this an Ego4D AV annotation file?")
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(item[key], kinds) or isinstance(item[key], bool):
+        names = " or ".join(k.__name__ for k in kinds)
+        raise AnnotationError(f"{where}: {key!r} should be {names}, found {_short(item[key])}")
+    return item[key]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _note_unknown(index: Ego4dIndex, split_of: dict[str, str], folder: Path | None) -> None:
+    """Count listed clips that no annotation knows; the test split has none by design."""
+    unknown = sorted(
+        clip for clip, split in split_of.items() if split != "test" and clip not in index.clips
+    )
+    if unknown:
+        index.notes["clips in a split list without annotations"] += len(unknown)
+        log.warning(
+            "%s: %d clips have no annotations: %s", folder, len(unknown), first_few(unknown)
+        )
+
+
+def first_few(names: Iterable[object], n: int = 3) -> str:
+    """The first few names, for a message."""
+    names = list(names)
+    return ", ".join(map(str, names[:n])) + (", ..." if len(names) > n else "")

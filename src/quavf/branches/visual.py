@@ -1,0 +1,79 @@
+"""The visual branch: an image network on each crop, temporal attention over the window."""
+
+from __future__ import annotations
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from quavf.branches.temporal import TemporalModule
+from quavf.config import BranchSettings, VisualConfig
+from quavf.errors import ConfigError
+
+
+class VisualBranch(nn.Module):
+    """15 face crops and the window's quality in, logits of (not to me, to me) out.
+
+    `encode` is the costly part and does not depend on the window: crops are encoded once and
+    windows gathered from the features, which `classify` takes.
+    """
+
+    def __init__(self, config: VisualConfig, settings: BranchSettings | None = None) -> None:
+        super().__init__()
+        self.config, self.settings = config, settings or BranchSettings()
+        self.backbone = _backbone(config)
+        self.temporal = nn.ModuleList(
+            TemporalModule(self.settings.windows.n_slots, config.dim, config.n_heads)
+            for _ in range(config.n_layers)
+        )
+        self.quality_embedding: nn.Embedding | None = None
+        if config.use_quality:
+            self.quality_embedding = nn.Embedding(config.quality_bins + 1, config.dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.dim * (1 + config.use_quality), 2)
+
+    def forward(self, crops: Tensor, quality: Tensor) -> Tensor:
+        """crops (B, T, 3, H, W) normalised, quality (B,) in [0, 1] -> logits (B, 2)."""
+        features = self.encode(crops.flatten(0, 1))  # (B*T, D)
+        return self.classify(features.view(*crops.shape[:2], -1), quality)
+
+    def encode(self, crops: Tensor) -> Tensor:
+        """crops (N, 3, H, W) normalised -> features (N, D)."""
+        features: Tensor = self.backbone(crops)
+        return features
+
+    def classify(self, features: Tensor, quality: Tensor) -> Tensor:
+        """features (B, T, D), quality (B,) -> logits (B, 2)."""
+        x = features
+        *inner, last = self.temporal
+        for temporal in inner:
+            x = temporal(x)[:, 1:]  # (B, T, D)
+        x = last(x)[:, 0]  # (B, D), the class token
+        if self.quality_embedding is not None:
+            n_bins = self.config.quality_bins
+            bins = (quality.double() * n_bins).long().clamp(0, n_bins)  # (B,)
+            x = torch.cat([x, self.quality_embedding(bins)], dim=1)  # (B, 2D)
+        logits: Tensor = self.head(self.dropout(x))  # (B, 2)
+        return logits
+
+    def frozen_modules(self) -> list[nn.Module]:
+        """What stays as it is in training: the backbone but for its last layer."""
+        if not self.config.frozen:
+            return []
+        last = self.backbone.get_classifier()
+        inside = set(last.modules())
+        return [m for m in self.backbone.modules() if m not in inside and not _contains(m, last)]
+
+
+def _contains(module: nn.Module, inner: nn.Module) -> bool:
+    return any(child is inner for child in module.modules())
+
+
+def _backbone(config: VisualConfig) -> nn.Module:
+    try:
+        return timm.create_model(config.backbone, num_classes=config.dim)  # type: ignore[no-any-return]
+    except RuntimeError as error:
+        raise ConfigError(
+            f"visual.backbone: timm has no model {config.backbone!r} ({error}); "
+            "see `python -c 'import timm; print(timm.list_models())'`"
+        ) from None

@@ -35,7 +35,7 @@ def read_json(path: Path) -> Any:
         raise AnnotationError(f"{path}: the file is empty; download or export it again")
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise AnnotationError(f"{path}: not valid JSON ({error})") from None
 
 

@@ -30,7 +30,7 @@ from quavf.records import ClipRecord, Segment, Track, TrackRows
 from quavf.semantics import Semantics, semantics
 from quavf.sources.challenge import PERSON, ChallengeSegment, read_challenge
 from quavf.sources.ego4d import read_ego4d
-from quavf.sources.media import Video, open_video, read_sound, write_wav
+from quavf.sources.media import Video, open_video, read_sound
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
 
 log = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ def _write_ego4d_clip(
         n_decoded = _write_crops(writer, video, wanted, notes)
         samples = read_sound(record.media, notes)
         if samples is not None:
-            write_wav(writer.folder / "sound.wav", samples)
+            writer.add_sound(samples)
         writer.finish(
             Manifest(
                 clip=record.clip,
@@ -257,7 +257,7 @@ def _write_challenge_segment(store: ClipStore, segment: ChallengeSegment) -> int
                 log.warning("segment %s has no usable sound: %s", segment.segment, error)
                 notes["sound files that cannot be read"] += 1
         if samples is not None:
-            write_wav(writer.folder / "sound.wav", samples)
+            writer.add_sound(samples)
         writer.finish(
             Manifest(
                 clip=segment.segment,

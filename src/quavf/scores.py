@@ -101,17 +101,25 @@ def read_scores(folder: Path) -> Scores:
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration that a scores folder was made with; empty when there is none."""
     path = Path(folder) / CONFIG_FILE
-    return dict(read_json(path)) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise ScoresError(f"{path}: expected an object, found a {type(config).__name__}")
+    return config
 
 
 def _check_ranges(path: Path, table: pa.Table) -> None:
     """NaN and infinities are damage here: a missing value is null."""
     for name in VALUES:
-        values = table[name].drop_null().to_numpy()
-        bad = ~((values >= 0) & (values <= 1))
-        if bad.any():
+        column = table[name]
+        values = column.to_numpy()
+        bad = np.flatnonzero(column.is_valid().to_numpy() & ~((values >= 0) & (values <= 1)))
+        if len(bad):
+            first = table.slice(int(bad[0]), 1).to_pylist()[0]
             raise ScoresError(
-                f"{path}: column {name!r} has {int(bad.sum())} values that are not in [0, 1] "
-                f"(the first: {values[bad][0]}); predict again, or mend the rows (missing = null)"
+                f"{path}: column {name!r} has {len(bad)} values that are not in [0, 1] "
+                f"(the first: {first[name]} in row {bad[0]}, clip {first['clip']}, person "
+                f"{first['person']}, frame {first['frame']}); predict again, or mend the rows "
+                "(missing = null)"
             )
-

@@ -17,6 +17,7 @@ import io
 import os
 import shutil
 import tarfile
+import wave
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -28,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quavf.clock import Clock
+from quavf.clock import SAMPLE_RATE, Clock
 from quavf.errors import AnnotationError, StoreError
 from quavf.files import (
     config_hash,
@@ -152,6 +153,14 @@ class ClipWriter:
         box, region, picture = geometry
         self._rows.append((person, frame, time_s, *box, *region, *picture, offset, len(jpeg)))
 
+    def add_sound(self, samples: Ints) -> None:
+        """(N,) 16-bit mono samples at 16 kHz, from the clip's start."""
+        with wave.open(str(self.folder / "sound.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(SAMPLE_RATE)
+            file.writeframes(samples.astype("<i2").tobytes())
+
     @property
     def n_crops(self) -> int:
         return len(self._rows)
@@ -263,8 +272,16 @@ class ClipStore:
     def crops_path(self, clip: str) -> Path:
         return self.folder(clip) / "crops.tar"
 
-    def sound_path(self, clip: str) -> Path:
-        return self.folder(clip) / "sound.wav"
+    def sound(self, clip: str, start: int, end: int) -> Floats:
+        """(end - start,) float32 samples in [-1, 1]; fewer where the clip ends before."""
+        path = self.folder(clip) / "sound.wav"
+        try:
+            with wave.open(str(path), "rb") as file:
+                file.setpos(min(max(start, 0), file.getnframes()))
+                data = file.readframes(max(end - max(start, 0), 0))
+        except (OSError, EOFError, wave.Error) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); prepare the clip again") from None
+        return np.frombuffer(data, "<i2").astype(np.float32) / 32768
 
     @contextmanager
     def writing(self, clip: str) -> Iterator[ClipWriter]:

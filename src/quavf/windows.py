@@ -75,6 +75,11 @@ class Span:
     start_frame: int
     last_frame: int
 
+    def rows(self, frames: Ints) -> slice:
+        """Which of one person's ascending frames (N,) lie inside."""
+        first, end = np.searchsorted(frames, [self.start_frame, self.last_frame + 1])
+        return slice(int(first), int(end))
+
 
 def visual_windows(
     frames: Ints, quality: Floats, centres: Ints, span: Span, offsets: Ints
@@ -119,7 +124,7 @@ def span_windows(
     frames: Ints, quality: Floats, span: Span, config: WindowConfig, clock: Clock
 ) -> VisualWindows:
     """A window around every crop of a span, as in the challenge's test set: no threshold."""
-    inside = frames[(frames >= span.start_frame) & (frames <= span.last_frame)]
+    inside = frames[span.rows(frames)]
     if not len(inside):
         return visual_windows(frames, quality, inside, span, config.offsets(clock))
     seen = Span(span.person, int(inside[0]), int(inside[-1]))

@@ -32,16 +32,38 @@ _WHISPER_NAMES = (
 
 # Networks that are told from a checkpoint's keys; the published system's first. Any other timm
 # network works too, but has to be named: trying all of them would take minutes.
-_RESNETS = (
-    "resnet50 resnet18 resnet34 resnet101 resnet152 resnet26 resnet50d resnext50_32x4d "
-    "wide_resnet50_2 seresnet50 test_resnet"
-).split()
-_OTHERS = (
-    "mobilenetv2_100 mobilenetv3_small_050 mobilenetv3_small_100 mobilenetv3_large_100 "
-    "efficientnet_b0 efficientnet_b1 efficientnet_b2 convnext_atto convnext_nano convnext_tiny "
-    "convnext_small vit_tiny_patch16_224 vit_small_patch16_224 vit_base_patch16_224 "
-    "test_efficientnet test_convnext test_vit"
-).split()
+_RESNETS = [
+    "resnet50",
+    "resnet18",
+    "resnet34",
+    "resnet101",
+    "resnet152",
+    "resnet26",
+    "resnet50d",
+    "resnext50_32x4d",
+    "wide_resnet50_2",
+    "seresnet50",
+    "test_resnet",
+]
+_OTHERS = [
+    "mobilenetv2_100",
+    "mobilenetv3_small_050",
+    "mobilenetv3_small_100",
+    "mobilenetv3_large_100",
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_b2",
+    "convnext_atto",
+    "convnext_nano",
+    "convnext_tiny",
+    "convnext_small",
+    "vit_tiny_patch16_224",
+    "vit_small_patch16_224",
+    "vit_base_patch16_224",
+    "test_efficientnet",
+    "test_convnext",
+    "test_vit",
+]
 
 
 def from_openai_whisper(

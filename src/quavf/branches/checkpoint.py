@@ -21,6 +21,7 @@ from quavf.config import (
     AudioConfig,
     BranchSettings,
     VisualConfig,
+    encoder_shape,
     from_dict,
     to_dict,
 )
@@ -64,11 +65,9 @@ def load_branch(
     if not file.is_file():
         raise CheckpointError(f"{file}: no such file")
     if is_safetensors(file):
-        if (encoder_heads, n_heads, backbone) != (None, None, None):
-            raise CheckpointError(
-                f"{file}: its own configuration tells heads and backbone; leave those options out"
-            )
-        return _load_own(file)
+        branch = _load_own(file)
+        _check_agreement(file, branch, encoder_heads, n_heads, backbone)
+        return branch
     state = _model_state(file)
     try:
         if "backbone.positional_embedding" in state:
@@ -78,15 +77,19 @@ def load_branch(
         raise CheckpointError(f"{file}: {error}") from None
 
 
+def branch_kind(branch: Branch) -> str:
+    """`audio` or `visual`."""
+    return "audio" if isinstance(branch, AudioBranch) else "visual"
+
+
 def save_branch(path: Path, branch: Branch, info: dict[str, Any] | None = None) -> None:
     """Write weights and configuration as one safetensors file, atomically.
 
     `info` is JSON-able and kept beside them (epoch, validation mAP, ...).
     """
-    kind = "audio" if isinstance(branch, AudioBranch) else "visual"
     description = {
         "format": FORMAT,
-        "branch": kind,
+        "branch": branch_kind(branch),
         "config": to_dict(branch.config),
         "settings": to_dict(branch.settings),
         "info": info or {},
@@ -125,6 +128,27 @@ def _load_own(path: Path) -> Branch:
     except (ConfigError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: damaged configuration ({error})") from None
     return _filled(path, config, settings, read_weights(path))
+
+
+def _check_agreement(
+    path: Path,
+    branch: Branch,
+    encoder_heads: int | None,
+    n_heads: int | None,
+    backbone: str | None,
+) -> None:
+    """Our own checkpoints tell all by themselves: what is asked for may only repeat it."""
+    told: dict[str, Any] = {"n_heads": branch.config.n_heads}
+    if isinstance(branch.config, AudioConfig):
+        told["encoder_heads"] = encoder_shape(branch.config.encoder)[2]
+    else:
+        told["backbone"] = branch.config.backbone
+    asked = {"encoder_heads": encoder_heads, "n_heads": n_heads, "backbone": backbone}
+    for name, value in asked.items():
+        if value is not None and name in told and value != told[name]:
+            raise CheckpointError(
+                f"{path}: was trained with {name} {told[name]}, not {value}; leave that option out"
+            )
 
 
 def _filled(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ class VisualBranch(nn.Module):
     def __init__(self, config: VisualConfig, settings: BranchSettings | None = None) -> None:
         super().__init__()
         self.config, self.settings = config, settings or BranchSettings()
-        self.backbone = _backbone(config)
+        self.backbone: Any = _backbone(config)
         self.temporal = nn.ModuleList(
             TemporalModule(self.settings.windows.n_slots, config.dim, config.n_heads)
             for _ in range(config.n_layers)
@@ -60,7 +62,7 @@ class VisualBranch(nn.Module):
         """What stays as it is in training: the backbone but for its last layer."""
         if not self.config.frozen:
             return []
-        last = self.backbone.get_classifier()
+        last: nn.Module = self.backbone.get_classifier()
         inside = set(last.modules())
         return [m for m in self.backbone.modules() if m not in inside and not _contains(m, last)]
 
@@ -69,9 +71,9 @@ def _contains(module: nn.Module, inner: nn.Module) -> bool:
     return any(child is inner for child in module.modules())
 
 
-def _backbone(config: VisualConfig) -> nn.Module:
+def _backbone(config: VisualConfig) -> Any:
     try:
-        return timm.create_model(config.backbone, num_classes=config.dim)  # type: ignore[no-any-return]
+        return timm.create_model(config.backbone, num_classes=config.dim)
     except RuntimeError as error:
         raise ConfigError(
             f"visual.backbone: timm has no model {config.backbone!r} ({error}); "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import wave
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -163,15 +162,6 @@ def read_sound(path: Path, notes: Counter[str]) -> Samples | None:
             return None
         pieces += _samples(resampler, None)
     return np.concatenate(pieces).astype(np.int16, copy=False)
-
-
-def write_wav(path: Path, samples: Samples) -> None:
-    """Write 16-bit mono samples at 16 kHz."""
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(samples.astype("<i2").tobytes())
 
 
 def decode(container: InputContainer, stream: Stream, notes: Counter[str]) -> Iterator[Any]:

@@ -1,0 +1,241 @@
+"""What the branches say of a clip in a store: each crop encoded once, sound in 30 s windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quavf.branches.audio import AudioBranch, log_mel
+from quavf.branches.transforms import face_part, normalised
+from quavf.branches.visual import VisualBranch
+from quavf.errors import StoreError
+from quavf.faces.crop import CROP_SIZE, decode_jpeg
+from quavf.records import Array, Floats, Ints
+from quavf.semantics import semantics
+from quavf.store import ClipStore, CropReader, Faces, Manifest
+from quavf.windows import (
+    EMPTY,
+    WINDOW_SAMPLES,
+    AudioWindow,
+    Span,
+    audio_read,
+    audio_windows,
+    frame_to_sample,
+    frames_to_ticks,
+    span_windows,
+    spans,
+)
+
+
+@dataclass
+class ClipData:
+    """One clip of a store, read as far as it is needed."""
+
+    store: ClipStore
+    clip: str
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return self.store.manifest(self.clip)
+
+    @cached_property
+    def faces(self) -> Faces:
+        return self.store.faces(self.clip)
+
+    @cached_property
+    def spans(self) -> list[Span]:
+        frames = {p: self.faces.frame[self.faces.rows_of(p)] for p in self.faces.persons()}
+        return spans(self.manifest.segments, frames)
+
+    def rows(self, span: Span) -> slice:
+        """The rows of `faces` inside a span."""
+        own = self.faces.rows_of(span.person)
+        inside = span.rows(self.faces.frame[own])
+        return slice(own.start + inside.start, own.start + inside.stop)
+
+    def scored(self) -> Array:
+        """(N,) mask of the faces inside any span: those that get a score."""
+        mask = np.zeros(len(self.faces), bool)
+        for span in self.spans:
+            mask[self.rows(span)] = True
+        return mask
+
+
+class AudioPredictor:
+    """Scores the faces of a clip by what is heard while they are seen."""
+
+    def __init__(self, branch: AudioBranch, device: str = "cpu", batch_size: int = 4) -> None:
+        self.branch = branch.to(device)
+        self.device, self.batch_size = device, batch_size
+        self.rules = semantics(branch.settings.semantics)
+        self.n_repaired = 0  # scores that were not a number
+
+    def faces(self, data: ClipData) -> Floats:
+        """(N,) scores of the clip's faces, NaN outside spans or without sound.
+
+        A face in several spans gets the score of the span that starts first.
+        """
+        scores = np.full(len(data.faces), np.nan)
+        if data.manifest.n_samples is None:
+            return scores
+        found = [(span, data.rows(span)) for span in data.spans]
+        found = [(span, rows) for span, rows in found if rows.stop > rows.start]
+        clock = data.manifest.clock
+        ticks = [
+            frames_to_ticks(data.faces.frame[rows] - span.start_frame, clock)
+            for span, rows in found
+        ]
+        lines = self.spans(
+            data, [(s, int(t[-1]) + 1) for (s, _), t in zip(found, ticks, strict=True)]
+        )
+        for (_, rows), at, line in reversed(list(zip(found, ticks, lines, strict=True))):
+            scores[rows] = line[at]
+        return scores
+
+    def spans(self, data: ClipData, wanted: Sequence[tuple[Span, int]]) -> list[Floats]:
+        """For each (span, number of ticks) its scores (ticks,), one every 1/30 s."""
+        lines = [np.full(n_ticks, np.nan) for _, n_ticks in wanted]
+        jobs = [
+            (line, window, span)
+            for line, (span, n_ticks) in zip(lines, wanted, strict=True)
+            for window in audio_windows(n_ticks)
+        ]
+        for first in range(0, len(jobs), self.batch_size):
+            batch = jobs[first : first + self.batch_size]
+            scores = self._windows(
+                np.stack([self._sound(data, s, w) for _, w, s in batch])
+            )  # (B, 900)
+            for (line, window, _), row in zip(batch, scores, strict=True):
+                line[window.use_from : window.end] = row[
+                    window.use_from - window.start : window.end - window.start
+                ]
+        for line in lines:
+            self.n_repaired += repair(line)
+        return lines
+
+    def _sound(self, data: ClipData, span: Span, window: AudioWindow) -> Floats:
+        """(480000,) samples of one window, silence where there is none."""
+        clock, n_samples = data.manifest.clock, data.manifest.n_samples or 0
+        start = frame_to_sample(span.start_frame, clock, self.rules)
+        end = min(frame_to_sample(span.last_frame + 1, clock, self.rules), n_samples)
+        low, high = audio_read(window, max(end - start, 0), self.rules)
+        samples = data.store.sound(data.clip, start + low, start + high)
+        return np.pad(samples, (0, WINDOW_SAMPLES - len(samples)))
+
+    @torch.inference_mode()
+    def _windows(self, sounds: Floats) -> Floats:
+        mel = log_mel(torch.from_numpy(sounds).to(self.device))  # (B, 80, 3000)
+        scores = self.branch(mel).float().softmax(dim=1)[:, 1]  # (B, 900)
+        return np.asarray(scores.cpu().numpy(), float)
+
+
+class VisualPredictor:
+    """Scores the faces of a clip by the windows of crops around them."""
+
+    def __init__(
+        self, branch: VisualBranch, scorer: str, device: str = "cpu", batch_size: int = 64
+    ) -> None:
+        self.branch = branch.to(device).to(memory_format=torch.channels_last)
+        self.scorer, self.device, self.batch_size = scorer, device, batch_size
+        self.rules = semantics(branch.settings.semantics)
+        self.n_repaired = 0
+        self.n_unscored = 0  # crops without a quality: they count 0
+
+    def faces(self, data: ClipData) -> tuple[Floats, Floats]:
+        """(N,) scores and (N,) window qualities of the clip's faces, NaN outside spans.
+
+        A face in several spans gets the score of the span that starts first.
+        """
+        scores, qualities = np.full((2, len(data.faces)), np.nan)
+        quality = data.store.quality(data.clip, self.scorer)
+        scored = np.flatnonzero(data.scored())
+        self.n_unscored += int(np.isnan(quality[scored]).sum())
+        features = self._encoded(data, scored)
+        for span in reversed(data.spans):
+            own, rows = data.faces.rows_of(span.person), data.rows(span)
+            windows = span_windows(
+                data.faces.frame[own],
+                quality[own],
+                span,
+                self.branch.settings.windows,
+                data.manifest.clock,
+            )
+            slots = np.where(windows.slots == EMPTY, EMPTY, windows.slots + own.start)
+            scores[rows] = self._classified(features, slots, windows.quality)
+            self.n_repaired += repair(scores[rows])
+            qualities[rows] = windows.quality
+        return scores, qualities
+
+    @torch.inference_mode()
+    def _encoded(self, data: ClipData, rows: Ints) -> Tensor:
+        """(N + 1, D) features by row of the faces; the last one is an empty slot's."""
+        reader = CropReader(data.store, data.clip, data.faces)
+        empty = torch.zeros(1, 3, CROP_SIZE, CROP_SIZE)
+        first = self.branch.encode(empty.to(self.device))  # (1, D)
+        features = first.new_zeros(len(data.faces) + 1, first.shape[1])
+        features[-1] = first[0]
+        batches = [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
+        for batch, crops in zip(batches, self._crops(reader, batches, data), strict=True):
+            crops = crops.to(self.device, memory_format=torch.channels_last)
+            features[torch.from_numpy(batch)] = self.branch.encode(crops)
+        reader.close()
+        return features
+
+    def _crops(
+        self, reader: CropReader, batches: Sequence[Ints], data: ClipData
+    ) -> Iterator[Tensor]:
+        """Batches of pictures (B, 3, 224, 224), the next one decoded while one is encoded."""
+
+        def load(batch: Ints) -> Tensor:
+            return torch.stack([load_crop(reader, int(row)) for row in batch])
+
+        grown = data.store.config.framing == "grown"
+        with ThreadPoolExecutor(1) as pool:
+            pending = [pool.submit(load, batch) for batch in batches[:1]]
+            for k in range(len(batches)):
+                crops = pending.pop().result()
+                if k + 1 < len(batches):
+                    pending.append(pool.submit(load, batches[k + 1]))
+                yield face_part(crops, self.rules) if grown else crops
+
+    @torch.inference_mode()
+    def _classified(self, features: Tensor, slots: Ints, quality: Floats) -> Floats:
+        """(W,) scores of windows; slots (W, 15) are rows of the features, EMPTY the last one."""
+        scores = np.empty(len(slots))
+        size = 1024
+        for i in range(0, len(slots), size):
+            window = features[torch.from_numpy(slots[i : i + size]).to(features.device)]
+            logits = self.branch.classify(
+                window, torch.from_numpy(quality[i : i + size]).to(features.device)
+            )
+            scores[i : i + size] = logits.float().softmax(dim=1)[:, 1].cpu().numpy()
+        return scores
+
+
+def load_crop(reader: CropReader, row: int) -> Tensor:
+    """(3, 224, 224) one stored crop, normalised. Raises StoreError when it is damaged."""
+    picture = decode_jpeg(reader.read(row))
+    if picture is None or picture.shape != (CROP_SIZE, CROP_SIZE, 3):
+        raise StoreError(
+            f"{reader.path}: crop {row} is damaged; delete the clip's folder and prepare again"
+        )
+    return normalised(picture)
+
+
+def repair(scores: Floats) -> int:
+    """Replace, in place, what is not a number by the score before it, else 0.5; how many."""
+    bad = np.isnan(scores)
+    if bad.any():
+        last_good = np.maximum.accumulate(np.where(bad, -1, np.arange(len(scores))))
+        filled = np.where(last_good >= 0, scores[np.maximum(last_good, 0)], 0.5)
+        scores[bad] = filled[bad]
+    return int(bad.sum())
+
+
+assert EMPTY == -1, "the empty slot's features are the last row"

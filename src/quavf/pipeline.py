@@ -1,0 +1,333 @@
+"""From a store to scores, from scores to figures and a submission: the public functions."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quavf.errors import ConfigError, StoreError
+from quavf.evaluation import EvaluateConfig, Evaluation
+from quavf.evaluation import evaluate as evaluate_scores
+from quavf.files import config_hash, read_json, write_json
+from quavf.fusion import FusionCounts, count_branches, fuse, fuse_scores
+from quavf.progress import progress
+from quavf.records import Floats, Segment
+from quavf.scores import Scores, read_config, read_scores, write_scores
+from quavf.store import ClipStore
+from quavf.submission import check_submission as check_rows
+from quavf.submission import write_submission as write_rows
+
+if TYPE_CHECKING:
+    from quavf.branches.checkpoint import Branch
+    from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """How prediction runs; no effect on the scores but for the first two.
+
+    Args:
+        split: Only the clips of this split: train, val or test; empty: all.
+        quality: Scorer whose quality is used; empty: the only one in the store.
+        device: cpu, cuda, ...; auto: a GPU if there is one.
+        batch_size: Crops that the image network sees at once.
+        audio_batch_size: Windows of 30 s that the audio branch sees at once.
+        encoder_heads: Heads of a published checkpoint's Whisper encoder; default: width / 64.
+        n_heads: Heads of a published checkpoint's temporal attention; default: 8.
+        backbone: Image network of a published checkpoint, a timm name; default: recognised.
+    """
+
+    split: str = ""
+    quality: str = ""
+    device: str = "auto"
+    batch_size: int = 64
+    audio_batch_size: int = 4
+    encoder_heads: int | None = None
+    n_heads: int | None = None
+    backbone: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.split not in ("", "train", "val", "test"):
+            raise ConfigError(f"split: {self.split!r} is not train, val or test")
+        for name in ("batch_size", "audio_batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: {getattr(self, name)} is under 1")
+
+
+@dataclass(frozen=True)
+class PredictSummary:
+    """What a scores folder holds, counted."""
+
+    scores: Path
+    clips: int
+    rows: int
+    branches: FusionCounts
+    repaired: int  # scores that were not a number and took their neighbour's
+    crops_without_quality: int
+
+
+def predict(
+    store: Path,
+    out: Path,
+    audio: Path | None = None,
+    visual: Path | None = None,
+    config: PredictConfig | None = None,
+) -> PredictSummary:
+    """Score every face of a store with one branch or both, and fuse them.
+
+    `audio` and `visual` are checkpoints (see `load_branch`); either may be left out. Interrupted
+    runs go on where they were. Writes a scores folder (see `Scores`).
+    """
+    config = config or PredictConfig()
+    if audio is None and visual is None:
+        raise ConfigError("predict: give --audio, --visual, or both")
+    clips = ClipStore.open(Path(store))
+    run = _PredictRun(clips, Path(out), audio and Path(audio), visual and Path(visual), config)
+    return run.go()
+
+
+@dataclass
+class _PredictRun:
+    store: ClipStore
+    out: Path
+    audio: Path | None
+    visual: Path | None
+    config: PredictConfig
+
+    def go(self) -> PredictSummary:
+        audio, visual = self._predictors()
+        resolved = self._resolved(audio, visual)
+        parts = self.out / "parts" / config_hash(resolved)
+        clips = self.store.clips(self.config.split or None)
+        if not clips:
+            raise StoreError(
+                f"{self.store.path}: no clip of split {self.config.split or 'any'!r} in this store"
+            )
+        counts: Counter[str] = Counter()
+        with progress("Predicting", len(clips), inner="faces") as bar:
+            for clip in clips:
+                part = parts / clip
+                if not (part / "counts.json").is_file():
+                    self._write_part(part, clip, audio, visual)
+                counts.update(read_json(part / "counts.json"))
+                bar.advance(1, counts["rows"])
+        scores = concatenate([read_scores(parts / clip) for clip in clips])
+        write_scores(self.out, scores, resolved)
+        shutil.rmtree(self.out / "parts", ignore_errors=True)
+        summary = PredictSummary(
+            scores=self.out,
+            clips=len(clips),
+            rows=len(scores),
+            branches=count_branches(scores),
+            repaired=counts["repaired"],
+            crops_without_quality=counts["unscored"],
+        )
+        if summary.repaired:
+            log.warning("%d scores were not a number and took their neighbour's", summary.repaired)
+        if summary.crops_without_quality:
+            log.warning("%d crops have no quality: counted as 0", summary.crops_without_quality)
+        return summary
+
+    def _predictors(self) -> tuple[AudioPredictor | None, VisualPredictor | None]:
+        from quavf.branches.audio import AudioBranch
+        from quavf.branches.predict import AudioPredictor, VisualPredictor
+        from quavf.branches.visual import VisualBranch
+
+        config, device = self.config, resolve_device(self.config.device)
+        audio = visual = None
+        if self.audio is not None:
+            branch = self._load("audio", self.audio)
+            assert isinstance(branch, AudioBranch)
+            audio = AudioPredictor(branch, device, config.audio_batch_size)
+        if self.visual is not None:
+            branch = self._load("visual", self.visual)
+            assert isinstance(branch, VisualBranch)
+            scorer = choose_scorer(self.store, config.quality, branch.settings.quality)
+            visual = VisualPredictor(branch, scorer, device, config.batch_size)
+        return audio, visual
+
+    def _load(self, kind: str, path: Path) -> Branch:
+        from quavf.branches.checkpoint import branch_kind, load_branch
+
+        config = self.config
+        branch = load_branch(
+            path,
+            encoder_heads=config.encoder_heads if kind == "audio" else None,
+            n_heads=config.n_heads,
+            backbone=config.backbone if kind == "visual" else None,
+        )
+        if branch_kind(branch) != kind:
+            raise ConfigError(f"--{kind} {path}: this is a checkpoint of the other branch")
+        return branch
+
+    def _resolved(
+        self, audio: AudioPredictor | None, visual: VisualPredictor | None
+    ) -> dict[str, Any]:
+        described = {
+            name: None
+            if predictor is None
+            else {
+                "checkpoint": str(path),
+                "sha256": path and _sha256(path),
+                "model": asdict(predictor.branch.config),
+                "settings": asdict(predictor.branch.settings),
+            }
+            for name, path, predictor in (
+                ("audio", self.audio, audio),
+                ("visual", self.visual, visual),
+            )
+        }
+        return {
+            "command": "predict",
+            "store": str(self.store.path),
+            "store_config": asdict(self.store.config),
+            "quality": visual.scorer if visual else None,
+            "options": asdict(self.config),
+            **described,
+        }
+
+    def _write_part(
+        self,
+        part: Path,
+        clip: str,
+        audio: AudioPredictor | None,
+        visual: VisualPredictor | None,
+    ) -> None:
+        from quavf.branches.predict import ClipData
+
+        data = ClipData(self.store, clip)
+        before = [p.n_repaired for p in (audio, visual) if p], visual.n_unscored if visual else 0
+        scores = _score_clip(data, audio, visual)
+        after = [p.n_repaired for p in (audio, visual) if p], visual.n_unscored if visual else 0
+        write_scores(part, scores, {})
+        write_json(
+            part / "counts.json",
+            {
+                "rows": len(scores),
+                "repaired": sum(after[0]) - sum(before[0]),
+                "unscored": after[1] - before[1],
+            },
+        )
+
+
+def _score_clip(
+    data: ClipData, audio: AudioPredictor | None, visual: VisualPredictor | None
+) -> Scores:
+    missing = np.full(len(data.faces), np.nan)
+    heard = audio.faces(data) if audio else missing
+    seen, quality = visual.faces(data) if visual else (missing, missing)
+    fused = fuse(heard, seen, quality)
+    rows = np.flatnonzero(data.scored())
+    clips = np.full(len(rows), data.clip, object)
+    faces = data.faces
+    values: list[Floats] = [column[rows] for column in (heard, seen, quality, fused)]
+    return Scores(clips, faces.person[rows], faces.frame[rows], *values)
+
+
+def concatenate(parts: Sequence[Scores]) -> Scores:
+    """All rows of several score sets, in the order given."""
+    if not parts:
+        return Scores.empty()
+    return Scores(
+        **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Scores)}
+    )
+
+
+def fuse_folders(a: Path, b: Path, out: Path) -> FusionCounts:
+    """Fuse branches that were predicted apart; rows that one lacks take the other's score."""
+    scores, counts = fuse_scores(read_scores(Path(a)), read_scores(Path(b)))
+    inputs = [{"scores": str(folder), **read_config(Path(folder))} for folder in (a, b)]
+    write_scores(Path(out), scores, {"command": "fuse", "inputs": inputs})
+    return counts
+
+
+def evaluate(
+    scores: Path, store: Path, out: Path, config: EvaluateConfig | None = None
+) -> Evaluation:
+    """Judge a scores folder against a store's labels; writes figures, tables and pictures."""
+    from quavf.report.evaluation import write_evaluation
+
+    evaluation = evaluate_scores(read_scores(Path(scores)), labels(Path(store)), config)
+    write_evaluation(Path(out), evaluation)
+    return evaluation
+
+
+def labels(store: Path) -> list[tuple[str, Segment]]:
+    """Every labelled segment of a store with its clip's id."""
+    clips = ClipStore.open(store)
+    found = [(clip, s) for clip in clips.clips() for s in clips.manifest(clip).segments]
+    if not found:
+        raise StoreError(f"{store}: nothing is labelled in this store; a challenge set is not")
+    return found
+
+
+def write_submission(scores: Path, out: Path) -> dict[str, int]:
+    """Write the EvalAI file of a scores folder; how many rows and videos it has."""
+    return write_rows(read_scores(Path(scores)), Path(out))
+
+
+def check_submission(path: Path, store: Path) -> list[str]:
+    """What is wrong with a submission file for the challenge in `store`; empty when nothing is."""
+    clips = ClipStore.open(Path(store))
+    expected = {}
+    for clip in clips.clips():
+        data = clips.faces(clip)
+        expected[clip] = set(data.frame.tolist())
+    return check_rows(Path(path), expected)
+
+
+def choose_scorer(store: ClipStore, asked: str, trained: str = "") -> str:
+    """The scorer to use: the one asked for, the one trained with, or the only one there is."""
+    found = store.scorers()
+    if asked:
+        if asked not in found:
+            raise StoreError(
+                f"{store.path}: no quality from {asked!r} for every clip (there is: "
+                f"{', '.join(found) or 'none'}); run `quavf quality {store.path} --scorer {asked}`"
+            )
+        return asked
+    if not found:
+        raise StoreError(
+            f"{store.path}: the faces have no quality yet; run `quavf quality {store.path}`"
+        )
+    if trained in found:
+        return trained
+    if len(found) > 1:
+        raise StoreError(
+            f"{store.path}: has quality from {', '.join(found)}; choose one with --quality"
+        )
+    if trained:
+        log.warning("trained with quality from %r, predicting with %r", trained, found[0])
+    return found[0]
+
+
+def resolve_device(name: str) -> str:
+    """`auto` becomes a GPU if there is one. Raises ConfigError for a device that is not there."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ConfigError(f"device: {name!r} cannot be used ({reason}); try cpu") from None
+    return name
+
+
+def _sha256(path: Path) -> str:
+    from quavf.branches.checkpoint import BEST
+
+    file = path / BEST if path.is_dir() else path
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,196 @@
+"""Faces and store composed: a quality score for every crop of a store, computed or imported."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quavf.errors import AnnotationError, ConfigError, StoreError
+from quavf.faces.crop import CropGeometry, decode_jpeg, quality_region
+from quavf.faces.quality import QualityScorer, open_scorer
+from quavf.files import config_hash, is_safe_name, read_json, replacing
+from quavf.progress import progress
+from quavf.records import Floats, Image
+from quavf.semantics import semantics
+from quavf.store import ClipStore, CropReader, Faces
+
+log = logging.getLogger(__name__)
+
+CHUNK = 256  # crops held in memory and scored at once
+SAVE_EVERY_S = 30.0  # of a clip that is under way, so that an interruption loses no more
+
+
+@dataclass(frozen=True)
+class QualitySummary:
+    """What a scorer gave to a store; quantiles are of all crops' scores."""
+
+    scorer: str
+    clips: int
+    crops: int
+    without_score: int
+    quantiles: dict[str, float]
+    notes: dict[str, int]
+
+
+def score_quality(
+    store: Path,
+    scorer: str = "light",
+    weights: Path | None = None,
+    device: str = "cpu",
+    batch_size: int = 8,
+) -> QualitySummary:
+    """Score every crop of a store for how well its face can be seen.
+
+    `scorer`: `fan` (published; downloads a network, or takes `weights`, a file) or `light` (no
+    download). Clips that this scorer has scored with the same settings are skipped; an interrupted
+    run goes on where it was.
+    """
+    clips = ClipStore.open(Path(store))
+    judge = open_scorer(scorer, weights=weights, device=device, batch_size=batch_size)
+    notes: Counter[str] = Counter()
+    with progress("Scoring faces", len(clips.clips()), inner="faces") as bar:
+        for clip in clips.clips():
+            if not clips.has_quality(clip, judge.name, judge.settings):
+                run = _ClipScoring(clips, clip, judge, lambda n_faces: bar.advance(0, n_faces))
+                clips.write_quality(clip, judge.name, run.scores(notes), judge.settings)
+                run.partial.unlink(missing_ok=True)
+            bar.advance(1)
+    return _summarise(clips, judge.name, notes)
+
+
+class _ClipScoring:
+    """Scores one clip, saving what is done now and then."""
+
+    def __init__(
+        self, store: ClipStore, clip: str, judge: QualityScorer, report: Callable[[int], None]
+    ) -> None:
+        self.judge, self.report = judge, report
+        self.faces = store.faces(clip)
+        self.reader = CropReader(store, clip, self.faces)
+        self.rules = semantics(store.config.semantics)
+        key = config_hash([judge.name, judge.settings])
+        self.partial = store.folder(clip) / "quality" / f".{judge.name}.{key}.npy"
+
+    def scores(self, notes: Counter[str]) -> Floats:
+        """(N,) scores of the clip's crops; 0 for those that show nothing."""
+        done = np.load(self.partial) if self.partial.is_file() else np.empty(0)
+        saved = time.monotonic()
+        while len(done) < len(self.faces):
+            rows = range(len(done), min(len(done) + CHUNK, len(self.faces)))
+            done = np.concatenate([done, self._chunk(rows, notes)])
+            self.report(len(rows))
+            if time.monotonic() - saved > SAVE_EVERY_S and len(done) < len(self.faces):
+                with replacing(self.partial) as temporary, temporary.open("wb") as file:
+                    np.save(file, done)
+                saved = time.monotonic()
+        self.reader.close()
+        return done
+
+    def _chunk(self, rows: range, notes: Counter[str]) -> Floats:
+        regions = [self._region(row) for row in rows]
+        seen = [k for k, region in enumerate(regions) if region is not None]
+        notes["faces without any pixel, scored 0"] += len(regions) - len(seen)
+        scores = np.zeros(len(regions))
+        if seen:
+            scores[seen] = self.judge.score([r for r in regions if r is not None])
+        return scores
+
+    def _region(self, row: int) -> Image | None:
+        picture = decode_jpeg(self.reader.read(row))
+        if picture is None:
+            raise StoreError(
+                f"{self.reader.path}: crop {row} is damaged; delete the clip's folder and prepare "
+                "again"
+            )
+        region, inside = self.faces.region[row].tolist(), self.faces.picture[row].tolist()
+        geometry = CropGeometry(tuple(region), tuple(inside))
+        return quality_region(picture, geometry, self.faces.box[row], self.rules)
+
+
+def import_quality(store: Path, path: Path, scorer: str = "imported") -> QualitySummary:
+    """Take scores from a file in the published format, under the name `scorer`.
+
+    `{clip: {person: {frame: score}}}` or, for challenge segments, `{segment: {frame: score}}`.
+    Crops that the file does not score, and scores for crops that are not there, are counted;
+    scores over 1 are taken as 1. Raises AnnotationError when nothing fits.
+    """
+    if not is_safe_name(scorer):
+        raise ConfigError(f"scorer: {scorer!r} cannot name a file; use letters, digits, _ and -")
+    clips, content = ClipStore.open(Path(store)), read_json(Path(path))
+    if not isinstance(content, dict):
+        raise AnnotationError(f"{path}: expected {{clip: {{person: {{frame: score}}}}}}")
+    notes: Counter[str] = Counter()
+    columns = {}
+    for clip in clips.clips():
+        columns[clip] = _imported(path, clip, content.get(clip), clips.faces(clip), notes)
+    notes["clips in the file that are not in the store"] = len(set(content) - set(columns))
+    notes["clips in the store that are not in the file"] = len(set(columns) - set(content))
+    if columns and all(np.isnan(scores).all() for scores in columns.values()):
+        raise AnnotationError(f"{path}: not one of its scores belongs to a crop of {store}")
+    settings = {"imported": config_hash(content)}
+    for clip, scores in columns.items():
+        clips.write_quality(clip, scorer, scores, settings)
+    for note, count in sorted((+notes).items()):
+        log.warning("%s: %s: %d", path, note, count)
+    return _summarise(clips, scorer, notes)
+
+
+def _imported(path: Path, clip: str, table: Any, faces: Faces, notes: Counter[str]) -> Floats:
+    """(N,) scores of a clip's crops out of its part of the file, NaN where there is none."""
+    scores = np.full(len(faces), np.nan)
+    if table is None:
+        return scores
+    row_of = {key: row for row, key in enumerate(zip(faces.person, faces.frame, strict=True))}
+    only = faces.persons()[0] if len(faces) else 1
+    if not isinstance(table, dict):
+        raise AnnotationError(f"{path}: {clip}: expected an object of scores, found {table!r:.60}")
+    for key, value in table.items():
+        inner = value.items() if isinstance(value, dict) else [(key, value)]
+        person = key if isinstance(value, dict) else only
+        for frame, score in inner:
+            where = f"{path}: {clip}: person {person}: frame {frame}"
+            row = row_of.get((_integer(person, where), _integer(frame, where)))
+            if row is None:
+                notes["scores for crops that are not in the store"] += 1
+            else:
+                scores[row] = _score(score, where, notes)
+    return scores
+
+
+def _integer(value: Any, where: str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise AnnotationError(f"{where}: {value!r} is no whole number") from None
+
+
+def _score(value: Any, where: str, notes: Counter[str]) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        raise AnnotationError(f"{where}: the score should be a number from 0 to 1, found {value!r}")
+    notes["scores over 1, taken as 1"] += value > 1
+    return min(float(value), 1.0)
+
+
+def _summarise(store: ClipStore, scorer: str, notes: Counter[str]) -> QualitySummary:
+    columns = [store.quality(clip, scorer) for clip in store.clips()]
+    scores = np.concatenate([*columns, np.empty(0)])
+    known = scores[~np.isnan(scores)]
+    levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+    quantiles = np.quantile(known, levels).tolist() if len(known) else [math.nan] * len(levels)
+    return QualitySummary(
+        scorer=scorer,
+        clips=len(columns),
+        crops=len(scores),
+        without_score=len(scores) - len(known),
+        quantiles={f"{level:.0%}": value for level, value in zip(levels, quantiles, strict=True)},
+        notes=dict(+notes),
+    )

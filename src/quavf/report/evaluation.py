@@ -1,0 +1,221 @@
+"""An evaluation on paper: metrics.json, a readable table, two figures, and a table for the screen.
+
+Fractions in the file, percent for the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from quavf.evaluation import Difference, Evaluation, Protocol, SystemResult
+from quavf.files import write_json, write_text
+from quavf.metrics import Interval
+from quavf.report.figures import draw_precision_recall, draw_quality_bins
+
+METRICS_FILE = "metrics.json"
+TABLE_FILE = "metrics.md"
+PRECISION_RECALL_FILE = "precision_recall.png"
+QUALITY_BINS_FILE = "quality_bins.png"
+TITLES = {
+    "frame": "Frames: one row for every scored face frame",
+    "segment": "Segments: one row for every labelled stretch of speech",
+}
+NONE = "–"
+SYSTEM_HEADER = ("System", "mAP % [interval]", "Accuracy %", "Rows", "Talking to me", "Clips")
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Path]:
+    """Write numbers, table and figures into `folder`, each atomically; return their paths.
+
+    In `metrics.json`, `frame.<system>.map` and `segment.<system>.map` are fractions in [0, 1];
+    null means that there was nothing to judge.
+    """
+    names = (METRICS_FILE, TABLE_FILE, PRECISION_RECALL_FILE, QUALITY_BINS_FILE)
+    paths = {name: Path(folder) / name for name in names}
+    write_json(paths[METRICS_FILE], metrics_content(evaluation))
+    write_text(paths[TABLE_FILE], markdown(evaluation))
+    draw_precision_recall(paths[PRECISION_RECALL_FILE], evaluation.frame)
+    draw_quality_bins(paths[QUALITY_BINS_FILE], evaluation.frame)
+    return paths
+
+
+def metrics_content(evaluation: Evaluation) -> dict[str, Any]:
+    """What `metrics.json` holds: each protocol's systems first, then everything else by name."""
+    protocols = {"frame": evaluation.frame, "segment": evaluation.segment}
+    content: dict[str, Any] = {
+        name: {key: asdict(result) if result else None for key, result in p.systems.items()}
+        for name, p in protocols.items()
+    }
+    content["differences"] = {
+        name: {pair: asdict(difference) for pair, difference in p.differences.items()}
+        for name, p in protocols.items()
+    }
+    content["quality_bins"] = {
+        name: [asdict(quality_bin) for quality_bin in p.quality_bins]
+        for name, p in protocols.items()
+    }
+    content["counts"] = {
+        **evaluation.counts,
+        **{name: dict(p.counts) for name, p in protocols.items()},
+    }
+    content["config"] = asdict(evaluation.config)
+    return content
+
+
+def markdown(evaluation: Evaluation) -> str:
+    """The same as text: results, differences, face quality and what was left out."""
+    lines = ["# Evaluation", "", _explanation(evaluation), ""]
+    for name, protocol in _protocols(evaluation):
+        lines += [f"## {TITLES[name]}", ""]
+        official = [_official(result) for result in protocol.systems.values()]
+        rows = [(*row, cell) for row, cell in zip(_system_rows(protocol), official, strict=True)]
+        lines += _markdown_table((*SYSTEM_HEADER, "Official mAP %"), rows)
+        if protocol.counts["common_rows"] < protocol.counts["rows"]:
+            lines += [_common_rows_note(protocol), ""]
+    lines += ["Official mAP: the challenge's own way with equal scores, in row order.", ""]
+    lines += ["## Differences of mAP, in points", ""]
+    lines += _markdown_table(("Difference", "Frames", "Segments"), _difference_rows(evaluation))
+    lines += ["## By face quality (frames, mAP %)", ""]
+    systems = list(evaluation.frame.rows.systems)
+    header = ("Quality", "Rows", "Talking to me", *(name.capitalize() for name in systems))
+    lines += _markdown_table(header, _bin_rows(evaluation.frame, systems))
+    lines += ["## What was judged and what was left out", ""]
+    counts = [(key.replace("_", " "), f"{n:,}") for key, n in evaluation.counts.items()]
+    lines += _markdown_table(("What", "How many"), counts)
+    return "\n".join(lines)
+
+
+def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+    """Print results and differences, in percent, and say which differences are clear."""
+    for name, protocol in _protocols(evaluation):
+        table = _screen_table(TITLES[name], SYSTEM_HEADER)
+        for row in _system_rows(protocol):
+            table.add_row(*map(Text, row), style="bold" if row[0] == "Fused" else None)
+        console.print(table)
+        if protocol.counts["common_rows"] < protocol.counts["rows"]:
+            console.print(_common_rows_note(protocol), style="dim", highlight=False)
+        console.print()
+    rows = _difference_rows(evaluation)
+    if rows:
+        title = "Differences of mAP, in points"
+        table = _screen_table(title, ("Difference", "Frames", "Segments"))
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+    console.print(_explanation(evaluation), style="dim", highlight=False)
+
+
+def _protocols(evaluation: Evaluation) -> list[tuple[str, Protocol]]:
+    return [("frame", evaluation.frame), ("segment", evaluation.segment)]
+
+
+def _explanation(evaluation: Evaluation) -> str:
+    config, counts = evaluation.config, evaluation.frame.counts
+    text = (
+        "mAP: mean of the average precisions of “talking to me” and “not talking to me”; "
+        "100 is perfect. "
+    )
+    if not counts["resamples"]:
+        return text + "No intervals: they need two clips or more, and resamples."
+    return text + (
+        f"Brackets: {config.confidence * 100:g} % interval over {counts['clips']} clips "
+        f"({counts['resamples']} bootstrap resamples of whole clips). A difference is called "
+        "higher or lower when its interval leaves out zero, else unclear."
+    )
+
+
+def _common_rows_note(protocol: Protocol) -> str:
+    counts = protocol.counts
+    return (
+        f"Each system is judged on the rows it has; differences on the {counts['common_rows']:,} "
+        f"of {counts['rows']:,} rows that all systems have."
+    )
+
+
+def _system_rows(protocol: Protocol) -> list[tuple[str, ...]]:
+    return [(name.capitalize(), *_system_cells(r)) for name, r in protocol.systems.items()]
+
+
+def _system_cells(result: SystemResult | None) -> tuple[str, ...]:
+    if result is None:
+        return (NONE,) * (len(SYSTEM_HEADER) - 1)
+    return (
+        _percent(result.map) + _bracket(result.map_ci),
+        _percent(result.accuracy),
+        f"{result.n_rows:,}",
+        f"{result.n_positive / result.n_rows:.0%}",
+        f"{result.n_clips:,}",
+    )
+
+
+def _official(result: SystemResult | None) -> str:
+    return NONE if result is None else _percent(result.map_official)
+
+
+def _difference_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """Fused against the others first."""
+    frame, segment = evaluation.frame.differences, evaluation.segment.differences
+    pairs = sorted(dict.fromkeys([*frame, *segment]), key=lambda p: not p.startswith("fused"))
+    return [
+        (
+            " − ".join(pair.split("-")).capitalize(),
+            _difference_cell(frame.get(pair)),
+            _difference_cell(segment.get(pair)),
+        )
+        for pair in pairs
+    ]
+
+
+def _difference_cell(difference: Difference | None) -> str:
+    if difference is None or difference.map is None:
+        return NONE
+    gain = f"{difference.map * 100:+.1f}"
+    if difference.ci is None:
+        return gain
+    low, high = difference.ci
+    verdict = "higher" if low > 0 else "lower" if high < 0 else "unclear"
+    return f"{gain}{_bracket(difference.ci, '+')} {verdict}"
+
+
+def _bin_rows(protocol: Protocol, systems: Sequence[str]) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{b.low:.3g}–{b.high:.3g}",
+            f"{b.n_rows:,}",
+            f"{b.n_positive:,}",
+            *(_percent(b.map.get(name)) for name in systems),
+        )
+        for b in protocol.quality_bins
+    ]
+
+
+def _percent(fraction: float | None) -> str:
+    return NONE if fraction is None else f"{fraction * 100:.1f}"
+
+
+def _bracket(interval: Interval | None, sign: str = "") -> str:
+    if interval is None:
+        return ""
+    low, high = (f"{value * 100:{sign}.1f}" for value in interval)
+    return f" [{low}, {high}]"
+
+
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, numbers to the right, an empty line last."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)] + [""]
+
+
+def _screen_table(title: str, header: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column(header[0], no_wrap=True)
+    for name in header[1:]:
+        table.add_column(Text(name), justify="right")
+    return table

@@ -1,0 +1,369 @@
+"""Both protocols row by row on tables small enough to check by hand; the report's files."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from quavf.errors import ConfigError, ScoresError
+from quavf.evaluation import EvaluateConfig, Evaluation, evaluate
+from quavf.fusion import fuse
+from quavf.metrics import bootstrap_by_clip, mean_average_precision
+from quavf.records import Segment
+from quavf.report.evaluation import print_evaluation, write_evaluation
+from quavf.scores import Scores
+
+NAN = float("nan")
+FAST = EvaluateConfig(n_resamples=20)
+POSITIVE = ("a", Segment(1, 0, 9, 1))
+NEGATIVE = ("a", Segment(1, 20, 29, 0))
+
+
+def make(rows: list[tuple[Any, ...]]) -> Scores:
+    """Rows of clip, person, frame, audio, visual, quality; fused by the formula."""
+    clip, person, frame, *values = zip(*rows, strict=True)
+    audio, visual, quality = (np.array(v, float) for v in values)
+    return Scores(
+        np.array(clip, object),
+        np.array(person, int),
+        np.array(frame, int),
+        audio,
+        visual,
+        quality,
+        fuse(audio, visual, quality),
+    )
+
+
+def pair(extra: list[tuple[Any, ...]] | None = None) -> Scores:
+    """One frame in each of POSITIVE and NEGATIVE, and more."""
+    rows = [("a", 1, 5, 0.9, 0.8, 0.5), ("a", 1, 25, 0.1, 0.2, 0.5)]
+    return make(rows + (extra or []))
+
+
+def synthetic(n_clips: int = 8, seed: int = 0) -> tuple[Scores, list[tuple[str, Segment]]]:
+    """Audio of one strength, a face that is right as far as its quality; some values missing."""
+    random = np.random.default_rng(seed)
+    rows: list[tuple[Any, ...]] = []
+    segments = []
+    for clip in range(n_clips):
+        for index in range(8):
+            name, start, label = f"clip{clip}", index * 40, (index + clip) % 3 == 0
+            segments.append((name, Segment(1 + index % 2, start, start + 29, int(label))))
+            quality = random.random()
+            luck = random.normal(size=2)  # shared by the frames of a segment
+            for frame in range(start - 2, start + 32):
+                logits = luck + random.normal(size=2) + (label - 0.5) * np.array([1, 4 * quality])
+                audio, visual = 1 / (1 + np.exp(-logits))
+                visual = NAN if random.random() < 0.05 else visual
+                rows.append((name, 1 + index % 2, frame, audio, visual, quality))
+    return make(rows), segments
+
+
+@pytest.mark.parametrize(
+    ("frame", "inside"), [(-1, False), (0, True), (9, True), (10, False), (19, False), (20, True)]
+)
+def test_both_ends_of_a_segment_belong_to_it(frame: int, inside: bool) -> None:
+    result = evaluate(pair([("a", 1, frame, 0.5, 0.5, 0.5)]), [POSITIVE, NEGATIVE], FAST)
+    assert result.frame.counts["rows"] == 2 + inside
+    assert result.counts["rows_in_no_segment"] == 1 - inside
+
+
+@pytest.mark.parametrize(
+    ("clip", "person"), [("b", 1), ("a", 2), ("a", 0), ("", 1)], ids=["clip", "person", "0", "no"]
+)
+def test_rows_of_others_are_not_judged(clip: str, person: int) -> None:
+    segments = [POSITIVE, NEGATIVE, ("a", Segment(0, 0, 9, 1))]
+    result = evaluate(pair([(clip, person, 5, 0.5, 0.5, 0.5)]), segments, FAST)
+    assert result.frame.counts["rows"] == result.segment.counts["rows"] == 2
+    assert result.counts["segments_of_wearer"] == 1
+
+
+def test_frame_in_two_segments_of_one_label_counts_once() -> None:
+    segments = [POSITIVE, ("a", Segment(1, 4, 12, 1)), NEGATIVE]
+    result = evaluate(pair(), segments, FAST)
+    assert result.frame.counts["rows"] == 2
+    assert result.segment.counts["rows"] == 3
+    assert result.counts["contradictory_rows"] == 0
+
+
+def test_contradictory_frames_are_left_out_and_counted() -> None:
+    segments = [POSITIVE, ("a", Segment(1, 8, 12, 0)), NEGATIVE]
+    extra = [("a", 1, frame, 0.5, 0.5, 0.5) for frame in (7, 8, 9, 10)]
+    result = evaluate(pair(extra), segments, FAST)
+    assert result.counts["contradictory_rows"] == 2
+    assert result.frame.counts["rows"] == 4
+    assert result.frame.counts["positive_rows"] == 2
+    assert result.segment.counts["rows"] == 3
+
+
+def test_repeated_reversed_and_unscored_segments_are_counted() -> None:
+    reversed_, unscored = ("a", Segment(1, 9, 3, 1)), ("z", Segment(1, 0, 9, 1))
+    result = evaluate(pair(), [POSITIVE, POSITIVE, NEGATIVE, reversed_, unscored], FAST)
+    assert result.counts["segments"] == 4
+    assert result.counts["repeated_segments"] == 1
+    assert result.counts["segments_without_scores"] == 2
+    assert result.segment.counts["rows"] == 2
+
+
+def test_segment_score_is_the_mean_over_what_is_there() -> None:
+    extra = [("a", 1, 6, 0.5, NAN, 0.1), ("a", 1, 7, NAN, NAN, 0.9)]
+    rows = evaluate(pair(extra), [POSITIVE, NEGATIVE], FAST).segment.rows
+    np.testing.assert_allclose(rows.systems["audio"], [0.7, 0.1])
+    np.testing.assert_allclose(rows.systems["visual"], [0.8, 0.2])
+    np.testing.assert_allclose(rows.systems["mean"], [(0.85 + 0.5) / 2, 0.15])
+    np.testing.assert_allclose(rows.quality, [0.3, 0.5])  # the row without any score is left out
+    assert rows.labels.tolist() == [1, 0]
+
+
+def test_constant_scores_stay_tied_over_segments_of_any_length() -> None:
+    rows = [("a", 1, f, 0.1, 0.1, 0.1) for f in range(37)]
+    segments = [("a", Segment(1, s, s + n, n % 2)) for s, n in ((0, 2), (3, 9), (13, 4), (18, 17))]
+    result = evaluate(make(rows), segments, FAST)
+    assert set(result.segment.rows.systems["audio"]) == {0.1}
+    assert result.segment.systems["audio"].map == pytest.approx(0.5)  # type: ignore[union-attr]
+
+
+def test_systems_are_judged_on_their_rows_and_compared_on_common_rows() -> None:
+    scores, segments = synthetic()
+    result = evaluate(scores, segments, FAST)
+    rows, counts = result.frame.rows, result.frame.counts
+    assert counts["rows"] == 8 * 8 * 30
+    assert counts["clips"] == 8
+    for name in ("audio", "visual", "mean", "fused"):
+        has = ~np.isnan(rows.systems[name])
+        judged = result.frame.systems[name]
+        assert judged is not None
+        expected = mean_average_precision(rows.labels[has], rows.systems[name][has])
+        assert judged.map == pytest.approx(expected, abs=1e-12)
+        assert judged.map_ci is not None
+        assert judged.map_ci[0] < judged.map_ci[1]
+        assert judged.n_rows + judged.n_missing == counts["rows"]
+    assert result.frame.systems["visual"].n_missing > 0  # type: ignore[union-attr]
+    common = ~np.isnan(rows.systems["visual"])
+    assert counts["common_rows"] == common.sum()
+    maps = {
+        n: mean_average_precision(rows.labels[common], s[common]) for n, s in rows.systems.items()
+    }
+    difference = result.frame.differences["fused-audio"]
+    assert difference.map == pytest.approx(maps["fused"] - maps["audio"], abs=1e-12)
+    boot = bootstrap_by_clip(rows.labels, rows.systems, rows.clip, n_resamples=20)
+    assert difference.ci == boot.differences["fused-audio"]
+
+
+def test_row_order_does_not_matter() -> None:
+    scores, segments = synthetic(4)
+    order = np.random.default_rng(1).permutation(len(scores))
+    first, second = evaluate(scores, segments, FAST), evaluate(scores.take(order), segments, FAST)
+    assert first.frame.systems == second.frame.systems
+    assert first.segment.differences == second.segment.differences
+
+
+@pytest.mark.parametrize("missing", ["audio", "visual"])
+def test_a_system_without_values_is_none_and_nothing_is_fused(missing: str) -> None:
+    scores, segments = synthetic(4)
+    columns = {name: getattr(scores, name) for name in Scores.names()}
+    columns |= {missing: np.full(len(scores), NAN), "fused": np.full(len(scores), NAN)}
+    result = evaluate(Scores(**columns), segments, FAST)
+    there = "visual" if missing == "audio" else "audio"
+    assert [name for name, s in result.frame.systems.items() if s] == [there]
+    assert set(result.frame.systems) == {"audio", "visual", "mean", "fused"}
+    assert result.frame.differences == {}
+
+
+def test_gaps_of_fused_are_filled_by_the_formula() -> None:
+    scores, segments = synthetic(4)
+    columns = {name: getattr(scores, name) for name in Scores.names()}
+    emptied = Scores(**{**columns, "fused": np.full(len(scores), NAN)})
+    assert (
+        evaluate(emptied, segments, FAST).frame.systems
+        == evaluate(scores, segments, FAST).frame.systems
+    )
+
+
+@pytest.mark.parametrize(("weight", "present"), [(0.5, False), (0.3, True), (0.0, True)])
+def test_fixed_is_named_only_when_it_is_not_the_mean(weight: float, present: bool) -> None:
+    config = EvaluateConfig(n_resamples=0, fixed_weight=weight)
+    result = evaluate(pair(), [POSITIVE, NEGATIVE], config)
+    assert ("fixed" in result.frame.systems) is present
+    assert ("fused-fixed" in result.frame.differences) is present
+
+
+def test_quality_bins_hold_every_common_row_once() -> None:
+    scores, segments = synthetic()
+    frame = evaluate(scores, segments, FAST).frame
+    assert [b.low for b in frame.quality_bins] == [i / 10 for i in range(10)]
+    assert sum(b.n_rows for b in frame.quality_bins) == frame.counts["common_rows"]
+    assert any(value is not None for b in frame.quality_bins for value in b.map.values())
+
+
+@pytest.mark.parametrize(
+    ("quality", "index"),
+    [(0.0, 0), (0.1, 1), (0.3, 3), (0.7, 7), (0.999, 9), (1.0, 9), (NAN, None)],
+)
+def test_quality_at_the_edge_of_a_bin(quality: float, index: int | None) -> None:
+    rows = [("a", 1, 5, 0.9, 0.8, quality), ("a", 1, 25, 0.1, 0.2, quality)]
+    frame = evaluate(make(rows), [POSITIVE, NEGATIVE], FAST).frame
+    filled = [i for i, b in enumerate(frame.quality_bins) if b.n_rows]
+    assert filled == ([] if index is None else [index])
+    if index is None:
+        assert frame.counts["common_rows_without_quality"] == 2
+    else:
+        assert frame.quality_bins[index].map["fused"] == 1
+        assert frame.quality_bins[index - 1].map["fused"] is None
+
+
+def test_a_system_with_one_class_has_no_map_but_the_others_do() -> None:
+    rows = [
+        ("a", 1, 5, 0.9, 0.8, 0.5),
+        ("a", 1, 6, 0.8, 0.8, 0.5),
+        ("b", 1, 5, 0.7, 0.6, 0.5),
+        ("a", 1, 25, 0.1, NAN, 0.5),
+        ("b", 1, 25, 0.1, NAN, 0.5),
+    ]
+    segments = [(clip, s) for clip in "ab" for s in (POSITIVE[1], NEGATIVE[1])]
+    frame = evaluate(make(rows), segments, FAST).frame
+    visual, audio = frame.systems["visual"], frame.systems["audio"]
+    assert visual is not None
+    assert audio is not None
+    assert (visual.map, visual.map_ci, visual.n_rows) == (None, None, 3)
+    assert audio.map == 1
+    assert audio.map_ci == (1, 1)
+    assert frame.differences["visual-audio"].map is None
+
+
+@pytest.mark.parametrize("clip", ["only", "two"])
+def test_one_clip_has_no_interval(clip: str) -> None:
+    extra = [("b", 1, 5, 0.9, 0.9, 0.5), ("b", 1, 25, 0.1, 0.1, 0.5)] if clip == "two" else []
+    segments = [(name, s) for name in "ab" for s in (POSITIVE[1], NEGATIVE[1])]
+    audio = evaluate(pair(extra), segments, FAST).frame.systems["audio"]
+    assert audio is not None
+    assert (audio.map_ci is None) is (clip == "only")
+
+
+def test_scores_and_segments_of_different_clips() -> None:
+    other = [("z", Segment(1, 0, 99, 1)), ("a", Segment(7, 0, 99, 0))]
+    for segments in (other, []):
+        with pytest.raises(ScoresError, match="do not belong together"):
+            evaluate(pair(), segments, FAST)
+
+
+@pytest.mark.parametrize(
+    ("segments", "message"),
+    [
+        ([POSITIVE], "label 1 only"),
+        ([NEGATIVE], "label 0 only"),
+        ([POSITIVE, ("a", Segment(1, 0, 9, 0))], "contradictory labels"),
+    ],
+)
+def test_one_class_only(segments: list[tuple[str, Segment]], message: str) -> None:
+    with pytest.raises(ScoresError, match=message):
+        evaluate(pair(), segments, FAST)
+
+
+def test_row_twice() -> None:
+    with pytest.raises(ScoresError, match="clip a, person 1, frame 5 is scored twice"):
+        evaluate(pair([("a", 1, 5, 0.5, 0.5, 0.5)]), [POSITIVE, NEGATIVE], FAST)
+
+
+def test_no_scores_at_all() -> None:
+    empty = make([("a", 1, 5, NAN, NAN, 0.5)])
+    for scores in (Scores.empty(), empty):
+        with pytest.raises(ScoresError, match="rows has a score"):
+            evaluate(scores, [POSITIVE, NEGATIVE], FAST)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("n_resamples", -1),
+        ("confidence", 0.0),
+        ("confidence", 1.0),
+        ("confidence", NAN),
+        ("seed", -1),
+        ("n_bins", 0),
+        ("fixed_weight", 1.1),
+        ("fixed_weight", NAN),
+    ],
+)
+def test_config_names_the_bad_field(field: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"evaluate\.{field} is {value}"):
+        EvaluateConfig(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return evaluate(*synthetic(), EvaluateConfig(n_resamples=20, fixed_weight=0.7))
+
+
+def tiny() -> Evaluation:
+    """One clip, no quality: no interval, no bin."""
+    rows = [("a", 1, 5, 0.9, NAN, NAN), ("a", 1, 25, 0.1, NAN, NAN)]
+    return evaluate(make(rows), [POSITIVE, NEGATIVE], FAST)
+
+
+def test_written_files(tmp_path: Path, evaluation: Evaluation) -> None:
+    folder = tmp_path / "deep" / "evaluation"
+    paths = write_evaluation(folder, evaluation)
+    names = ["metrics.json", "metrics.md", "precision_recall.png", "quality_bins.png"]
+    assert sorted(p.name for p in folder.iterdir()) == sorted(paths) == names
+    content = json.loads(paths["metrics.json"].read_text())
+    for protocol in ("frame", "segment"):
+        for system in ("audio", "visual", "mean", "fixed", "fused"):
+            result = content[protocol][system]
+            assert 0 < result["map"] <= 1
+            low, high = result["map_ci"]
+            assert 0 < low <= high <= 1
+            assert 0 <= result["accuracy"] <= 1
+        difference = content["differences"][protocol]["fused-audio"]
+        assert difference["ci"][0] <= difference["ci"][1]
+        assert len(content["quality_bins"][protocol]) == 10
+    assert content["counts"]["segments"] == 64
+    assert content["counts"]["frame"]["rows"] == 1920
+    assert content["config"]["fixed_weight"] == 0.7
+    for name in names[2:]:
+        assert paths[name].read_bytes().startswith(b"\x89PNG")
+
+
+def test_markdown_tables_are_rectangular(tmp_path: Path, evaluation: Evaluation) -> None:
+    text = write_evaluation(tmp_path, evaluation)["metrics.md"].read_text()
+    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 5
+    for lines in tables:
+        assert len({line.count("|") for line in lines}) == 1
+    assert "Fused − audio" in text
+
+
+def test_files_of_the_smallest_evaluation(tmp_path: Path) -> None:
+    paths = write_evaluation(tmp_path, tiny())
+    content = json.loads(paths["metrics.json"].read_text())
+    assert content["frame"]["visual"] is None
+    assert content["frame"]["audio"]["map"] == 1
+    assert content["frame"]["audio"]["map_ci"] is None
+    assert "No intervals" in paths["metrics.md"].read_text()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_printed_table_fits_and_says_what_is_clear(width: int, evaluation: Evaluation) -> None:
+    stream = StringIO()
+    print_evaluation(evaluation, Console(file=stream, width=width, color_system=None))
+    text = stream.getvalue()
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "mAP % [interval]" in text
+    line = next(line for line in text.splitlines() if "Fused − audio" in line)
+    assert line.count("higher") == 2
+    result = evaluation.frame.systems["fused"]
+    assert result is not None
+    assert result.map is not None
+    assert f"{result.map * 100:.1f} [" in text
+
+
+def test_printed_smallest_evaluation() -> None:
+    stream = StringIO()
+    print_evaluation(tiny(), Console(file=stream, width=80, color_system=None))
+    assert "No intervals" in stream.getvalue()

@@ -1,0 +1,181 @@
+"""Blending, and joining two score sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quavf.errors import ScoresError
+from quavf.fusion import (
+    FusionCounts,
+    clip_codes,
+    count_branches,
+    fixed_fusion,
+    fuse,
+    fuse_scores,
+    mean_fusion,
+)
+from quavf.scores import Scores
+
+NAN = float("nan")
+Row = tuple[str, int, int, float, float, float]  # clip, person, frame, audio, visual, quality
+
+
+def make(*rows: Row) -> Scores:
+    columns: list[Any] = [list(column) for column in zip(*rows, strict=True)] or [[]] * 6
+    clip, person, frame, audio, visual, quality = columns
+    return Scores(
+        np.array(clip, object),
+        np.array(person, int),
+        np.array(frame, int),
+        *(np.array(values, float) for values in (audio, visual, quality)),
+        fused=np.full(len(clip), NAN),
+    )
+
+
+@pytest.mark.parametrize(
+    ("audio", "visual", "quality", "expected"),
+    [
+        (0.2, 0.8, 0.0, 0.2),
+        (0.2, 0.8, 1.0, 0.8),
+        (0.2, 0.8, 0.25, 0.35),
+        (0.2, NAN, 0.9, 0.2),
+        (NAN, 0.8, 0.0, 0.8),
+        (NAN, 0.8, NAN, 0.8),
+        (0.2, NAN, NAN, 0.2),
+        (NAN, NAN, 0.5, NAN),
+        (NAN, NAN, NAN, NAN),
+        (0.2, 0.8, NAN, 0.5),
+    ],
+)
+def test_fuse(audio: float, visual: float, quality: float, expected: float) -> None:
+    result = fuse(np.array([audio]), np.array([visual]), np.array([quality]))
+    np.testing.assert_allclose(result, [expected])
+
+
+@pytest.mark.parametrize(
+    ("audio", "visual", "mean", "fixed"),
+    [(0.2, 0.8, 0.5, 0.65), (NAN, 0.8, 0.8, 0.8), (0.2, NAN, 0.2, 0.2), (NAN, NAN, NAN, NAN)],
+)
+def test_mean_and_fixed(audio: float, visual: float, mean: float, fixed: float) -> None:
+    pair = np.array([audio]), np.array([visual])
+    np.testing.assert_allclose(mean_fusion(*pair), [mean])
+    np.testing.assert_allclose(fixed_fusion(*pair, 0.75), [fixed])
+
+
+def test_no_rows() -> None:
+    none = np.empty(0)
+    assert fuse(none, none, none).shape == (0,)
+
+
+UNIT = st.floats(0, 1) | st.just(NAN)
+
+
+@given(st.lists(st.tuples(UNIT, UNIT, UNIT), max_size=20))
+def test_fused_lies_between_the_branches(rows: list[tuple[float, float, float]]) -> None:
+    audio, visual, quality = np.array(rows, float).reshape(-1, 3).T
+    fused = fuse(audio, visual, quality)
+    assert np.array_equal(np.isnan(fused), np.isnan(audio) & np.isnan(visual))
+    there = ~np.isnan(fused)
+    low, high = np.fmin(audio, visual)[there], np.fmax(audio, visual)[there]
+    assert (fused[there] >= low - 1e-12).all()
+    assert (fused[there] <= high + 1e-12).all()
+
+
+def test_outer_join_takes_each_value_from_whoever_has_it() -> None:
+    audio = make(("b", 1, 3, 0.2, NAN, NAN), ("a", 1, 0, 0.4, NAN, NAN))
+    visual = make(("b", 1, 3, NAN, 0.8, 0.5), ("b", 2, 3, NAN, 0.6, 0.1))
+    joined, counts = fuse_scores(audio, visual)
+    keys = list(zip(joined.clip, joined.person, joined.frame, strict=True))
+    assert keys == [("a", 1, 0), ("b", 1, 3), ("b", 2, 3)]
+    np.testing.assert_array_equal(joined.audio, [0.4, 0.2, NAN])
+    np.testing.assert_array_equal(joined.visual, [NAN, 0.8, 0.6])
+    np.testing.assert_array_equal(joined.quality, [NAN, 0.5, 0.1])
+    np.testing.assert_allclose(joined.fused, [0.4, 0.5, 0.6])
+    assert counts == FusionCounts(1, 1, 1, 0, 0)
+
+
+def test_rows_without_quality_or_scores_are_counted() -> None:
+    joined, counts = fuse_scores(
+        make(("a", 1, 0, 0.2, NAN, NAN), ("a", 1, 1, NAN, NAN, NAN)),
+        make(("a", 1, 0, NAN, 0.8, NAN)),
+    )
+    np.testing.assert_allclose(joined.fused, [0.5, NAN])
+    assert counts == FusionCounts(both=1, audio_only=0, visual_only=0, neither=1, no_quality=1)
+    assert count_branches(joined) == counts
+
+
+def test_equal_values_on_both_sides_are_no_conflict() -> None:
+    rows = make(("a", 1, 0, 0.2, 0.8, 0.5))
+    joined, _ = fuse_scores(rows, rows)
+    assert len(joined) == 1
+    np.testing.assert_allclose(joined.fused, [0.5])
+
+
+@pytest.mark.parametrize("column", ["audio", "visual", "quality"])
+def test_conflict_names_row_and_values(column: str) -> None:
+    values = {"audio": 0.2, "visual": 0.8, "quality": 0.5}
+    other = {**values, column: 0.75}
+    a = make(("c", 2, 7, *values.values()))  # type: ignore[arg-type]
+    b = make(("c", 2, 7, *other.values()))  # type: ignore[arg-type]
+    message = rf"clip c, person 2, frame 7: {column} is {values[column]} .* and 0\.75"
+    with pytest.raises(ScoresError, match=message):
+        fuse_scores(a, b)
+
+
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_row_twice_in_one_set(which: str) -> None:
+    once = make(("a", 1, 0, 0.2, NAN, NAN))
+    twice = make(("a", 1, 0, 0.2, NAN, NAN), ("a", 1, 1, 0.1, NAN, NAN), ("a", 1, 0, 0.2, NAN, NAN))
+    pair = (twice, once) if which == "first" else (once, twice)
+    with pytest.raises(ScoresError, match=f"the {which} scores have clip a, person 1, frame 0"):
+        fuse_scores(*pair)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_empty_sides(n: int) -> None:
+    some = make(*[("a", 1, 0, 0.2, NAN, NAN)] * n)
+    for pair in ((some, Scores.empty()), (Scores.empty(), some)):
+        joined, counts = fuse_scores(*pair)
+        assert len(joined) == counts.audio_only == n
+
+
+def test_inputs_are_left_alone() -> None:
+    audio, visual = make(("a", 1, 0, 0.2, NAN, NAN)), make(("a", 1, 0, NAN, 0.8, 0.5))
+    fuse_scores(audio, visual)
+    assert np.isnan(audio.visual).all()
+    assert np.isnan(visual.audio).all()
+
+
+KEYS = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.integers(0, 3)), unique=True
+)
+
+
+@given(left=KEYS, right=KEYS)
+def test_join_equals_dictionaries(left: list[Any], right: list[Any]) -> None:
+    audio = {key: i / 100 for i, key in enumerate(left)}
+    visual = {key: 1 - i / 100 for i, key in enumerate(right)}
+    joined, counts = fuse_scores(
+        make(*[(*key, value, NAN, NAN) for key, value in audio.items()]),
+        make(*[(*key, NAN, value, 0.5) for key, value in visual.items()]),
+    )
+    keys = list(
+        zip(joined.clip.tolist(), joined.person.tolist(), joined.frame.tolist(), strict=True)
+    )
+    assert keys == sorted({*left, *right})
+    np.testing.assert_array_equal(joined.audio, [audio.get(key, NAN) for key in keys])
+    np.testing.assert_array_equal(joined.visual, [visual.get(key, NAN) for key in keys])
+    assert counts.both == len({*left} & {*right})
+    assert counts.audio_only == len({*left} - {*right})
+
+
+@given(st.lists(st.sampled_from(["b", "a", "clip", "Ω"])))
+def test_clip_codes_are_numpy_unique(clips: list[str]) -> None:
+    names, codes = clip_codes(np.array(clips, object))
+    assert names.tolist() == sorted(set(clips))
+    assert [names[code] for code in codes] == clips

@@ -154,10 +154,10 @@ class TrainerConfig:
         limit_val_clips: Validate on the first so many clips only; 0 means all.
         seed: Of everything random.
         workers: Processes that load data, on each device.
-        accelerator: auto, cpu, gpu, ...
+        accelerator: auto, cpu, gpu.
         devices: auto, or how many.
         num_nodes: Machines.
-        strategy: auto, ddp, ...
+        strategy: auto, ddp, or another of Lightning.
         precision: 32-true, bf16-mixed, 16-mixed.
     """
 

@@ -36,13 +36,21 @@ EVEN_WEIGHT = 0.5  # the fixed weight that is the plain mean
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """How scores are judged. Raises ConfigError for a value that cannot be used."""
+    """How scores are judged. Raises ConfigError for a value that cannot be used.
 
-    n_resamples: int = 1000  # bootstrap draws of clips; 0: no intervals
-    confidence: float = 0.95  # of the intervals
+    Args:
+        n_resamples: Bootstrap draws of clips, for the intervals; 0: no intervals.
+        confidence: Of the intervals, between 0 and 1.
+        seed: Of the draws.
+        n_bins: Equal bins of face quality, from 0 to 1.
+        fixed_weight: Weight of the face in the fusion "fixed"; at 0.5 that is "mean".
+    """
+
+    n_resamples: int = 1000
+    confidence: float = 0.95
     seed: int = 0
-    n_bins: int = 10  # equal bins of face quality in [0, 1]
-    fixed_weight: float = EVEN_WEIGHT  # weight of the face in "fixed"; that is "mean" at 0.5
+    n_bins: int = 10
+    fixed_weight: float = EVEN_WEIGHT
 
     def __post_init__(self) -> None:
         checks = {

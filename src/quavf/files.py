@@ -52,7 +52,10 @@ def user_os_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or path
-        raise QuavfError(f"{where}: cannot write ({error.strerror or error})") from error
+        raise QuavfError(
+            f"{where}: cannot write ({error.strerror or error}); check the disk's free space and "
+            "your rights there, or choose another place"
+        ) from error
 
 
 @contextmanager
@@ -79,17 +82,24 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     with user_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        older = temporary.with_suffix(".old.tmp")
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
             if path.exists():
-                shutil.rmtree(path)
+                path.rename(older)
             temporary.rename(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(older, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
+    """A file that holds this text already is left as it is, its time stamp too."""
+    path = Path(path)
+    with user_os_errors(path):
+        if path.is_file() and path.read_bytes() == text.encode():
+            return
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

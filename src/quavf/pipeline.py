@@ -39,7 +39,7 @@ class PredictConfig:
     Args:
         split: Only the clips of this split: train, val or test; empty: all.
         quality: Scorer whose quality is used; empty: the only one in the store.
-        device: cpu, cuda, ...; auto: a GPU if there is one.
+        device: cpu, cuda; auto is a GPU if there is one.
         batch_size: Crops that the image network sees at once.
         audio_batch_size: Windows of 30 s that the audio branch sees at once.
         encoder_heads: Heads of a published checkpoint's Whisper encoder; default: width / 64.
@@ -152,7 +152,7 @@ class _PredictRun:
         if self.visual is not None:
             branch = self._load("visual", self.visual)
             assert isinstance(branch, VisualBranch)
-            scorer = choose_scorer(self.store, config.quality, branch.settings.quality)
+            scorer = self.store.choose_scorer(config.quality, branch.settings.quality)
             visual = VisualPredictor(branch, scorer, device, config.batch_size)
         return audio, visual
 
@@ -284,31 +284,6 @@ def check_submission(path: Path, store: Path) -> list[str]:
         data = clips.faces(clip)
         expected[clip] = set(data.frame.tolist())
     return check_rows(Path(path), expected)
-
-
-def choose_scorer(store: ClipStore, asked: str, trained: str = "") -> str:
-    """The scorer to use: the one asked for, the one trained with, or the only one there is."""
-    found = store.scorers()
-    if asked:
-        if asked not in found:
-            raise StoreError(
-                f"{store.path}: no quality from {asked!r} for every clip (there is: "
-                f"{', '.join(found) or 'none'}); run `quavf quality {store.path} --scorer {asked}`"
-            )
-        return asked
-    if not found:
-        raise StoreError(
-            f"{store.path}: the faces have no quality yet; run `quavf quality {store.path}`"
-        )
-    if trained in found:
-        return trained
-    if len(found) > 1:
-        raise StoreError(
-            f"{store.path}: has quality from {', '.join(found)}; choose one with --quality"
-        )
-    if trained:
-        log.warning("trained with quality from %r, predicting with %r", trained, found[0])
-    return found[0]
 
 
 def resolve_device(name: str) -> str:

@@ -122,8 +122,10 @@ def _prepare(
                 try:
                     n_frames = write(job)
                 except MediaError as error:
-                    log.warning("clip %s is left out: %s", clip, error)
                     summary.failed[clip] = str(error)
+                    if store.holds(clip):
+                        summary.failed[clip] += " (an older version of this clip is in the store)"
+                    log.warning("clip %s is left out: %s", clip, summary.failed[clip])
             bar.advance(1, n_frames)
     return _summarise(store, summary, index_notes)
 
@@ -164,6 +166,8 @@ def _write_ego4d_clip(
         samples = read_sound(record.media, notes)
         if samples is not None:
             writer.add_sound(samples)
+        notes += video.notes
+        _warn(record.clip, notes - Counter(record.notes), samples)
         writer.finish(
             Manifest(
                 clip=record.clip,
@@ -175,10 +179,17 @@ def _write_ego4d_clip(
                 frame_size=video.size,
                 fingerprint=fingerprint,
                 config_hash=store.config.hash,
-                notes=dict(+(notes + video.notes)),
+                notes=dict(notes),
             )
         )
     return n_decoded
+
+
+def _warn(clip: str, notes: Notes, samples: object) -> None:
+    """Name the clip that has a fault; what the annotations have was told when they were read."""
+    faults = [f"{note}: {count}" for note, count in sorted(notes.items())]
+    for fault in [*faults, *(["no sound"] if samples is None else [])]:
+        log.warning("clip %s: %s", clip, fault)
 
 
 def _tracks(record: ClipRecord, rules: Semantics, notes: Notes) -> dict[int, Track]:
@@ -245,7 +256,7 @@ def _write_challenge_segment(store: ClipStore, segment: ChallengeSegment) -> int
     whole = (0, 0, CROP_SIZE, CROP_SIZE)
     with store.writing(segment.segment) as writer:
         for frame, path in segment.faces.items():
-            jpeg = _face_jpeg(path.read_bytes(), notes)
+            jpeg = _face_jpeg(_file_bytes(path), notes)
             if jpeg is not None:
                 where = (whole, whole, (0, CROP_SIZE, 0, CROP_SIZE))
                 writer.add_crop(PERSON, frame, clock.frame_to_s(frame), where, jpeg)
@@ -258,6 +269,8 @@ def _write_challenge_segment(store: ClipStore, segment: ChallengeSegment) -> int
                 notes["sound files that cannot be read"] += 1
         if samples is not None:
             writer.add_sound(samples)
+        notes = +notes
+        _warn(segment.segment, notes, samples)
         writer.finish(
             Manifest(
                 clip=segment.segment,
@@ -269,10 +282,17 @@ def _write_challenge_segment(store: ClipStore, segment: ChallengeSegment) -> int
                 frame_size=(CROP_SIZE, CROP_SIZE),
                 fingerprint=segment.fingerprint,
                 config_hash=store.config.hash,
-                notes=dict(+notes),
+                notes=dict(notes),
             )
         )
     return len(segment.faces)
+
+
+def _file_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}); copy it again") from None
 
 
 def _face_jpeg(data: bytes, notes: Notes) -> bytes | None:

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@lru_cache(maxsize=1)
+def error_console() -> Console:
+    """Where bars and warnings go, so that they do not tear each other."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 class Progress:
@@ -24,14 +37,12 @@ def progress(
     title: str, total: int, unit: str = "clips", inner: str = "frames"
 ) -> Iterator[Progress]:
     """A bar with `total` items, their rate, and the rate of the frames inside them."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         ProgressColumn,
         Task,
         TextColumn,
-        TimeElapsedColumn,
         TimeRemainingColumn,
     )
     from rich.progress import Progress as RichProgress
@@ -49,11 +60,9 @@ def progress(
         BarColumn(),
         MofNCompleteColumn(),
         Rates(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with RichProgress(*columns, console=Console(stderr=True)) as bar:
+    with RichProgress(*columns, console=error_console()) as bar:
         task = bar.add_task(title, total=total, frames=0)
 
         def update(n_items: int, frames: int) -> None:

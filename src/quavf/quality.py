@@ -81,7 +81,7 @@ class _ClipScoring:
 
     def scores(self, notes: Counter[str]) -> Floats:
         """(N,) scores of the clip's crops; 0 for those that show nothing."""
-        done = np.load(self.partial) if self.partial.is_file() else np.empty(0)
+        done = self._done_before()
         saved = time.monotonic()
         while len(done) < len(self.faces):
             rows = range(len(done), min(len(done) + CHUNK, len(self.faces)))
@@ -93,6 +93,14 @@ class _ClipScoring:
                 saved = time.monotonic()
         self.reader.close()
         return done
+
+    def _done_before(self) -> Floats:
+        """What an interrupted run saved; nothing when there was none, or its file is damaged."""
+        try:
+            done: Floats = np.load(self.partial)
+        except (OSError, ValueError, EOFError):
+            return np.empty(0)
+        return done if done.ndim == 1 and len(done) <= len(self.faces) else np.empty(0)
 
     def _chunk(self, rows: range, notes: Counter[str]) -> Floats:
         regions = [self._region(row) for row in rows]
@@ -126,7 +134,10 @@ def import_quality(store: Path, path: Path, scorer: str = "imported") -> Quality
         raise ConfigError(f"scorer: {scorer!r} cannot name a file; use letters, digits, _ and -")
     clips, content = ClipStore.open(Path(store)), read_json(Path(path))
     if not isinstance(content, dict):
-        raise AnnotationError(f"{path}: expected {{clip: {{person: {{frame: score}}}}}}")
+        raise AnnotationError(
+            f"{path}: expected {{clip: {{person: {{frame: score}}}}}}, or {{segment: {{frame: "
+            f"score}}}} for a challenge store; found a {type(content).__name__}"
+        )
     notes: Counter[str] = Counter()
     columns = {}
     for clip in clips.clips():
@@ -149,12 +160,17 @@ def _imported(path: Path, clip: str, table: Any, faces: Faces, notes: Counter[st
     if table is None:
         return scores
     row_of = {key: row for row, key in enumerate(zip(faces.person, faces.frame, strict=True))}
-    only = faces.persons()[0] if len(faces) else 1
+    persons = faces.persons()
     if not isinstance(table, dict):
         raise AnnotationError(f"{path}: {clip}: expected an object of scores, found {table!r:.60}")
     for key, value in table.items():
         inner = value.items() if isinstance(value, dict) else [(key, value)]
-        person = key if isinstance(value, dict) else only
+        if not isinstance(value, dict) and len(persons) > 1:
+            raise AnnotationError(
+                f"{path}: {clip}: {key!r} should hold one person's scores, {{frame: score}}, found "
+                f"{value!r:.60}; the clip shows persons {', '.join(map(str, persons))}"
+            )
+        person = key if isinstance(value, dict) else (persons or [1])[0]
         for frame, score in inner:
             where = f"{path}: {clip}: person {person}: frame {frame}"
             row = row_of.get((_integer(person, where), _integer(frame, where)))
@@ -174,10 +190,10 @@ def _integer(value: Any, where: str) -> int:
 
 def _score(value: Any, where: str, notes: Counter[str]) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
+    if not number or not 0 <= value < math.inf:  # also false for NaN
         raise AnnotationError(f"{where}: the score should be a number from 0 to 1, found {value!r}")
     notes["scores over 1, taken as 1"] += value > 1
-    return min(float(value), 1.0)
+    return float(min(value, 1))
 
 
 def _summarise(store: ClipStore, scorer: str, notes: Counter[str]) -> QualitySummary:

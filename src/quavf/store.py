@@ -14,15 +14,17 @@ A clip's folder appears whole or not at all.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import shutil
 import tarfile
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quavf.clock import SAMPLE_RATE, Clock
-from quavf.errors import AnnotationError, StoreError
+from quavf.errors import AnnotationError, ConfigError, StoreError
 from quavf.files import (
     config_hash,
     is_safe_name,
@@ -41,9 +43,13 @@ from quavf.files import (
     write_json,
 )
 from quavf.records import Array, Floats, Ints, Segment
+from quavf.semantics import semantics
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1  # raised when an older reader could misread a store
 TAR_BLOCK = 512  # bytes: a member's data starts one block after its header
+_ANEW = "delete the clip's folder and prepare again"
 
 SCHEMA = pa.schema(
     [("person", pa.int64()), ("frame", pa.int64()), ("time_s", pa.float64())]
@@ -91,17 +97,46 @@ class Manifest:
 
     @classmethod
     def from_json(cls, content: dict[str, Any], where: object) -> Manifest:
+        """Raises StoreError that names `where` and the first field that cannot be used."""
+        name = "the file"
         try:
-            known = {f.name: content[f.name] for f in fields(cls)}
-            known["clock"] = Clock(Fraction(content["clock"]))
-            known["segments"] = tuple(Segment(*map(int, s)) for s in content["segments"])
-            size = content["frame_size"]
-            known["frame_size"] = None if size is None else (int(size[0]), int(size[1]))
+            known = {}
+            for name, read in _MANIFEST_FIELDS.items():
+                known[name] = read(content[name])
             return cls(**known)
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
-            raise StoreError(
-                f"{where}: damaged manifest ({error!r}); prepare the clip again"
-            ) from None
+        except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError) as error:
+            raise StoreError(f"{where}: damaged at {name!r} ({error!r}); {_ANEW}") from None
+
+
+def _exactly(*kinds: type) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) not in kinds:
+            raise TypeError(f"found {value!r:.60}")
+        return value
+
+    return read
+
+
+def _segments(value: list[list[int]]) -> tuple[Segment, ...]:
+    return tuple(Segment(*map(int, segment)) for segment in value)
+
+
+def _size(value: list[int] | None) -> tuple[int, int] | None:
+    return None if value is None else (int(value[0]), int(value[1]))
+
+
+_MANIFEST_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "clip": _exactly(str),
+    "split": _exactly(str),
+    "clock": lambda value: Clock(Fraction(value)),
+    "segments": _segments,
+    "n_samples": _exactly(int, NoneType),
+    "n_crops": _exactly(int),
+    "frame_size": _size,
+    "fingerprint": _exactly(str),
+    "config_hash": _exactly(str),
+    "notes": _exactly(dict),
+}
 
 
 @dataclass(frozen=True)
@@ -193,14 +228,17 @@ class ClipStore:
             raise StoreError(f"{path}: no store here (no store.json); make it with `quavf prepare`")
         try:
             content = read_json(path / "store.json")
-            version = content.pop("format")
+            if (version := content.pop("format")) != FORMAT:
+                raise StoreError(
+                    f"{path}: store format {version}, this version reads {FORMAT}; choose another "
+                    "--store and prepare again"
+                )
             config = StoreConfig(**content)
-        except (AnnotationError, AttributeError, KeyError, TypeError) as error:
-            raise StoreError(f"{path / 'store.json'}: damaged ({error}); prepare again") from None
-        if version != FORMAT:
+            semantics(config.semantics)
+        except (AnnotationError, ConfigError, AttributeError, KeyError, TypeError) as error:
             raise StoreError(
-                f"{path}: store format {version}, this version reads {FORMAT}; prepare again"
-            )
+                f"{path / 'store.json'}: damaged ({error}); delete the store and prepare again"
+            ) from None
         return cls(path, config)
 
     @classmethod
@@ -228,9 +266,11 @@ class ClipStore:
         return store
 
     def _remove_leftovers(self) -> None:
-        """Half-written clips of a run that was killed."""
+        """Half-written clips and files of a run that was killed."""
         for leftover in (self.path / "clips").glob(".*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in [*self.path.glob(".*.tmp"), *self.path.glob("clips/*/quality/.*.tmp")]:
+            leftover.unlink(missing_ok=True)
 
     def clips(self, split: str | None = None) -> list[str]:
         """The ids of all finished clips, sorted; of one split if named."""
@@ -241,26 +281,31 @@ class ClipStore:
         assert is_safe_name(clip), clip
         return self.path / "clips" / clip
 
+    def holds(self, clip: str) -> bool:
+        """Whether this clip is there, whatever it was made from."""
+        return (self.folder(clip) / "clip.json").is_file()
+
     def has(self, clip: str, fingerprint: str) -> bool:
         """Whether this clip is there and was made from the same annotations and media."""
-        if not (self.folder(clip) / "clip.json").is_file():
-            return False
-        return self.manifest(clip).fingerprint == fingerprint
+        return self.holds(clip) and self.manifest(clip).fingerprint == fingerprint
 
     def manifest(self, clip: str) -> Manifest:
         path = self.folder(clip) / "clip.json"
         if not path.is_file():
             raise StoreError(f"{self.path}: clip {clip} is not in this store")
-        manifest = Manifest.from_json(read_json(path), path)
+        try:
+            content = read_json(path)
+        except AnnotationError as error:
+            raise StoreError(f"{error}; {_ANEW}") from None
+        manifest = Manifest.from_json(content, path)
+        if manifest.clip != clip:
+            raise StoreError(f"{path}: this is clip {manifest.clip!r} under another name; {_ANEW}")
         if manifest.config_hash != self.config.hash:
-            raise StoreError(
-                f"{path}: made with other settings than the store; delete the clip's folder and "
-                "prepare again"
-            )
+            raise StoreError(f"{path}: made with other settings than the store; {_ANEW}")
         return manifest
 
     def faces(self, clip: str) -> Faces:
-        table = _read_table(self.folder(clip) / "faces.parquet", SCHEMA)
+        table = _read_table(self.folder(clip) / "faces.parquet", SCHEMA, _ANEW)
         columns = {name: table[name].to_numpy() for name in SCHEMA.names}
 
         def four(name: str) -> Array:
@@ -278,9 +323,12 @@ class ClipStore:
         try:
             with wave.open(str(path), "rb") as file:
                 file.setpos(min(max(start, 0), file.getnframes()))
-                data = file.readframes(max(end - max(start, 0), 0))
+                n_samples = max(min(end, file.getnframes()) - max(start, 0), 0)
+                data = file.readframes(n_samples)
         except (OSError, EOFError, wave.Error) as error:
-            raise StoreError(f"{path}: cannot be read ({error}); prepare the clip again") from None
+            raise StoreError(f"{path}: cannot be read ({error}); {_ANEW}") from None
+        if len(data) != 2 * n_samples:
+            raise StoreError(f"{path}: cut short; {_ANEW}")
         return np.frombuffer(data, "<i2").astype(np.float32) / 32768
 
     @contextmanager
@@ -301,6 +349,34 @@ class ClipStore:
         ]
         return sorted(set.intersection(*found)) if found else []
 
+    def choose_scorer(self, asked: str, trained: str = "") -> str:
+        """The scorer to use: the one asked for, the one trained with, or the only one there is.
+
+        Raises StoreError when that leaves none, or several.
+        """
+        found = self.scorers()
+        if asked:
+            if asked not in found:
+                raise StoreError(
+                    f"{self.path}: no quality from {asked!r} for every clip (there is: "
+                    f"{', '.join(found) or 'none'}); run `quavf quality {self.path} --scorer "
+                    f"{asked}`"
+                )
+            return asked
+        if not found:
+            raise StoreError(
+                f"{self.path}: the faces have no quality yet; run `quavf quality {self.path}`"
+            )
+        if trained in found:
+            return trained
+        if len(found) > 1:
+            raise StoreError(
+                f"{self.path}: has quality from {', '.join(found)}; choose one with --quality"
+            )
+        if trained:
+            log.warning("trained with quality from %r, predicting with %r", trained, found[0])
+        return found[0]
+
     def has_quality(self, clip: str, scorer: str, settings: dict[str, Any]) -> bool:
         path = self._quality_path(clip, scorer)
         if not path.is_file():
@@ -319,12 +395,10 @@ class ClipStore:
     def quality(self, clip: str, scorer: str) -> Floats:
         """(N,) scores of one scorer, NaN where it gave none."""
         path = self._quality_path(clip, scorer)
+        remedy = f"run `quavf quality {self.path} --scorer {scorer}`"
         if not path.is_file():
-            raise StoreError(
-                f"{self.path}: clip {clip} has no quality from {scorer!r}; run "
-                f"`quavf quality {self.path} --scorer {scorer}`"
-            )
-        table = _read_table(path, pa.schema([("quality", pa.float64())]))
+            raise StoreError(f"{self.path}: clip {clip} has no quality from {scorer!r}; {remedy}")
+        table = _read_table(path, pa.schema([("quality", pa.float64())]), remedy)
         return np.asarray(table["quality"].to_numpy())
 
     def _quality_path(self, clip: str, scorer: str) -> Path:
@@ -340,15 +414,15 @@ class CropReader:
         self._descriptor: int | None = None
 
     def read(self, row: int) -> bytes:
-        if self._descriptor is None:
-            try:
-                self._descriptor = os.open(self.path, os.O_RDONLY)
-            except OSError as error:
-                raise StoreError(f"{self.path}: cannot be read ({error.strerror})") from None
         size = int(self.faces.size[row])
-        data = os.pread(self._descriptor, size, int(self.faces.offset[row]))
+        try:
+            if self._descriptor is None:
+                self._descriptor = os.open(self.path, os.O_RDONLY)
+            data = os.pread(self._descriptor, size, int(self.faces.offset[row]))
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be read ({error.strerror}); {_ANEW}") from None
         if len(data) != size:
-            raise StoreError(f"{self.path}: cut short; delete the clip's folder and prepare again")
+            raise StoreError(f"{self.path}: cut short; {_ANEW}")
         return data
 
     def close(self) -> None:
@@ -364,12 +438,16 @@ class CropReader:
 
 
 def _settings_hash(path: Path) -> str:
-    metadata = pq.read_schema(path).metadata or {}
+    """Of a quality table; empty when it is damaged, so that it is made again."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError):
+        return ""
     return str(metadata.get(b"settings", b"").decode())
 
 
-def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
+def _read_table(path: Path, schema: pa.Schema, remedy: str) -> pa.Table:
     try:
         return pq.read_table(path, partitioning=None).select(schema.names).cast(schema)
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}); prepare the clip again") from None
+        raise StoreError(f"{path}: cannot be read ({error}); {remedy}") from None

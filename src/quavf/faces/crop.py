@@ -99,7 +99,8 @@ def quality_region(
         return None
     patch = cv2.resize(crop[y0:y1, x0:x1], geometry.size, interpolation=cv2.INTER_LINEAR)
     left, top = geometry.region[:2]
-    grown = _truncated(box[None], REGION_GROWTH)[0] - (left, top, left, top)
+    whole_pixels = np.trunc(box[None])  # before it grows; the crop's box is cut off after it grew
+    grown = _truncated(whole_pixels, REGION_GROWTH)[0] - (left, top, left, top)
     fx1, fy1 = (max(int(side), 0) for side in grown[:2])
     fx2, fy2 = (min(int(side), end) for side, end in zip(grown[2:], geometry.size, strict=True))
     if fx1 >= fx2 or fy1 >= fy2:

@@ -6,6 +6,7 @@ count from the segment's start.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 from quavf.errors import AnnotationError
 from quavf.files import config_hash, is_safe_name
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg")
+FACE_NAME = re.compile(r"[0-9]{1,9}\.jpe?g", re.IGNORECASE)
 PERSON = 1  # a challenge segment shows one person, without a number
 
 
@@ -48,8 +49,8 @@ def read_challenge(root: Path) -> Iterator[ChallengeSegment]:
 def _segment(folder: Path) -> ChallengeSegment:
     notes: Counter[str] = Counter()
     faces: dict[int, Path] = {}
-    for path in (folder / "face").iterdir():
-        if path.suffix.lower() not in PICTURE_SUFFIXES or not path.stem.isdecimal():
+    for path in sorted((folder / "face").iterdir()):
+        if not FACE_NAME.fullmatch(path.name) or not path.is_file():
             notes["files in face/ that are not named <frame>.jpg"] += 1
         elif int(path.stem) in faces:
             notes["frames with two pictures"] += 1

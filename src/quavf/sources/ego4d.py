@@ -7,7 +7,6 @@ label: a `social_segments_talking` item is positive if and only if its `target` 
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,7 +25,8 @@ log = logging.getLogger(__name__)
 ANNOTATION_FILES = {"train": "av_train.json", "val": "av_val.json"}
 SPLIT_FILES = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
 MEDIA_SUFFIXES = (".mp4", ".MP4", ".mov", ".mkv", ".webm", ".avi")
-MAX_COORDINATE = 1e6  # pixels: beyond it a box is a typing error, not a face
+MAX_COORDINATE = 1e6  # pixels, frames: beyond it a box is a typing error, not a face
+MAX_PERSON = 10**9  # so that every id fits into the store's columns
 TRACK_KEYS = ("frame", "x", "y", "width", "height")
 
 
@@ -70,7 +70,7 @@ def read_splits(folder: Path) -> dict[str, str]:
         for path in (folder / f"{stem}{end}" for stem in stems for end in (".txt", ".list")):
             if not path.is_file():
                 continue
-            for clip in path.read_text(encoding="utf-8").split():
+            for clip in _lines(path):
                 if split_of.setdefault(clip, split) != split:
                     raise AnnotationError(
                         f"{path}: clip {clip} is in {split!r} and in {split_of[clip]!r}; "
@@ -83,13 +83,22 @@ def read_splits(folder: Path) -> dict[str, str]:
     return split_of
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnnotationError(
+            f"{path}: cannot be read ({error}); expected a text file with one clip id a line"
+        ) from None
+
+
 def _clips(path: Path) -> Iterator[dict[str, Any]]:
     content = read_json(path)
     for v, video in enumerate(_get(content, "videos", list, path)):
         where = f"{path}: videos[{v}]"
         for c, raw in enumerate(_get(video, "clips", list, where)):
             _get(raw, "clip_uid", str, f"{where}.clips[{c}]")
-            yield {**raw, "_where": f"{path}: clip {raw['clip_uid']}"}
+            yield {**raw, "_where": f"{path}: clip {_short(raw['clip_uid'])}"}
 
 
 def _add_clip(
@@ -101,7 +110,10 @@ def _add_clip(
 ) -> None:
     clip, where = raw["clip_uid"], raw.pop("_where")
     if not is_safe_name(clip):
-        raise AnnotationError(f"{where}: clip_uid {clip!r} cannot name a file; rename the clip")
+        raise AnnotationError(
+            f"{where}: this clip_uid cannot name a file; use at most 200 letters, digits, _ - ."
+            " (as in Ego4D's own ids)"
+        )
     if clip in index.clips:
         raise AnnotationError(f"{where}: this clip is annotated twice; remove one of them")
     split = split_of if isinstance(split_of, str) else split_of.get(clip)
@@ -134,8 +146,8 @@ def _segments(raw: dict[str, Any], where: str, notes: Counter[str]) -> Iterator[
         person = _person_id(item["person"])
         if person is None:
             notes["segments whose person is no number"] += 1
-        elif not 0 <= start <= last < math.inf:  # also false for NaN
-            notes["segments that end before they start or start before the clip"] += 1
+        elif not 0 <= start <= last < MAX_COORDINATE:  # also false for NaN
+            notes["segments that end before they start, or lie outside of any clip"] += 1
         else:
             yield Segment(person, int(start), int(last), int(item.get("target") is not None))
 
@@ -172,7 +184,7 @@ def _track_rows(rows: list[Any], notes: Counter[str]) -> Floats:
     for r, row in enumerate(rows):
         try:
             values[r] = [float(row[key]) for key in TRACK_KEYS]
-        except (TypeError, KeyError, ValueError):
+        except (TypeError, KeyError, ValueError, OverflowError):
             continue
     usable = np.isfinite(values).all(axis=1) & (np.abs(values) < MAX_COORDINATE).all(axis=1)
     usable &= values[:, 0] >= 0
@@ -183,9 +195,10 @@ def _track_rows(rows: list[Any], notes: Counter[str]) -> Floats:
 def _person_id(value: Any) -> int | None:
     """The number in an id such as 3, "3" or "'3'"; None when there is none."""
     try:
-        return int(str(value).strip(" '\""))
+        number = int(str(value).strip(" '\""))
     except ValueError:
         return None
+    return number if abs(number) < MAX_PERSON else None
 
 
 def _media(folder: Path, clip: str) -> Path:

@@ -24,10 +24,13 @@ from quavf.records import Image
 
 Samples = npt.NDArray[np.int16]
 
-PLANAR_420 = ("yuv420p", "yuvj420p")  # 8 bit: a crop is cut from the planes before conversion
+# 8 bit: a crop is cut from the planes before conversion. (Not at odd heights: there swscale blends
+# chroma rows, and a crop would not equal the whole picture.)
+PLANAR_420 = ("yuv420p", "yuvj420p")
 NEARLY_CONSTANT = Fraction(1, 100)  # average and nominal frame rate differ by less: gaps, not VFR
 LONGEST_HOLD_S = 1  # a variable-rate picture stays on screen for at most so long
-LONGEST_SOUND_GAP_S = 0.05  # a larger jump in the sound's time stamps is filled with silence
+LONGEST_SOUND_GAP_S = 0.05  # sound that is later than its time stamps by more gets silence
+DAMAGED_SOUND_GAP_S = 600  # a larger jump is no gap but a damaged time stamp
 CUT_SHORT_S = 0.5  # a file whose pictures end so much before its duration was cut short
 
 
@@ -42,7 +45,7 @@ class Picture:
     def bgr(self, region: tuple[int, int, int, int]) -> Image:
         """(h, w, 3) BGR pixels of a region (x1, y1, x2, y2), equal to cutting the whole picture."""
         x1, y1, x2, y2 = region
-        if self.source.format.name not in PLANAR_420:
+        if self.source.format.name not in PLANAR_420 or self.source.height % 2:
             return self._whole[y1:y2, x1:x2]
         left, top = x1 // 2 * 2, y1 // 2 * 2
         small = _cut_planes(self.source, left, top, -(-x2 // 2) * 2, -(-y2 // 2) * 2)
@@ -92,7 +95,7 @@ class Video:
         last_frame = max(wanted, default=-1)
         for picture in self._decoded():
             if shown is not None:
-                if picture.frame == shown.frame:
+                if picture.frame <= shown.frame:  # faster than the clock, or damaged time stamps
                     continue
                 yield from _held(shown, min(picture.frame - shown.frame - 1, hold), wanted)
                 if shown.frame >= last_frame:
@@ -108,6 +111,9 @@ class Video:
         previous = -1
         for source in decode(self.container, self.stream, self.notes):
             assert isinstance(source, VideoFrame)
+            if (source.width, source.height) != self.size:
+                self.notes["pictures of another size than the video's"] += 1
+                continue
             if source.pts is None:
                 time = (previous + 1) / self.clock.fps
             else:
@@ -127,41 +133,51 @@ class Video:
 def open_video(path: Path) -> Video:
     """Open a file's first video stream. Raises MediaError saying what is wrong with the file."""
     container = _open(path)
+    fault = None
     if not container.streams.video:
+        fault = "no video in this file; is it sound only, or cut short?"
+    elif not _decodable(container.streams.video[0]):
+        fault = "its video is damaged or of an unknown kind; download it again, or convert it"
+    if fault is not None:
         container.close()
-        raise MediaError(f"{path}: no video in this file; is it sound only?")
+        raise MediaError(f"{path}: {fault}")
     return Video(path, container, container.streams.video[0])
 
 
 def read_sound(path: Path, notes: Counter[str]) -> Samples | None:
     """(N,) 16-bit mono samples at 16 kHz from the clip's start; None when there is no sound.
 
-    As `ffmpeg -ac 1 -ar 16000` makes them (to 1 LSB). Damaged packets and gaps become silence.
-    Raises MediaError when the file cannot be opened.
+    As `ffmpeg -ac 1 -ar 16000` makes them (to 1 LSB), but kept in step with the pictures: damaged
+    packets, gaps and a late start become silence; an early start is cut. Raises MediaError when
+    the file cannot be opened.
     """
     container = _open(path)
     with container:
         if not container.streams.audio:
             return None
-        stream = container.streams.audio[0]
-        pieces: list[Samples] = []
-        resampler, expected_s = _resampler(), None
-        for frame in decode(container, stream, notes):
-            time_s = float(frame.pts * frame.time_base) if frame.pts is not None else None
-            if time_s is not None and expected_s is not None:
-                gap_s = time_s - expected_s
-                if gap_s > LONGEST_SOUND_GAP_S:
-                    pieces += [*_samples(resampler, None), np.zeros(round(gap_s * 16_000), "<i2")]
-                    resampler = _resampler()
-                    notes["gaps in the sound, filled with silence"] += 1
-            start_s = time_s if time_s is not None else (expected_s or 0.0)
-            expected_s = start_s + frame.samples / frame.sample_rate
-            frame.pts = None
-            pieces += _samples(resampler, frame)
-        if not pieces:
+        if not _decodable(container.streams.audio[0]):
+            notes["clips whose sound is damaged or of an unknown kind"] += 1
             return None
-        pieces += _samples(resampler, None)
-    return np.concatenate(pieces).astype(np.int16, copy=False)
+        stream, start_s = container.streams.audio[0], _video_start_s(container)
+        pieces: list[Samples] = []
+        resampler, heard_s, n_early = _Resampler(), 0.0, 0
+        for frame in decode(container, stream, notes):
+            if frame.pts is not None:
+                time_s = float(frame.pts * frame.time_base)
+                start_s = time_s if start_s is None else start_s
+                gap_s = time_s - start_s - heard_s
+                if LONGEST_SOUND_GAP_S < gap_s <= DAMAGED_SOUND_GAP_S:
+                    pieces += [*resampler.flush(), np.zeros(round(gap_s * SAMPLE_RATE), np.int16)]
+                    heard_s += gap_s
+                    notes["gaps in the sound, filled with silence"] += 1
+                elif not pieces and -DAMAGED_SOUND_GAP_S <= gap_s < -LONGEST_SOUND_GAP_S:
+                    n_early = round(-gap_s * SAMPLE_RATE)
+                    heard_s += gap_s
+                    notes["clips whose sound starts before their pictures, cut"] += 1
+            heard_s += frame.samples / frame.sample_rate
+            pieces += resampler.samples(frame)
+        pieces += resampler.flush()
+    return np.concatenate(pieces)[n_early:].astype(np.int16, copy=False) if pieces else None
 
 
 def decode(container: InputContainer, stream: Stream, notes: Counter[str]) -> Iterator[Any]:
@@ -193,6 +209,11 @@ def _open(path: Path) -> InputContainer:
         ) from None
 
 
+def _decodable(stream: Any) -> bool:
+    """Whether there is a decoder: PyAV gives streams of an unknown kind no codec context."""
+    return getattr(stream, "codec_context", None) is not None
+
+
 def _held(shown: Picture, n_more: int, wanted: set[int]) -> Iterator[Picture]:
     for frame in range(shown.frame, shown.frame + n_more + 1):
         if frame in wanted:
@@ -213,9 +234,31 @@ def _cut_planes(source: VideoFrame, x1: int, y1: int, x2: int, y2: int) -> Video
     return small
 
 
-def _resampler() -> av.AudioResampler:
-    return av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+def _video_start_s(container: InputContainer) -> float | None:
+    """When frame 0 is shown, on the container's time scale; None without pictures."""
+    for stream in container.streams.video[:1]:
+        if stream.start_time is not None and stream.time_base is not None:
+            return float(stream.start_time * stream.time_base)
+    return None
 
 
-def _samples(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[Samples]:
-    return [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
+class _Resampler:
+    """Brings sound to 16-bit mono at 16 kHz, also where a damaged stream changes its layout."""
+
+    def __init__(self) -> None:
+        self._kind: tuple[str, str, int] | None = None
+        self._engine: av.AudioResampler | None = None
+
+    def samples(self, frame: av.AudioFrame) -> list[Samples]:
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        pieces = self.flush() if kind != self._kind else []
+        if self._engine is None:
+            self._engine = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+        self._kind = kind
+        frame.pts = None
+        return pieces + [piece.to_ndarray()[0] for piece in self._engine.resample(frame)]
+
+    def flush(self) -> list[Samples]:
+        """What is still inside; the next frame starts anew."""
+        engine, self._engine = self._engine, None
+        return [piece.to_ndarray()[0] for piece in engine.resample(None)] if engine else []

@@ -1,0 +1,3 @@
+from quavf.cli import main
+
+raise SystemExit(main())

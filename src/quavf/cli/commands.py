@@ -1,0 +1,391 @@
+"""The subcommands: their options, and the one public function that each calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+PROBLEMS_FOUND = 1  # exit code of `submit --check` when there are some
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand: what it is for, its options, and what it does with them."""
+
+    summary: str
+    usage: str
+    options: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace, Any], int | None]
+
+
+def _ego4d_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--annotations",
+        required=True,
+        metavar="DIR",
+        help="folder that holds av_train.json and av_val.json",
+    )
+    parser.add_argument(
+        "--clips", required=True, metavar="DIR", help="folder that holds <clip_uid>.mp4"
+    )
+    parser.add_argument(
+        "--store", required=True, metavar="STORE", help="folder to make or go on with"
+    )
+    parser.add_argument(
+        "--semantics",
+        default="fixed",
+        choices=("fixed", "reference"),
+        help="tracks and quality regions mended, or exactly as published",
+    )
+    parser.add_argument(
+        "--splits",
+        metavar="DIR",
+        help="folder of train.txt, val.txt (valid.txt), test.txt with a clip id a "
+        "line; default: av_train.json is train, av_val.json is val",
+    )
+
+
+def _ego4d(args: Namespace, console: Any) -> None:
+    from quavf.prepare import prepare_ego4d
+
+    summary = prepare_ego4d(args.annotations, args.clips, args.store, args.semantics, args.splits)
+    _print_prepared(summary, console)
+
+
+def _challenge_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--root",
+        required=True,
+        metavar="DIR",
+        help="folder of <segment>/face/<frame>.jpg and <segment>/audio/aud.wav, "
+        "such as social_test/final_test_data",
+    )
+    parser.add_argument(
+        "--store", required=True, metavar="STORE", help="folder to make or go on with"
+    )
+
+
+def _challenge(args: Namespace, console: Any) -> None:
+    from quavf.prepare import prepare_challenge
+
+    _print_prepared(prepare_challenge(args.root, args.store), console)
+
+
+def _print_prepared(summary: Any, console: Any) -> None:
+    from quavf.report.summaries import print_summary
+
+    figures = {
+        "clips": summary.clips,
+        "of these done before": summary.skipped,
+        "by split": summary.clips_by_split,
+        "labelled segments": f"{summary.segments:,} ({summary.positive_segments:,} talking to me)",
+        "face crops": summary.crops,
+        "sound": f"{summary.sound_hours:.2f} h",
+    }
+    notes = dict(summary.notes)
+    if summary.failed:
+        notes["clips left out"] = len(summary.failed)
+    print_summary(console, f"Store {summary.store}", figures, notes)
+    for clip, reason in list(summary.failed.items())[:5]:
+        console.print(f"  left out: {clip}: {reason}", markup=False)
+
+
+def _quality_options(parser: ArgumentParser) -> None:
+    parser.add_argument("store", metavar="STORE", help="a store that `quavf prepare` made")
+    parser.add_argument(
+        "--scorer",
+        metavar="NAME",
+        help="light: no download; fan: as published, needs quavf[fan]; with "
+        "--import, the name to file the scores under (imported); default: light",
+    )
+    parser.add_argument(
+        "--import",
+        dest="import_",
+        metavar="FILE",
+        help="take scores from a published qualityScore.json instead",
+    )
+    parser.add_argument("--weights", metavar="FILE", help="the scorer's weights; default: download")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=8,
+        metavar="N",
+        help="faces that the scorer's network sees at once",
+    )
+
+
+def _quality(args: Namespace, console: Any) -> None:
+    from pathlib import Path
+
+    from quavf.quality import import_quality, score_quality
+    from quavf.report.summaries import print_summary
+
+    if args.import_:
+        summary = import_quality(args.store, args.import_, args.scorer or "imported")
+    else:
+        weights = Path(args.weights) if args.weights else None
+        scorer = args.scorer or "light"
+        summary = score_quality(args.store, scorer, weights, args.device, args.batch_size)
+    figures = {
+        "clips": summary.clips,
+        "crops": summary.crops,
+        "quality by quantile": {k: f"{v:.2f}" for k, v in summary.quantiles.items()},
+    }
+    notes = dict(summary.notes)
+    if summary.without_score:
+        notes["crops without a score (they count 0)"] = summary.without_score
+    print_summary(console, f"Quality by {summary.scorer!r}", figures, notes)
+
+
+def _train_options(branch: str) -> Callable[[ArgumentParser], None]:
+    def options(parser: ArgumentParser) -> None:
+        from quavf.config import TrainAudioConfig, TrainVisualConfig
+        from quavf.recipes import recipe_names
+
+        parser.add_argument(
+            "--store",
+            required=True,
+            metavar="STORE",
+            help="a store with a train split, and a val split to choose by",
+        )
+        parser.add_argument(
+            "--out",
+            required=True,
+            metavar="RUN",
+            help="folder of the run; an interrupted one goes on",
+        )
+        parser.add_argument(
+            "--recipe",
+            choices=recipe_names(branch),
+            default=None,
+            help="start from this recipe's settings",
+        )
+        parser.add_argument("--config", action="config", help="start from a YAML file's settings")
+        config = TrainAudioConfig if branch == "audio" else TrainVisualConfig
+        parser.add_class_arguments(config, None)
+
+    return options
+
+
+def _train(branch: str) -> Callable[[Namespace, Any], None]:
+    def run(args: Namespace, console: Any) -> None:
+        from quavf.branches.train import train_audio, train_visual
+        from quavf.config import TrainAudioConfig, TrainVisualConfig
+        from quavf.report.summaries import print_summary
+
+        if branch == "audio":
+            summary = train_audio(args.store, args.out, _fields(TrainAudioConfig, args))
+        else:
+            summary = train_visual(args.store, args.out, _fields(TrainVisualConfig, args))
+        unit = "frames" if branch == "audio" else "windows"
+        figures = {
+            "samples": summary.samples,
+            unit: {"talking to me": summary.positive, "not": summary.negative},
+            "epochs": summary.epochs,
+            "best validation mAP": summary.best_map,
+            "at epoch": summary.best_epoch,
+            "stopped early": summary.stopped_early,
+            "weights": f"{summary.run}/best.safetensors",
+        }
+        print_summary(console, f"Training of the {branch} branch", figures)
+
+    return run
+
+
+def _predict_options(parser: ArgumentParser) -> None:
+    from quavf.pipeline import PredictConfig
+
+    parser.add_argument("store", metavar="STORE", help="a store that `quavf prepare` made")
+    parser.add_argument(
+        "--audio", metavar="CKPT", help="checkpoint of the audio branch, or its run"
+    )
+    parser.add_argument(
+        "--visual",
+        metavar="CKPT",
+        help="checkpoint of the visual branch, or its run; either may be left out",
+    )
+    parser.add_argument("--out", required=True, metavar="SCORES", help="folder to write")
+    parser.add_class_arguments(PredictConfig, None)
+
+
+def _predict(args: Namespace, console: Any) -> None:
+    from quavf.pipeline import PredictConfig, predict
+    from quavf.report.summaries import print_summary
+
+    config = _fields(PredictConfig, args)
+    summary = predict(args.store, args.out, args.audio, args.visual, config)
+    figures = {"clips": summary.clips, "faces": summary.rows, **_branches(summary.branches)}
+    notes = {
+        "scores that were not a number and took their neighbour's": summary.repaired,
+        "crops without a quality: counted as 0": summary.crops_without_quality,
+    }
+    print_summary(
+        console, f"Scores {summary.scores}", figures, {k: v for k, v in notes.items() if v}
+    )
+
+
+def _fuse_options(parser: ArgumentParser) -> None:
+    parser.add_argument("scores_a", metavar="SCORES_A", help="scores of one branch")
+    parser.add_argument("scores_v", metavar="SCORES_V", help="scores of the other")
+    parser.add_argument("--out", required=True, metavar="SCORES", help="folder to write")
+
+
+def _fuse(args: Namespace, console: Any) -> None:
+    from quavf.pipeline import fuse_folders
+    from quavf.report.summaries import print_summary
+
+    counts = fuse_folders(args.scores_a, args.scores_v, args.out)
+    print_summary(console, f"Scores {args.out}", _branches(counts))
+
+
+def _branches(counts: Any) -> dict[str, int]:
+    named = {
+        "fused from both branches": counts.both,
+        "audio only": counts.audio_only,
+        "visual only": counts.visual_only,
+        "neither": counts.neither,
+        "both, but without a quality (plain mean)": counts.no_quality,
+    }
+    return {name: count for name, count in named.items() if count}
+
+
+def _evaluate_options(parser: ArgumentParser) -> None:
+    from quavf.evaluation import EvaluateConfig
+
+    parser.add_argument("scores", metavar="SCORES", help="a folder that `quavf predict` made")
+    parser.add_argument("--store", required=True, metavar="STORE", help="the store with the labels")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="EVAL",
+        help="folder for metrics.json, metrics.md and the pictures",
+    )
+    parser.add_class_arguments(EvaluateConfig, None)
+
+
+def _evaluate(args: Namespace, console: Any) -> None:
+    from quavf.evaluation import EvaluateConfig
+    from quavf.pipeline import evaluate
+    from quavf.report.evaluation import print_evaluation
+
+    config = _fields(EvaluateConfig, args)
+    print_evaluation(evaluate(args.scores, args.store, args.out, config), console)
+    console.print(f"\nFigures and pictures: {args.out}", markup=False)
+
+
+def _submit_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "scores", nargs="?", metavar="SCORES", help="scores of the challenge's faces"
+    )
+    parser.add_argument("--out", metavar="FILE", help="submission file to write")
+    parser.add_argument("--check", metavar="FILE", help="submission file to check instead")
+    parser.add_argument("--store", metavar="STORE", help="the challenge's store, to check against")
+
+
+def _submit(args: Namespace, console: Any) -> int:
+    from quavf.errors import ConfigError
+    from quavf.pipeline import check_submission, write_submission
+
+    if bool(args.check) == bool(args.scores) or not (args.store if args.check else args.out):
+        raise ConfigError(
+            "submit: use `SCORES --out FILE` to write, `--check FILE --store STORE` to check"
+        )
+    if args.scores:
+        counts = write_submission(args.scores, args.out)
+        console.print(
+            f"{args.out}: {counts['rows']:,} rows of {counts['videos']:,} segments", markup=False
+        )
+        return 0
+    problems = check_submission(args.check, args.store)
+    for problem in problems:
+        console.print(f"{args.check}: {problem}", markup=False)
+    if not problems:
+        console.print(f"{args.check}: fit to be submitted", markup=False)
+    return PROBLEMS_FOUND if problems else 0
+
+
+def _demo_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--out", default="demo", metavar="DIR", help="folder to write")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawn clips")
+
+
+def _demo(args: Namespace, console: Any) -> None:
+    from quavf.demo import demo
+
+    demo(args.out, args.seed, console)
+
+
+def _fields(config: type[Any], args: Namespace) -> Any:
+    """The dataclass out of a parsed command line."""
+    from dataclasses import fields
+
+    return config(**{f.name: getattr(args, f.name) for f in fields(config)})
+
+
+COMMANDS = {
+    "demo": Command(
+        "Draw a small dataset and run everything below on it.",
+        "[options]",
+        _demo_options,
+        _demo,
+    ),
+    "prepare ego4d": Command(
+        "Cut faces and sound of Ego4D's annotated clips into a store.",
+        "--annotations DIR --clips DIR --store STORE [options]",
+        _ego4d_options,
+        _ego4d,
+    ),
+    "prepare challenge": Command(
+        "Take the challenge's test segments into a store.",
+        "--root DIR --store STORE",
+        _challenge_options,
+        _challenge,
+    ),
+    "quality": Command(
+        "Score how well each face of a store can be seen.",
+        "STORE [options]",
+        _quality_options,
+        _quality,
+    ),
+    "train audio": Command(
+        "Train the audio branch.",
+        "--store STORE --out RUN [options]",
+        _train_options("audio"),
+        _train("audio"),
+    ),
+    "train visual": Command(
+        "Train the visual branch.",
+        "--store STORE --out RUN [options]",
+        _train_options("visual"),
+        _train("visual"),
+    ),
+    "predict": Command(
+        "Score every face of a store with one branch or both.",
+        "STORE [--audio CKPT] [--visual CKPT] --out SCORES [options]",
+        _predict_options,
+        _predict,
+    ),
+    "fuse": Command(
+        "Fuse branches that were predicted apart.",
+        "SCORES_A SCORES_V --out SCORES",
+        _fuse_options,
+        _fuse,
+    ),
+    "evaluate": Command(
+        "Judge scores against a store's labels.",
+        "SCORES --store STORE --out EVAL [options]",
+        _evaluate_options,
+        _evaluate,
+    ),
+    "submit": Command(
+        "Write an EvalAI submission, or check one.",
+        "SCORES --out FILE  |  --check FILE --store STORE",
+        _submit_options,
+        _submit,
+    ),
+}

@@ -1,0 +1,58 @@
+"""Shared by all tests: the published system's small run, unpacked and prepared once a session."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from quavf.prepare import prepare_challenge, prepare_ego4d
+from quavf.quality import import_quality
+from tests_data import GOLDEN
+
+
+@pytest.fixture(scope="session")
+def e2e_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`golden/e2e` with its archives unpacked: read it, never write to it.
+
+    `annotations/`, `split/`, `clips/`, `ttm/`, `trackPath/`, `social_test/final_test_data/`, every
+    `*.json.gz` and `*.txt.gz` also without its `.gz`, and the two checkpoints.
+    """
+    source = GOLDEN / "e2e"
+    if not source.is_dir():
+        pytest.skip(f"the published system's outputs are not at {GOLDEN}")
+    root = tmp_path_factory.mktemp("e2e")
+    for path in sorted(source.iterdir()):
+        if path.suffix == ".tgz":
+            with tarfile.open(path) as archive:
+                archive.extractall(root, filter="data")
+        else:
+            (root / path.name).symlink_to(path)
+        if path.suffix == ".gz":
+            (root / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+    return root
+
+
+@pytest.fixture(scope="session")
+def e2e_store(e2e_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's four clips in reference semantics, with its qualities as scorer `imported`.
+
+    Some 20 s, once; copy it before changing anything in it.
+    """
+    store = tmp_path_factory.mktemp("e2e_store") / "store"
+    prepare_ego4d(
+        e2e_root / "annotations", e2e_root / "clips", store, "reference", splits=e2e_root / "split"
+    )
+    import_quality(store, e2e_root / "qualityScore_scaled.json", "imported")
+    return store
+
+
+@pytest.fixture(scope="session")
+def e2e_challenge_store(e2e_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's four challenge segments, with their qualities as scorer `imported`."""
+    store = tmp_path_factory.mktemp("e2e_challenge") / "store"
+    prepare_challenge(e2e_root / "social_test" / "final_test_data", store)
+    import_quality(store, e2e_root / "qualityScoreTest_scaled.json", "imported")
+    return store

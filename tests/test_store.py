@@ -1,0 +1,556 @@
+"""The clip store: what is written is read, a clip is there whole or not at all, damage is named."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import resource
+import tarfile
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from quavf.clock import Clock
+from quavf.errors import QuavfError, StoreError
+from quavf.records import Segment
+from quavf.store import FORMAT, ClipStore, CropReader, Manifest, StoreConfig
+
+CONFIG = StoreConfig("ego4d", "fixed", "grown")
+SEGMENTS = (Segment(1, 0, 9, 1), Segment(0, 3, 4, 0))
+CROPS = [(2, 7), (1, 5), (1, 3), (12, 0), (2, 6)]  # person, frame: in the order of decoding
+
+
+def manifest(clip: str, **changes: Any) -> Manifest:
+    whole = Manifest(
+        clip=clip,
+        split="train",
+        clock=Clock(Fraction(30_000, 1001)),
+        segments=SEGMENTS,
+        n_samples=1000,
+        n_crops=len(CROPS),
+        frame_size=(640, 360),
+        fingerprint="f1",
+        config_hash=CONFIG.hash,
+        notes={"boxes of negative size": 2},
+    )
+    return replace(whole, **changes)
+
+
+def content(person: int, frame: int) -> bytes:
+    """Stands for a JPEG; of a length of its own."""
+    return f"{person}/{frame} ".encode() * (100 * person + frame)
+
+
+def write(store: ClipStore, clip: str = "a", **changes: Any) -> None:
+    with store.writing(clip) as writer:
+        for person, frame in CROPS:
+            box = (person + 0.5, frame, person + 10.25, frame + 20)
+            geometry = (box, (person, frame, 100, 101), (0, 224, frame, 224))
+            writer.add_crop(person, frame, frame / 30, geometry, content(person, frame))
+        writer.add_sound(np.arange(-500, 500, dtype=np.int16) * 60)
+        writer.finish(manifest(clip, n_crops=writer.n_crops, **changes))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ClipStore:
+    store = ClipStore.create(tmp_path / "store", CONFIG)
+    write(store)
+    return store
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def test_manifest_there_and_back(store: ClipStore) -> None:
+    assert ClipStore.open(store.path).manifest("a") == manifest("a")
+    bare = manifest("b", segments=(), n_samples=None, frame_size=None, notes={})
+    assert Manifest.from_json(json.loads(json.dumps(bare.to_json())), "x") == bare
+
+
+def test_faces_are_sorted_by_person_and_frame(store: ClipStore) -> None:
+    faces = store.faces("a")
+    keys = list(zip(faces.person.tolist(), faces.frame.tolist(), strict=True))
+    assert keys == sorted(CROPS)
+    assert len(faces) == 5
+    assert faces.persons() == [1, 2, 12]
+    row = keys.index((2, 7))
+    assert faces.box[row].tolist() == [2.5, 7, 12.25, 27]
+    assert faces.region[row].tolist() == [2, 7, 100, 101]
+    assert faces.picture[row].tolist() == [0, 224, 7, 224]
+    assert faces.time_s[row] == 7 / 30
+
+
+@pytest.mark.parametrize(
+    ("person", "rows"),
+    [(0, (0, 0)), (1, (0, 2)), (2, (2, 4)), (3, (4, 4)), (12, (4, 5)), (99, (5, 5))],
+)
+def test_rows_of_a_person(store: ClipStore, person: int, rows: tuple[int, int]) -> None:
+    found = store.faces("a").rows_of(person)
+    assert (found.start, found.stop) == rows
+
+
+def test_crops_by_row(store: ClipStore) -> None:
+    faces = store.faces("a")
+    reader = CropReader(store, "a", faces)
+    for row in (4, 0, 3, 1, 2):
+        assert reader.read(row) == content(int(faces.person[row]), int(faces.frame[row]))
+    reader.close()
+    reader.close()
+    assert reader.read(0) == content(1, 3)  # opens again
+    other: CropReader = pickle.loads(pickle.dumps(reader))
+    assert other.read(1) == content(1, 5)  # as a data loader's worker does
+
+
+def test_tar_is_a_plain_one(store: ClipStore) -> None:
+    with tarfile.open(store.crops_path("a"), "r:") as archive:
+        members = {m.name: archive.extractfile(m) for m in archive.getmembers()}
+        found = {name: file.read() for name, file in members.items() if file is not None}
+    assert found == {f"{person}/{frame}.jpg": content(person, frame) for person, frame in CROPS}
+
+
+def test_a_clip_without_faces_and_sound(tmp_path: Path) -> None:
+    store = ClipStore.create(tmp_path / "store", CONFIG)
+    with store.writing("a") as writer:
+        writer.finish(manifest("a", n_crops=0, n_samples=None))
+    faces = store.faces("a")
+    assert len(faces) == 0
+    assert (faces.box.shape, faces.region.shape, faces.picture.shape) == ((0, 4),) * 3
+    assert faces.persons() == []
+    assert faces.rows_of(1) == slice(0, 0)
+    with pytest.raises(StoreError, match=r"sound\.wav: cannot be read .*; delete the clip"):
+        store.sound("a", 0, 10)
+    with tarfile.open(store.crops_path("a")) as archive:
+        assert archive.getmembers() == []
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "first", "n"),
+    [
+        (0, 1000, 0, 1000),
+        (10, 20, 10, 10),
+        (990, 1010, 990, 10),
+        (1000, 1010, 1000, 0),
+        (5000, 6000, 0, 0),
+        (-5, 5, 0, 5),
+        (7, 7, 7, 0),
+        (9, 3, 0, 0),
+    ],
+)
+def test_sound(store: ClipStore, start: int, end: int, first: int, n: int) -> None:
+    samples = store.sound("a", start, end)
+    assert samples.dtype == np.float32
+    expected = (np.arange(first, first + n) - 500) * 60 / 32_768
+    np.testing.assert_allclose(samples, expected.astype(np.float32), atol=0)
+
+
+def test_sound_is_a_plain_wav(store: ClipStore) -> None:
+    with wave.open(str(store.folder("a") / "sound.wav")) as file:
+        assert file.getparams()[:4] == (1, 2, 16_000, 1000)
+
+
+def test_clips_by_split(store: ClipStore) -> None:
+    write(store, "c", split="val")
+    write(store, "b")
+    assert store.clips() == ["a", "b", "c"]
+    assert store.clips("train") == ["a", "b"]
+    assert store.clips("test") == []
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(ClipStore.create(tmp_path / name, CONFIG))
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert sorted(files(tmp_path / "one")) == [
+        "clips/a/clip.json",
+        "clips/a/crops.tar",
+        "clips/a/faces.parquet",
+        "clips/a/sound.wav",
+        "store.json",
+    ]
+
+
+class Interrupted(BaseException):
+    """Like KeyboardInterrupt, which would end the tests."""
+
+
+def interrupt(store: ClipStore, after: str) -> None:
+    with store.writing("a") as writer:
+        if after != "nothing":
+            writer.add_crop(1, 5, 0.0, ((0,) * 4, (0,) * 4, (0,) * 4), b"x" * 5000)
+        if after in ("sound", "finish"):
+            writer.add_sound(np.zeros(10, np.int16))
+        if after == "finish":
+            writer.finish(manifest("a"))
+        raise Interrupted
+
+
+@pytest.mark.parametrize("after", ["nothing", "a crop", "sound", "finish"])
+def test_what_is_not_finished_leaves_nothing(tmp_path: Path, after: str) -> None:
+    store = ClipStore.create(tmp_path / "store", CONFIG)
+    with pytest.raises(Interrupted):
+        interrupt(store, after)
+    assert store.clips() == []
+    assert sorted(files(store.path)) == ["store.json"]
+
+
+def test_an_older_clip_survives_a_failure_and_goes_with_success(store: ClipStore) -> None:
+    store.write_quality("a", "light", np.zeros(5), {})
+    before = files(store.path)
+    with pytest.raises(Interrupted):
+        interrupt(store, "sound")
+    assert files(store.path) == before
+    write(store, fingerprint="f2")
+    assert store.has("a", "f2")
+    assert not store.has("a", "f1")
+    assert store.scorers() == []  # scores of crops that are gone
+
+
+@contextmanager
+def full_disk(n_bytes: int) -> Iterator[None]:
+    """No file can grow beyond `n_bytes`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("n_bytes", [0, 300, 1000, 3000, 6000])
+def test_full_disk(tmp_path: Path, n_bytes: int) -> None:
+    """One error that names the place, wherever in the clip it strikes; nothing half-written."""
+    store = ClipStore.create(tmp_path / "store", CONFIG)
+    with full_disk(n_bytes), pytest.raises(QuavfError, match=r"cannot write .*File too large"):
+        write(store)
+    assert sorted(files(store.path)) == ["store.json"]
+    write(store)
+    assert store.clips() == ["a"]
+
+
+def test_full_disk_while_sound_is_written(tmp_path: Path) -> None:
+    store = ClipStore.create(tmp_path / "store", CONFIG)
+    with (
+        full_disk(20_000),
+        pytest.raises(QuavfError, match=r"cannot write .*File too large"),
+        store.writing("a") as writer,
+    ):
+        writer.add_sound(np.zeros(100_000, np.int16))
+    assert sorted(files(store.path)) == ["store.json"]
+
+
+def test_full_disk_while_the_table_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(table: pa.Table, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store = ClipStore.create(tmp_path / "store", CONFIG)
+    write(store, "b")
+    before = files(store.path)
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(QuavfError, match=r"clips/a: cannot write \(No space left"):
+        write(store)
+    with pytest.raises(QuavfError, match=r"light\.parquet: cannot write \(No space left"):
+        store.write_quality("b", "light", np.zeros(5), {})
+    assert files(store.path) == before
+
+
+def test_full_disk_at_the_very_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ClipStore.create(tmp_path / "store", CONFIG)
+
+    def rename(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename)
+        with pytest.raises(QuavfError, match=r"clips/a: cannot write \(No space left"):
+            write(store)
+    assert sorted(files(store.path)) == ["store.json"]
+
+
+def test_leftovers_of_a_killed_run_are_removed(store: ClipStore) -> None:
+    before = files(store.path)
+    for name in (
+        "clips/.b.x1.tmp/crops.tar",
+        "clips/.a.x1.old.tmp/clip.json",
+        ".summary.json.x.tmp",
+        "clips/a/quality/.light.parquet.x.tmp",
+    ):
+        path = store.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    assert store.clips() == ["a"]
+    assert ClipStore.create(store.path, CONFIG).clips() == ["a"]
+    assert files(store.path) == before
+
+
+def test_creating_again_changes_nothing(store: ClipStore) -> None:
+    os.utime(store.path / "store.json", (1, 1))
+    before = files(store.path)
+    assert ClipStore.create(store.path, CONFIG).config == CONFIG
+    assert files(store.path) == before
+    assert (store.path / "store.json").stat().st_mtime == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"semantics": "reference"}, "semantics='fixed', now asked for semantics='reference'"),
+        ({"kind": "challenge"}, "kind='ego4d', now asked for kind='challenge'"),
+        ({"framing": "face"}, "framing='grown', now asked for framing='face'"),
+    ],
+)
+def test_other_settings_are_refused(store: ClipStore, changes: dict[str, str], says: str) -> None:
+    with pytest.raises(StoreError, match=f"store: made with {says}; choose another --store"):
+        ClipStore.create(store.path, replace(CONFIG, **changes))
+
+
+def test_a_clip_of_another_store_is_refused(store: ClipStore, tmp_path: Path) -> None:
+    other = ClipStore.create(tmp_path / "other", replace(CONFIG, semantics="reference"))
+    with other.writing("b") as writer:
+        writer.finish(manifest("b", config_hash=other.config.hash))
+    other.folder("b").rename(store.folder("b"))
+    with pytest.raises(StoreError, match=r"b/clip\.json: made with other settings than the store"):
+        store.manifest("b")
+
+
+def test_a_renamed_clip_is_refused(store: ClipStore) -> None:
+    store.folder("a").rename(store.folder("b"))
+    with pytest.raises(StoreError, match=r"b/clip\.json: this is clip 'a' under another name"):
+        store.manifest("b")
+
+
+def test_no_store(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(StoreError, match=r"no store here .*make it with `quavf prepare`"):
+            ClipStore.open(path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_no_store_is_not_written_into(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "thesis"
+    if kind == "folder":
+        path.mkdir()
+        (path / "chapter1").write_text("mine")
+    else:
+        path.write_text("mine")
+    with pytest.raises(StoreError, match="thesis: exists and is not a store; choose a new"):
+        ClipStore.create(path, CONFIG)
+    expected = ["thesis", "chapter1"] if kind == "folder" else ["thesis"]
+    assert [p.name for p in tmp_path.rglob("*")] == expected
+
+
+def test_an_empty_folder_becomes_a_store(tmp_path: Path) -> None:
+    assert ClipStore.create(tmp_path, CONFIG).clips() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", r"store\.json: damaged .*empty.*; delete the store"),
+        ("{", r"store\.json: damaged .*not valid JSON"),
+        ("[]", r"store\.json: damaged"),
+        ("null", r"store\.json: damaged"),
+        ("{}", r"store\.json: damaged .*'format'"),
+        (f'{{"format": {FORMAT}}}', r"store\.json: damaged .*kind"),
+        (
+            f'{{"format": {FORMAT}, "kind": "ego4d", "semantics": "new", "framing": "x"}}',
+            "'new' is",
+        ),
+        ('{"format": 99, "later": 1}', rf"store format 99, this version reads {FORMAT}; choose"),
+    ],
+)
+def test_damaged_store_file(store: ClipStore, text: str, says: str) -> None:
+    (store.path / "store.json").write_text(text)
+    with pytest.raises(StoreError, match=says) as caught:
+        ClipStore.open(store.path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"clip": 3}, "clip"),
+        ({"split": None}, "split"),
+        ({"clock": "0"}, "clock"),
+        ({"clock": "-30"}, "clock"),
+        ({"clock": "30/0"}, "clock"),
+        ({"clock": "fast"}, "clock"),
+        ({"clock": None}, "clock"),
+        ({"segments": None}, "segments"),
+        ({"segments": [3]}, "segments"),
+        ({"segments": [[1, 2, 3]]}, "segments"),
+        ({"segments": [[1, 2, 3, 2]]}, "segments"),
+        ({"segments": [[1, 2, float("inf"), 1]]}, "segments"),
+        ({"n_samples": "many"}, "n_samples"),
+        ({"n_samples": 3.5}, "n_samples"),
+        ({"n_crops": None}, "n_crops"),
+        ({"n_crops": True}, "n_crops"),
+        ({"frame_size": [640]}, "frame_size"),
+        ({"frame_size": "x"}, "frame_size"),
+        ({"fingerprint": 5}, "fingerprint"),
+        ({"config_hash": None}, "config_hash"),
+        ({"notes": []}, "notes"),
+    ],
+)
+def test_damaged_manifest_field(store: ClipStore, change: dict[str, Any], field: str) -> None:
+    path = store.folder("a") / "clip.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    says = rf"a/clip\.json: damaged at '{field}' .*; delete the clip's folder and prepare again"
+    with pytest.raises(StoreError, match=says):
+        store.manifest("a")
+
+
+@pytest.mark.parametrize("field", [*manifest("a").to_json()])
+def test_missing_manifest_field(store: ClipStore, field: str) -> None:
+    path = store.folder("a") / "clip.json"
+    raw = json.loads(path.read_text())
+    del raw[field]
+    path.write_text(json.dumps(raw))
+    with pytest.raises(StoreError, match=rf"a/clip\.json: damaged at '{field}'"):
+        store.manifest("a")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3"])
+def test_damaged_manifest(store: ClipStore, text: str) -> None:
+    (store.folder("a") / "clip.json").write_text(text)
+    with pytest.raises(StoreError, match=r"a/clip\.json: .*; delete the clip's folder and prepare"):
+        store.manifest("a")
+
+
+def cut(path: Path, n_bytes: int) -> None:
+    path.write_bytes(path.read_bytes()[:n_bytes])
+
+
+def without_column(path: Path) -> None:
+    pq.write_table(pq.read_table(path).drop_columns(["offset"]), path)
+
+
+def words_for_numbers(path: Path) -> None:
+    table = pq.read_table(path)
+    words = pa.array(["x"] * len(table))
+    pq.write_table(table.set_column(table.column_names.index("frame"), "frame", words), path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        Path.unlink,
+        lambda path: cut(path, 0),
+        lambda path: cut(path, 500),
+        lambda path: path.write_bytes(b"no parquet" * 100),
+        without_column,
+        words_for_numbers,
+    ],
+    ids=["gone", "empty", "cut", "other", "column gone", "wrong type"],
+)
+def test_damaged_faces(store: ClipStore, spoil: Callable[[Path], Any]) -> None:
+    spoil(store.folder("a") / "faces.parquet")
+    with pytest.raises(
+        StoreError,
+        match=r"a/faces\.parquet: cannot be read .*; delete the clip's folder and prepare",
+    ):
+        store.faces("a")
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "says"),
+    [(None, "cannot be read .No such file"), (0, "cut short"), (700, "cut short")],
+)
+def test_damaged_tar(store: ClipStore, n_bytes: int | None, says: str) -> None:
+    faces, path = store.faces("a"), store.crops_path("a")
+    path.unlink() if n_bytes is None else cut(path, n_bytes)
+    with pytest.raises(StoreError, match=rf"a/crops\.tar: {says}.*; delete the clip's folder"):
+        CropReader(store, "a", faces).read(4)
+
+
+def test_offset_that_cannot_be(store: ClipStore) -> None:
+    faces = store.faces("a")
+    broken = replace(faces, offset=faces.offset * -1)
+    with pytest.raises(StoreError, match=r"crops\.tar: cannot be read"):
+        CropReader(store, "a", broken).read(0)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 20, 43, 45, 1001, 1500])
+def test_damaged_sound(store: ClipStore, n_bytes: int) -> None:
+    cut(store.folder("a") / "sound.wav", n_bytes)
+    with pytest.raises(StoreError, match=r"a/sound\.wav: (cannot be read|cut short).*; delete"):
+        store.sound("a", 0, 1000)
+
+
+def test_unknown_clip(store: ClipStore) -> None:
+    with pytest.raises(StoreError, match="store: clip b is not in this store"):
+        store.manifest("b")
+    assert not store.has("b", "f1")
+
+
+@pytest.mark.parametrize("name", ["../x", "/abs", "a/b", "", "..", "x" * 300])
+def test_names_that_would_leave_the_store(store: ClipStore, name: str) -> None:
+    """Sources refuse them with a message; the store itself never follows one."""
+    with pytest.raises(AssertionError):
+        store.folder(name)
+    with pytest.raises(AssertionError):
+        store.quality("a", name)
+
+
+def test_quality_there_and_back(store: ClipStore) -> None:
+    scores = np.array([0.0, 0.25, np.nan, 1.0, 1 / 3])
+    assert store.scorers() == []
+    store.write_quality("a", "light", scores, {"grid": 64})
+    np.testing.assert_array_equal(store.quality("a", "light"), scores)
+    assert store.scorers() == ["light"]
+    assert store.has_quality("a", "light", {"grid": 64})
+    assert not store.has_quality("a", "light", {"grid": 32})
+    assert not store.has_quality("a", "fan", {"grid": 64})
+
+
+def test_scorers_have_scored_every_clip(store: ClipStore) -> None:
+    write(store, "b")
+    for clip, scorer in (("a", "light"), ("b", "light"), ("a", "fan")):
+        store.write_quality(clip, scorer, np.zeros(5), {})
+    assert store.scorers() == ["light"]
+    assert ClipStore.create(store.path.parent / "empty", CONFIG).scorers() == []
+
+
+def test_choice_of_a_scorer(store: ClipStore, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(StoreError, match="the faces have no quality yet; run `quavf quality"):
+        store.choose_scorer("")
+    store.write_quality("a", "light", np.zeros(5), {})
+    assert store.choose_scorer("") == "light"
+    assert store.choose_scorer("", trained="light") == "light"
+    assert not caplog.records
+    assert store.choose_scorer("", trained="fan") == "light"
+    assert "trained with quality from 'fan', predicting with 'light'" in caplog.text
+    with pytest.raises(StoreError, match=r"no quality from 'fan' .*there is: light\); run `quavf"):
+        store.choose_scorer("fan")
+    store.write_quality("a", "fan", np.zeros(5), {})
+    assert store.choose_scorer("light", trained="fan") == "light"
+    assert store.choose_scorer("", trained="fan") == "fan"
+    with pytest.raises(StoreError, match="has quality from fan, light; choose one with --quality"):
+        store.choose_scorer("")
+
+
+def test_damaged_quality(store: ClipStore) -> None:
+    """It can be made again: the message says how, and `quavf quality` does not skip it."""
+    with pytest.raises(StoreError, match="clip a has no quality from 'light'; run `quavf"):
+        store.quality("a", "light")
+    store.write_quality("a", "light", np.zeros(5), {})
+    path = store.folder("a") / "quality" / "light.parquet"
+    cut(path, 100)
+    with pytest.raises(StoreError, match=r"light\.parquet: cannot be read .*; run `quavf quality"):
+        store.quality("a", "light")
+    assert not store.has_quality("a", "light", {})

@@ -1,0 +1,68 @@
+"""A store made of nothing: coloured squares as faces, tones as voices, in milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from quavf.clock import SAMPLE_RATE, Clock
+from quavf.faces.crop import encode_jpeg
+from quavf.records import Segment
+from quavf.store import ClipStore, Manifest, StoreConfig
+
+WHOLE = (0, 0, 224, 224), (0, 0, 224, 224), (0, 224, 0, 224)
+SEGMENTS = (Segment(1, 0, 60, 1), Segment(2, 30, 95, 0), Segment(1, 80, 119, 0))
+N_FRAMES = 120
+
+
+def make_tiny_store(
+    path: Path,
+    splits: tuple[str, ...] = ("train", "train", "val"),
+    sound: bool = True,
+    faces: bool = True,
+) -> ClipStore:
+    """One 4 s clip for each split named; labels show in a face's colour and a voice's pitch."""
+    store = ClipStore.create(path, StoreConfig("ego4d", "fixed", "grown"))
+    rng = np.random.default_rng(0)
+    for index, split in enumerate(splits):
+        clip = f"clip{index}"
+        with store.writing(clip) as writer:
+            n_crops = 0
+            for person, frame, label in _labelled_frames() if faces else ():
+                crop = rng.integers(0, 60, (224, 224, 3), dtype=np.uint8)
+                crop[..., 2 if label else 0] += np.uint8(150)
+                writer.add_crop(person, frame, frame / 30, WHOLE, encode_jpeg(crop))
+                n_crops += 1
+            if sound:
+                writer.add_sound(_sound())
+            writer.finish(
+                Manifest(
+                    clip=clip,
+                    split=split,
+                    clock=Clock(),
+                    segments=SEGMENTS,
+                    n_samples=N_FRAMES * SAMPLE_RATE // 30 + 1 if sound else None,
+                    n_crops=n_crops,
+                    frame_size=(640, 360),
+                    fingerprint=str(index),
+                    config_hash=store.config.hash,
+                )
+            )
+        store.write_quality(clip, "light", np.linspace(0.4, 1.0, n_crops), {})
+    return store
+
+
+def _labelled_frames() -> list[tuple[int, int, int]]:
+    labels = {
+        (s.person, frame): s.label
+        for s in SEGMENTS
+        for frame in range(s.start_frame, s.last_frame + 1)
+    }
+    return [(person, frame, label) for (person, frame), label in sorted(labels.items())]
+
+
+def _sound() -> np.ndarray:
+    time = np.arange(N_FRAMES * SAMPLE_RATE // 30 + 1) / SAMPLE_RATE
+    pitch = np.where(time < 2, 200.0, 900.0)
+    return (8000 * np.sin(2 * np.pi * pitch * time)).astype(np.int16)

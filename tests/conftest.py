@@ -7,10 +7,14 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from quavf.prepare import prepare_challenge, prepare_ego4d
 from quavf.quality import import_quality
-from tests_data import GOLDEN
+from tests_data import GOLDEN, REAL_MINI
+
+settings.register_profile("quavf", deadline=None)  # a busy machine is no failure
+settings.load_profile("quavf")
 
 
 @pytest.fixture(scope="session")
@@ -55,4 +59,14 @@ def e2e_challenge_store(e2e_root: Path, tmp_path_factory: pytest.TempPathFactory
     store = tmp_path_factory.mktemp("e2e_challenge") / "store"
     prepare_challenge(e2e_root / "social_test" / "final_test_data", store)
     import_quality(store, e2e_root / "qualityScoreTest_scaled.json", "imported")
+    return store
+
+
+@pytest.fixture(scope="session")
+def real_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three clips of real footage in fixed semantics, without qualities; some 4 s, once."""
+    if not REAL_MINI.is_dir():
+        pytest.skip(f"the real footage is not at {REAL_MINI}")
+    store = tmp_path_factory.mktemp("real_store") / "store"
+    prepare_ego4d(REAL_MINI / "annotations", REAL_MINI / "clips", store, splits=REAL_MINI / "split")
     return store

@@ -247,7 +247,7 @@ def test_what_the_published_inverse_keeps(axis: int, box: list[float]) -> None:
         assert (region == expected).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     x=st.floats(0, 639),
     y=st.floats(0, 359),

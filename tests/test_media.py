@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import wave
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from media_files import (
     write_wav,
 )
 from quavf.errors import MediaError
-from quavf.sources.media import Picture, open_video, read_sound
+from quavf.sources.media import Picture, decode, open_video, read_sound
 
 NTSC = Fraction(30_000, 1001)
 EVERY = set(range(500))
@@ -102,6 +102,21 @@ def test_variable_rate(tmp_path: Path) -> None:
     assert notes == {"clips with a variable frame rate": 1}
 
 
+def test_variable_rate_of_another_time_base(tmp_path: Path) -> None:
+    """Pictures at 25ths of a second, with gaps: frames are still 30ths."""
+    starts = [0, 1, 2, 3, 10, 11, 12, 20]
+    path = write_video(tmp_path / "x.mp4", 8, 25, times=[Fraction(t, 25) for t in starts])
+    video = open_video(path)
+    video.container.close()
+    assert video.clock.fps == 30
+    assert read(path)[0] == {0: 0, 1: 1, 2: 2, 3: 2, **dict.fromkeys(range(4, 12), 3)} | {
+        12: 4,
+        13: 5,
+        **dict.fromkeys(range(14, 24), 6),
+        24: 7,
+    }
+
+
 def test_picture_of_a_variable_rate_is_held_for_a_second_at_most(tmp_path: Path) -> None:
     times = [0, 1, 2, 92, 93]
     path = write_video(tmp_path / "x.mp4", 5, times=[Fraction(t, 30) for t in times])
@@ -159,6 +174,25 @@ def test_damaged_all_over(tmp_path: Path) -> None:
     assert len(shown) < 30
     samples, _ = sound(path)
     assert samples is None or len(samples) < 20_000
+
+
+def test_a_file_that_breaks_off_while_it_is_read(tmp_path: Path) -> None:
+    """As a disk error or a lost network drive does: what came before it counts."""
+    video = open_video(write_video(tmp_path / "x.mkv", 30))
+
+    class Broken:
+        def demux(self, stream: Any) -> Iterator[Any]:
+            for number, packet in enumerate(video.container.demux(stream)):
+                if number == 12:
+                    raise av.error.InvalidDataError(1, "broken")
+                yield packet
+
+    notes: Counter[str] = Counter()
+    with video.container:
+        container: Any = Broken()
+        frames = list(decode(container, video.stream, notes))
+    assert 0 < len(frames) <= 12
+    assert notes == {"damaged packets": 1}
 
 
 def test_no_sound(tmp_path: Path) -> None:
@@ -340,9 +374,10 @@ def test_cut_short_sound(tmp_path: Path) -> None:
     assert abs(len(samples) - 8000) < 50
 
 
-def beeps(path: Path, pieces: list[tuple[float, Sound]], n_frames: int = 90) -> Path:
+def beeps(path: Path, pieces: list[tuple[float, Sound]], first_picture_s: float = 0.0) -> Path:
     """A video whose sound is given in pieces, each with its start in seconds."""
-    silent = write_video(path.with_suffix(".silent.mkv"), n_frames)
+    times = [first_picture_s + n / 30 for n in range(90)]
+    silent = write_video(path.with_suffix(".silent.mkv"), 90, times=times)
     with av.open(str(silent)) as pictures, av.open(str(path), "w") as out:
         template = pictures.streams.video[0]
         shown = out.add_stream_from_template(template)
@@ -414,13 +449,13 @@ def test_small_gaps_do_not_add_up(tmp_path: Path) -> None:
 
 
 def test_sound_that_starts_before_the_pictures_is_cut(tmp_path: Path) -> None:
-    path = tmp_path / "x.mkv"
-    times = [0.5 + n / 30 for n in range(30)]
-    write_video(path, 30, times=times, sound=np.stack([tone(1.5, 48_000)]))
+    """Frame 0 is the first picture, and sample 0 is heard with it; later gaps are gaps still."""
+    long = np.stack([tone(1, 16_000)])
+    path = beeps(tmp_path / "x.mkv", [(0.0, long), (2.0, BEEP)], first_picture_s=0.7)
     samples, notes = sound(path)
-    assert notes == {"clips whose sound starts before their pictures, cut": 1}
-    assert abs(len(samples) / 16_000 - 1.0) < 0.01
-    assert read(path)[0][29] == 29  # frame 0 is the first picture
+    assert notes == {"clips whose sound starts before their pictures, cut": 1, GAPS: 1}
+    assert loud(samples) == [(0, 0.3), (1.3, 1.8)]
+    assert read(path)[0] == {n: n for n in range(90)}
 
 
 def test_a_damaged_time_stamp_is_no_gap(tmp_path: Path) -> None:

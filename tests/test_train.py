@@ -33,8 +33,8 @@ from quavf.config import (
     VisualConfig,
 )
 from quavf.errors import ConfigError, StoreError
-from tests_data import GOLDEN, needs_golden
 from quavf.windows import WindowConfig
+from tests_data import GOLDEN, needs_golden
 from tiny_store import make_tiny_store
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")

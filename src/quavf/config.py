@@ -7,7 +7,7 @@ recipe's (QuAVF, Ego4D Talking-to-Me 2023) unless a line says otherwise.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from quavf.errors import ConfigError
 from quavf.semantics import semantics
@@ -135,6 +135,8 @@ class AugmentConfig:
                 raise ConfigError(f"augment.{name}: {getattr(self, name)} is not in [0, 1]")
         if not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
             raise ConfigError(f"augment.crop_scale: {self.crop_scale} is not in (0, 1]")
+        if not self.crop_ratio[0] > 0:
+            raise ConfigError(f"augment.crop_ratio: {self.crop_ratio} is not over 0")
 
 
 @dataclass(frozen=True)
@@ -251,8 +253,10 @@ def to_dict(config: Any) -> dict[str, Any]:
     return dict(asdict(config))
 
 
-def from_dict(cls: type[T], values: dict[str, Any], where: object = "configuration") -> T:
+def from_dict(cls: type[T], values: Any, where: object = "configuration") -> T:
     """The dataclass of plain values, nested ones included. Raises ConfigError naming the field."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: expected an object of settings, found {values!r:.60}")
     hints = get_type_hints(cls)
     known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - known)
@@ -260,9 +264,19 @@ def from_dict(cls: type[T], values: dict[str, Any], where: object = "configurati
         raise ConfigError(f"{where}: unknown field {unknown[0]!r}; known are {sorted(known)}")
     built: dict[str, Any] = {}
     for name, value in values.items():
-        kind = hints[name]
-        if is_dataclass(kind) and isinstance(kind, type):
-            built[name] = from_dict(kind, value, f"{where}.{name}")
-        else:
-            built[name] = tuple(value) if isinstance(value, list) else value
+        built[name] = _checked(hints[name], value, f"{where}.{name}")
     return cls(**built)
+
+
+def _checked(kind: Any, value: Any, where: str) -> Any:
+    """A value of this type. Raises ConfigError when it is of another; true is no number."""
+    if is_dataclass(kind) and isinstance(kind, type):
+        return from_dict(kind, value, where)
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
+        kinds = get_args(kind)
+        if len(value) == len(kinds):
+            return tuple(_checked(k, v, where) for k, v in zip(kinds, value, strict=True))
+    elif type(value) is kind or (kind is float and type(value) is int):
+        return value
+    wanted = "a list of numbers" if get_origin(kind) is tuple else f"of type {kind.__name__}"
+    raise ConfigError(f"{where}: {value!r:.60} is not {wanted}")

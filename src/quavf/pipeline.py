@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PARTS = ".parts"  # finished clips of a run that is under way, in its --out
+
 
 @dataclass(frozen=True)
 class PredictConfig:
-    """How prediction runs; no effect on the scores but for the first two.
+    """How prediction runs.
 
     Args:
         split: Only the clips of this split: train, val or test; empty: all.
@@ -62,6 +64,10 @@ class PredictConfig:
         for name in ("batch_size", "audio_batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is under 1")
+        for name in ("encoder_heads", "n_heads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}: {value} is under 1; leave it out for the default")
 
 
 @dataclass(frozen=True)
@@ -77,10 +83,10 @@ class PredictSummary:
 
 
 def predict(
-    store: Path,
-    out: Path,
-    audio: Path | None = None,
-    visual: Path | None = None,
+    store: Path | str,
+    out: Path | str,
+    audio: Path | str | None = None,
+    visual: Path | str | None = None,
     config: PredictConfig | None = None,
 ) -> PredictSummary:
     """Score every face of a store with one branch or both, and fuse them.
@@ -92,8 +98,8 @@ def predict(
     if audio is None and visual is None:
         raise ConfigError("predict: give --audio, --visual, or both")
     clips = ClipStore.open(Path(store))
-    run = _PredictRun(clips, Path(out), audio and Path(audio), visual and Path(visual), config)
-    return run.go()
+    audio, visual = (None if path is None else Path(path) for path in (audio, visual))
+    return _PredictRun(clips, Path(out), audio, visual, config).go()
 
 
 @dataclass
@@ -107,23 +113,23 @@ class _PredictRun:
     def go(self) -> PredictSummary:
         audio, visual = self._predictors()
         resolved = self._resolved(audio, visual)
-        parts = self.out / "parts" / config_hash(resolved)
         clips = self.store.clips(self.config.split or None)
         if not clips:
             raise StoreError(
                 f"{self.store.path}: no clip of split {self.config.split or 'any'!r} in this store"
             )
         counts: Counter[str] = Counter()
+        parts = [self._part(clip, resolved) for clip in clips]
         with progress("Predicting", len(clips), inner="faces") as bar:
-            for clip in clips:
-                part = parts / clip
+            for clip, part in zip(clips, parts, strict=True):
                 if not (part / "counts.json").is_file():
                     self._write_part(part, clip, audio, visual)
-                counts.update(read_json(part / "counts.json"))
-                bar.advance(1, counts["rows"])
-        scores = concatenate([read_scores(parts / clip) for clip in clips])
+                done = read_json(part / "counts.json")
+                counts.update(done)
+                bar.advance(1, done["rows"])
+        scores = concatenate([read_scores(part) for part in parts])
         write_scores(self.out, scores, resolved)
-        shutil.rmtree(self.out / "parts", ignore_errors=True)
+        shutil.rmtree(self.out / PARTS, ignore_errors=True)
         summary = PredictSummary(
             scores=self.out,
             clips=len(clips),
@@ -196,6 +202,14 @@ class _PredictRun:
             **described,
         }
 
+    def _part(self, clip: str, resolved: dict[str, Any]) -> Path:
+        """Where a clip's scores lie until all are there: elsewhere for anything that differs."""
+        content = [resolved, self.store.manifest(clip).fingerprint]
+        if resolved["quality"]:
+            quality = self.store.quality(clip, resolved["quality"])
+            content.append(hashlib.sha256(quality.tobytes()).hexdigest())
+        return self.out / PARTS / config_hash(content) / clip
+
     def _write_part(
         self,
         part: Path,
@@ -243,16 +257,21 @@ def concatenate(parts: Sequence[Scores]) -> Scores:
     )
 
 
-def fuse_folders(a: Path, b: Path, out: Path) -> FusionCounts:
+def fuse_folders(scores_a: Path | str, scores_v: Path | str, out: Path | str) -> FusionCounts:
     """Fuse branches that were predicted apart; rows that one lacks take the other's score."""
-    scores, counts = fuse_scores(read_scores(Path(a)), read_scores(Path(b)))
-    inputs = [{"scores": str(folder), **read_config(Path(folder))} for folder in (a, b)]
+    scores, counts = fuse_scores(read_scores(Path(scores_a)), read_scores(Path(scores_v)))
+    inputs = [
+        {"scores": str(folder), **read_config(Path(folder))} for folder in (scores_a, scores_v)
+    ]
     write_scores(Path(out), scores, {"command": "fuse", "inputs": inputs})
     return counts
 
 
 def evaluate(
-    scores: Path, store: Path, out: Path, config: EvaluateConfig | None = None
+    scores: Path | str,
+    store: Path | str,
+    out: Path | str,
+    config: EvaluateConfig | None = None,
 ) -> Evaluation:
     """Judge a scores folder against a store's labels; writes figures, tables and pictures."""
     from quavf.report.evaluation import write_evaluation
@@ -271,12 +290,12 @@ def labels(store: Path) -> list[tuple[str, Segment]]:
     return found
 
 
-def write_submission(scores: Path, out: Path) -> dict[str, int]:
+def write_submission(scores: Path | str, out: Path | str) -> dict[str, int]:
     """Write the EvalAI file of a scores folder; how many rows and videos it has."""
     return write_rows(read_scores(Path(scores)), Path(out))
 
 
-def check_submission(path: Path, store: Path) -> list[str]:
+def check_submission(path: Path | str, store: Path | str) -> list[str]:
     """What is wrong with a submission file for the challenge in `store`; empty when nothing is."""
     clips = ClipStore.open(Path(store))
     expected = {}

@@ -61,7 +61,7 @@ def score_quality(
             if not clips.has_quality(clip, judge.name, judge.settings):
                 run = _ClipScoring(clips, clip, judge, lambda n_faces: bar.advance(0, n_faces))
                 clips.write_quality(clip, judge.name, run.scores(notes), judge.settings)
-                run.partial.unlink(missing_ok=True)
+                run.forget_parts()
             bar.advance(1)
     return _summarise(clips, judge.name, notes)
 
@@ -93,6 +93,11 @@ class _ClipScoring:
                 saved = time.monotonic()
         self.reader.close()
         return done
+
+    def forget_parts(self) -> None:
+        """Of this scorer, also those that were made with other settings."""
+        for part in self.partial.parent.glob(f".{self.judge.name}.*.npy"):
+            part.unlink(missing_ok=True)
 
     def _done_before(self) -> Floats:
         """What an interrupted run saved; nothing when there was none, or its file is damaged."""

@@ -47,6 +47,8 @@ class AudioBranch(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.dim, 2)
+        if config.frozen:
+            self.encoder.requires_grad_(False)
 
     def forward(self, mel: Tensor) -> Tensor:
         """mel (B, 80, 3000) -> logits (B, 2, 900)."""

@@ -214,6 +214,8 @@ def _published_visual(path: Path, state: StateDict, n_heads: int, backbone: str 
     dim = state["temporalModule.0.embed.weight"].shape[1]
     image = {k[9:]: v for k, v in state.items() if k.startswith("backbone.")}
     quality = state.get("scoreEmbed.weight")
+    if state["predHead.1.weight"].shape[1] == dim:  # there may be an embedding that is not used
+        quality = None
     config = VisualConfig(
         backbone=backbone or recognise_backbone(path, image, dim),
         backbone_weights="random",

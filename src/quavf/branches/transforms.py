@@ -35,7 +35,7 @@ def normalised(crop: Image) -> Tensor:
 
 
 def face_part(crop: Tensor, semantics: Semantics) -> Tensor:
-    """The face of 2x crops (..., 3, 224, 224), brought back to their size: not for training."""
+    """The face of 2x crops ([N,] 3, 224, 224), brought back to their size: not for training."""
     columns = LOPSIDED_COLUMNS if semantics.lopsided_valid_crop else FACE_COLUMNS
     return F.resize(crop[..., FACE_ROWS, columns], [CROP_SIZE, CROP_SIZE])  # type: ignore[no-any-return]
 

@@ -33,6 +33,10 @@ class VisualBranch(nn.Module):
             self.quality_embedding = nn.Embedding(config.quality_bins + 1, config.dim)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.dim * (1 + config.use_quality), 2)
+        if config.frozen:
+            self.backbone.requires_grad_(False)
+            for layer in self._last_layers():
+                layer.requires_grad_(True)
 
     def forward(self, crops: Tensor, quality: Tensor) -> Tensor:
         """crops (B, T, 3, H, W) normalised, quality (B,) in [0, 1] -> logits (B, 2)."""
@@ -53,7 +57,8 @@ class VisualBranch(nn.Module):
         x = last(x)[:, 0]  # (B, D), the class token
         if self.quality_embedding is not None:
             n_bins = self.config.quality_bins
-            bins = (quality.double() * n_bins).long().clamp(0, n_bins)  # (B,)
+            # In the precision it comes in: 0.35 * 20 is 7 as float32 and as float64, but not mixed.
+            bins = (quality * n_bins).long().clamp(0, n_bins)  # (B,)
             x = torch.cat([x, self.quality_embedding(bins)], dim=1)  # (B, 2D)
         logits: Tensor = self.head(self.dropout(x))  # (B, 2)
         return logits
@@ -62,20 +67,21 @@ class VisualBranch(nn.Module):
         """What stays as it is in training: the backbone but for its last layer."""
         if not self.config.frozen:
             return []
-        last: nn.Module = self.backbone.get_classifier()
-        inside = set(last.modules())
-        return [m for m in self.backbone.modules() if m not in inside and not _contains(m, last)]
+        last = {inner for layer in self._last_layers() for inner in layer.modules()}
+        return [m for m in self.backbone.modules() if last.isdisjoint(m.modules())]
 
-
-def _contains(module: nn.Module, inner: nn.Module) -> bool:
-    return any(child is inner for child in module.modules())
+    def _last_layers(self) -> list[nn.Module]:
+        """Of the backbone; some networks have two, side by side."""
+        last: nn.Module | tuple[nn.Module, ...] = self.backbone.get_classifier()
+        return list(last) if isinstance(last, tuple) else [last]
 
 
 def _backbone(config: VisualConfig) -> Any:
     try:
         return timm.create_model(config.backbone, num_classes=config.dim)
-    except RuntimeError as error:
+    except (RuntimeError, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"visual.backbone: timm has no model {config.backbone!r} ({error}); "
+            f"visual.backbone: timm has no model {config.backbone!r} ({reason}); "
             "see `python -c 'import timm; print(timm.list_models())'`"
         ) from None

@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(name, rest) or 0
     except QuavfError as error:
         return _fail(str(error))
+    except SystemExit as stop:  # what a parser makes of --help
+        return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
         print("quavf: interrupted; the same command goes on from here", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(name: str, words: list[str]) -> int | None:
     from jsonargparse import ArgumentParser, set_parsing_settings
 
-    from quavf.cli.parsing import HelpFormatter, with_recipe, with_underscores
+    from quavf.cli.parsing import HelpFormatter, parse, with_recipe, with_underscores
 
     set_parsing_settings(docstring_parse_attribute_docstrings=False)
     command = COMMANDS[name]
@@ -47,11 +49,11 @@ def _run(name: str, words: list[str]) -> int | None:
         usage=f"quavf {name} {command.usage}",
         description=command.summary,
         formatter_class=HelpFormatter,
+        exit_on_error=False,
     )
     command.options(parser)
     words = with_recipe(with_underscores(parser, words), name)
-    parsed = parser.parse_args(words)
-    return command.run(parser.instantiate(parsed), _console())
+    return command.run(parse(parser, words), _console())
 
 
 def _command_name(words: list[str]) -> tuple[str | None, list[str]]:

@@ -109,7 +109,7 @@ def _quality_options(parser: ArgumentParser) -> None:
         help="take scores from a published qualityScore.json instead",
     )
     parser.add_argument("--weights", metavar="FILE", help="the scorer's weights; default: download")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1")
     parser.add_argument(
         "--batch-size",
         type=int,

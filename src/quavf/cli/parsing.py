@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from typing import Any
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
+from quavf.errors import ConfigError
 from quavf.recipes import recipe_path
 
 WIDEST = 100  # columns
+LONGEST = 400  # characters of a message
 
 
 class HelpFormatter(DefaultHelpFormatter):
@@ -19,7 +22,7 @@ class HelpFormatter(DefaultHelpFormatter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["width"] = min(shutil.get_terminal_size().columns - 2, WIDEST)
         kwargs["max_help_position"] = 32
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def add_argument(self, action: argparse.Action) -> None:
         if action.help != "Path to a configuration file.":  # of a group: --config does as well
@@ -37,9 +40,7 @@ class HelpFormatter(DefaultHelpFormatter):
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if not action.option_strings:
             return str(action.metavar or action.dest)
-        name = action.option_strings[-1]
-        if "." not in name:
-            name = "--" + name[2:].replace("_", "-")
+        name = _shown(action.option_strings[-1])
         if action.nargs == 0 or name == "--print-config":
             return ", ".join([*action.option_strings[:-1], name])
         return f"{name} {self._value(action)}"
@@ -53,6 +54,11 @@ class HelpFormatter(DefaultHelpFormatter):
         default = action.default
         kinds = {bool: "yes/no", int: "N", float: "X", tuple: "[LOW, HIGH]"}
         return kinds.get(type(default), "VALUE") if default is not None else "VALUE"
+
+
+def _shown(name: str) -> str:
+    """An option as the help spells it: hyphens, but underscores after a dot, as in a YAML file."""
+    return name if "." in name else "--" + name[2:].replace("_", "-")
 
 
 def with_underscores(parser: ArgumentParser, words: list[str]) -> list[str]:
@@ -82,3 +88,39 @@ def with_recipe(words: list[str], command: str) -> list[str]:
         else:
             read.append(word)
     return read
+
+
+def parse(parser: ArgumentParser, words: list[str]) -> Namespace:
+    """The options, dataclasses among them built. Raises ConfigError, one line, for wrong ones."""
+    try:
+        parsed: Namespace = parser.instantiate(parser.parse_args(words))
+        return parsed
+    except argparse.ArgumentError as error:
+        message = _one_line(str(error))
+        if re.match("Problems parsing config|Unexpected config|Option .* is not accepted", message):
+            message = f"{' or '.join(_config_files(words))}: {message}"
+        raise ConfigError(f"{message}; see `{parser.prog} --help`") from None
+
+
+def _config_files(words: list[str]) -> list[str]:
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    return [
+        word.partition("=")[2] or following
+        for word, following in pairs
+        if word.partition("=")[0] == "--config"
+    ]
+
+
+def _one_line(message: str) -> str:
+    """A parser's message without its types' Python names; as it is where it is of another kind."""
+    text = " ".join(message.split())
+    pattern = r'Parser key "(?P<key>.+?)": (?P<rest>.*?)(?:Got|Given) value: (?P<value>.*)'
+    if (found := re.fullmatch(pattern, text)) is None:
+        return text[:LONGEST]
+    kinds = [kind for kind in re.findall(r"<class '(\w+)'>", found["rest"]) if kind != "NoneType"]
+    name = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+    wanted = name.get(kinds[0], "") if kinds else ""
+    if not wanted:
+        size = re.search(r"tuple with (\d+)", found["rest"])
+        wanted = f"[LOW, HIGH], {size[1]} numbers" if size else "[LOW, HIGH]"
+    return f"{_shown('--' + found['key'])}: expected {wanted}, found {found['value']}"[:LONGEST]

@@ -1,0 +1,123 @@
+"""What users may rely on: the public names, their weight, and that type checkers know them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import quavf
+
+FUNCTIONS = {
+    "check_submission": ["path", "store"],
+    "evaluate": ["scores", "store", "out", "config"],
+    "fuse": ["scores_a", "scores_v", "out"],
+    "import_quality": ["store", "path", "scorer"],
+    "load_branch": ["path", "encoder_heads", "n_heads", "backbone"],
+    "predict": ["store", "out", "audio", "visual", "config"],
+    "prepare_challenge": ["root", "store"],
+    "prepare_ego4d": ["annotations", "clips", "store", "semantics_name", "splits"],
+    "score_quality": ["store", "scorer", "weights", "device", "batch_size"],
+    "train_audio": ["store", "out", "config"],
+    "train_visual": ["store", "out", "config"],
+    "write_submission": ["scores", "out"],
+}
+CONFIGS = [
+    "AudioConfig",
+    "AugmentConfig",
+    "EvaluateConfig",
+    "PredictConfig",
+    "TrainAudioConfig",
+    "TrainVisualConfig",
+    "TrainerConfig",
+    "VisualConfig",
+    "WindowConfig",
+]
+HEAVY = ("torch", "lightning", "av", "cv2", "pyarrow", "timm", "transformers", "numpy", "rich")
+
+
+def test_public_names_are_these_and_no_others() -> None:
+    assert sorted(quavf.__all__) == sorted([*FUNCTIONS, *CONFIGS, "QuavfError"])
+    assert set(dir(quavf)) == {*quavf.__all__, "__version__"}
+
+
+@pytest.mark.parametrize(("name", "parameters"), FUNCTIONS.items())
+def test_functions_keep_their_parameters(name: str, parameters: list[str]) -> None:
+    function = getattr(quavf, name)
+    assert list(inspect.signature(function).parameters) == parameters
+    assert (function.__doc__ or "").strip()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_configs_have_defaults_for_everything(name: str) -> None:
+    config = getattr(quavf, name)
+    assert config() == config()
+    assert config.__name__ == name
+
+
+def test_load_branch_takes_its_options_by_name_only() -> None:
+    parameters = inspect.signature(quavf.load_branch).parameters.values()
+    kinds = [parameter.kind.name for parameter in parameters]
+    assert kinds == ["POSITIONAL_OR_KEYWORD"] + ["KEYWORD_ONLY"] * 3
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'predcit'"):
+        quavf.predcit  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_every_error_of_ours_is_a_quavf_error() -> None:
+    from quavf import errors
+
+    own = [e for e in vars(errors).values() if inspect.isclass(e)]
+    assert len(own) == 7
+    assert all(issubclass(e, quavf.QuavfError) for e in own)
+
+
+def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
+    """The imports under TYPE_CHECKING are what users' type checkers read; both lists must agree."""
+    tree = ast.parse(Path(quavf.__file__).read_text())
+    block = next(
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+    )
+    seen = {
+        alias.asname or alias.name: f"{node.module}:{alias.name}"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    loaded = {}
+    for name, source in quavf._MODULES.items():
+        module, _, other = source.partition(":")
+        loaded[name] = f"quavf.{module}:{other or name}"
+    assert seen == loaded
+    assert {*seen, "QuavfError"} == set(quavf.__all__)
+
+
+def test_package_is_marked_as_typed() -> None:
+    assert (Path(quavf.__file__).parent / "py.typed").is_file()
+
+
+def test_version_is_the_project_s() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert quavf.__version__ == project["project"]["version"]
+
+
+@pytest.mark.parametrize(
+    "statement", ["import quavf", "import quavf.cli", "from quavf import QuavfError"]
+)
+def test_import_is_light(statement: str) -> None:
+    script = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "quavf" in loaded
+    assert not loaded & set(HEAVY)

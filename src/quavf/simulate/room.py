@@ -1,0 +1,217 @@
+"""The room behind the people: painted walls, seen by casting rays into a box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from quavf.records import Array, Floats, Image
+from quavf.simulate.config import PictureConfig
+from quavf.simulate.looks import linear
+from quavf.simulate.raster import compiled
+from quavf.simulate.scene import TABLE_HEIGHT, Scene
+
+DOT = 64  # pixels a metre of wall
+SIDE = 512  # rows and columns of a painted wall; 8 m
+BLUE, GREEN, RED = range(3)
+
+
+@dataclass(frozen=True)
+class Room:
+    """Painted walls and the light in front of them."""
+
+    walls: Image  # (7, SIDE, SIDE, 3) BGR: x low, x high, y low, y high, floor, ceiling, table
+    lamp: Floats  # (3,) where most of the light comes from, metres
+    light: Floats  # (3, 3) colour of the lamp, from above, from below; RGB, linear
+
+
+def furnish(scene: Scene, config: PictureConfig, rng: np.random.Generator) -> Room:
+    """A room of its own kind: colours, windows, doors, pictures, shelves."""
+    strength = rng.uniform(*config.light)
+    flat = rng.uniform(*config.flatness)
+    warm = np.array([1.0, 0.97, 0.92]) ** rng.uniform(-1.0, 3.0)
+    lamp_at = np.array([*rng.uniform(0.1, 0.9, 2), rng.uniform(0.55, 1.0)]) * scene.size
+    base = rng.uniform(0.35, 0.8) * np.exp(rng.normal(0, 0.12, 3))
+    walls = np.empty((7, SIDE, SIDE, 3), np.uint8)
+    for wall in range(4):
+        long = scene.size[1] if wall < 2 else scene.size[0]
+        walls[wall] = _wall(base, float(long), float(scene.size[2]), rng)
+    walls[4] = _floor(rng)
+    walls[5] = _plain(np.full(3, rng.uniform(0.6, 0.85)), rng)
+    walls[6] = _table(rng)
+    dim = np.sqrt(strength * (0.75 + 0.25 * flat)) * warm[::-1] ** 0.5
+    lit = np.clip(walls * dim, 0, 255).astype(np.uint8)
+    light = np.stack([1.25 * (1 - flat) * warm, 0.95 * flat * warm, 0.6 * flat * warm]) * strength
+    return Room(lit, lamp_at, light)
+
+
+def _plain(colour: Floats, rng: np.random.Generator) -> Image:
+    """A surface of one BGR colour (linear), a little uneven."""
+    uneven = cv2.resize(rng.normal(0, 1, (9, 9)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    fine = rng.normal(0, 1, (SIDE, SIDE))
+    gain = np.exp(0.06 * uneven + 0.015 * fine)[..., None]
+    return np.asarray(255 * np.sqrt(np.clip(colour * gain, 0, 1)), dtype=np.uint8)
+
+
+def _wall(base: Floats, long_m: float, high_m: float, rng: np.random.Generator) -> Image:
+    picture = _plain(base * rng.uniform(0.8, 1.15), rng)
+    rows = SIDE - int(high_m * DOT)  # the floor is at the bottom row
+    columns = int(long_m * DOT)
+    ramp = np.linspace(1.05, 0.85, SIDE - rows)[:, None, None]
+    picture[rows:] = np.clip(picture[rows:] * ramp, 0, 255).astype(np.uint8)
+    picture[SIDE - 7 :] = _byte(rng.uniform(0.1, 0.8, 3))  # skirting
+    at = rng.uniform(0.0, 1.0)
+    while at < long_m - 0.8:
+        kind = str(rng.choice(["window", "door", "picture", "shelf", "none", "cupboard"]))
+        width = rng.uniform(0.5, 1.8) if kind != "door" else 0.9
+        left, right = int(at * DOT), min(int((at + width) * DOT), columns - 3)
+        if right - left > 16:
+            _furniture(picture, kind, left, right, rng)
+        at += width + rng.uniform(0.2, 1.2)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.7), dtype=np.uint8)
+
+
+def _furniture(
+    picture: Image, kind: str, left: int, right: int, rng: np.random.Generator
+) -> None:
+    def row(height_m: float) -> int:
+        return SIDE - int(height_m * DOT)
+
+    if kind == "window":
+        top, bottom = row(2.1), row(rng.uniform(0.8, 1.1))
+        cv2.rectangle(picture, (left - 4, top - 4), (right + 4, bottom + 4), (225, 225, 225), -1)
+        sky = np.linspace(rng.uniform(0.5, 1), rng.uniform(0.3, 1), bottom - top)[:, None, None]
+        view = 255 * np.sqrt(sky * rng.uniform([0.75, 0.7, 0.6], [1, 1, 1]))
+        picture[top:bottom, left:right] = np.broadcast_to(view, (bottom - top, right - left, 3))
+        middle = (left + right) // 2
+        cv2.line(picture, (middle, top), (middle, bottom), (215, 215, 215), 4)
+    elif kind == "door":
+        colour = _byte(rng.uniform(0.05, 0.7, 3))
+        cv2.rectangle(picture, (left, row(2.05)), (right, SIDE), colour, -1)
+        cv2.rectangle(picture, (left, row(2.05)), (right, SIDE), (60, 60, 60), 2)
+        cv2.circle(picture, (right - 8, row(1.0)), 3, (160, 190, 200), -1)
+    elif kind == "picture":
+        top, bottom = row(1.9), row(1.9 - rng.uniform(0.4, 0.8))
+        cv2.rectangle(picture, (left, top), (right, bottom), _byte(rng.uniform(0.02, 0.8, 3)), -1)
+        for _ in range(12):
+            x, y = int(rng.integers(left, right)), int(rng.integers(top, bottom))
+            size = (int(rng.integers(3, 18)), int(rng.integers(3, 18)))
+            end = (min(x + size[0], right - 3), min(y + size[1], bottom - 3))
+            cv2.rectangle(picture, (x, y), end, _byte(rng.uniform(0.02, 0.8, 3)), -1)
+        cv2.rectangle(picture, (left, top), (right, bottom), _byte(rng.uniform(0.01, 0.3, 3)), 3)
+    elif kind in ("shelf", "cupboard"):
+        top = row(rng.uniform(0.9, 2.1))
+        wood = _byte(np.array([0.1, 0.2, 0.35]) * rng.uniform(0.2, 2))
+        cv2.rectangle(picture, (left, top), (right, SIDE - 3), wood, -1)
+        for shelf in range(top + 4, SIDE - 26, 24):
+            if kind == "cupboard":
+                continue
+            cv2.rectangle(picture, (left + 3, shelf), (right - 3, shelf + 20), (25, 25, 25), -1)
+            x = left + 4
+            while x < right - 8:
+                wide, high = int(rng.integers(2, 6)), int(rng.integers(11, 20))
+                low = shelf + 20
+                colour = _byte(rng.uniform(0.01, 0.7, 3))
+                cv2.rectangle(picture, (x, low - high), (x + wide - 1, low), colour, -1)
+                x += wide + int(rng.random() < 0.1) * 10
+
+
+def _byte(colour: Floats) -> tuple[float, float, float]:
+    b, g, r = 255 * np.sqrt(np.clip(colour, 0, 1))
+    return float(b), float(g), float(r)
+
+
+def _floor(rng: np.random.Generator) -> Image:
+    wood = np.array([0.08, 0.17, 0.3]) * rng.uniform(0.4, 2.0)
+    colour = wood if rng.random() < 0.6 else rng.uniform(0.05, 0.5) * np.ones(3)
+    picture = _plain(colour, rng)
+    plank = int(rng.integers(6, 40))
+    for column in range(0, SIDE, plank):
+        gain = rng.uniform(0.85, 1.1)
+        picture[:, column : column + plank] = np.clip(
+            picture[:, column : column + plank] * gain, 0, 255
+        ).astype(np.uint8)
+        picture[:, column] //= 2
+    return picture
+
+
+def _table(rng: np.random.Generator) -> Image:
+    wood = np.array([0.1, 0.22, 0.38]) * rng.uniform(0.3, 1.8)
+    picture = _plain(wood if rng.random() < 0.7 else linear(rng.uniform(0.4, 0.95, 3)), rng)
+    for _ in range(int(rng.integers(4, 12))):  # plates, cups, papers
+        at = (int(rng.integers(0, SIDE)), int(rng.integers(0, SIDE)))
+        colour = _byte(rng.uniform(0.05, 0.95, 3))
+        if rng.random() < 0.5:
+            cv2.circle(picture, at, int(rng.integers(12, 45)), colour, -1, cv2.LINE_AA)
+        else:
+            end = (at[0] + int(rng.integers(20, 70)), at[1] + int(rng.integers(20, 90)))
+            cv2.rectangle(picture, at, end, colour, -1)
+    return picture
+
+
+def backdrop(
+    room: Room, scene: Scene, view: tuple[Floats, Floats], window: tuple[int, int, int, int],
+    centre: tuple[float, float],
+) -> Image:
+    """(H, W, 3) BGR picture of the empty room in `window` (x1, y1, x2, y2) of the frame.
+
+    `view`: the camera's place and its axes (3, 3). Cast at half size and enlarged: the wall is
+    behind the focus.
+    """
+    x1, y1, x2, y2 = window[0] // 2 - 1, window[1] // 2 - 1, window[2] // 2 + 2, window[3] // 2 + 2
+    half = np.empty((y2 - y1, x2 - x1, 3), np.uint8)
+    table = np.zeros(4) if scene.table is None else scene.table
+    numbers = np.array([2.0 / scene.focal_px, centre[0] / 2, centre[1] / 2, x1, y1, TABLE_HEIGHT])
+    _cast(half, room.walls, scene.size, table, view[0], view[1], numbers)
+    full = cv2.resize(half, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    top, left = window[1] - 2 * y1, window[0] - 2 * x1
+    cut = full[top : top + window[3] - window[1], left : left + window[2] - window[0]]
+    return np.ascontiguousarray(cut)
+
+
+@compiled
+def _cast(
+    out: Image,
+    walls: Image,
+    size: Floats,
+    table: Floats,
+    camera: Floats,
+    axes: Floats,
+    numbers: Array,
+) -> None:
+    per_px, centre_x, centre_y, left, top, table_z = numbers
+    for row in range(out.shape[0]):
+        v = (row + top + 0.5 - centre_y) * per_px
+        for column in range(out.shape[1]):
+            u = (column + left + 0.5 - centre_x) * per_px
+            dx = axes[0, 2] + u * axes[0, 0] + v * axes[0, 1]
+            dy = axes[1, 2] + u * axes[1, 0] + v * axes[1, 1]
+            dz = axes[2, 2] + u * axes[2, 0] + v * axes[2, 1]
+            tx = ((size[0] if dx > 0 else 0.0) - camera[0]) / (dx if abs(dx) > 1e-9 else 1e-9)
+            ty = ((size[1] if dy > 0 else 0.0) - camera[1]) / (dy if abs(dy) > 1e-9 else 1e-9)
+            tz = ((size[2] if dz > 0 else 0.0) - camera[2]) / (dz if abs(dz) > 1e-9 else 1e-9)
+            if tz < tx and tz < ty:
+                t, wall = tz, 5 if dz > 0 else 4
+            elif tx < ty:
+                t, wall = tx, 1 if dx > 0 else 0
+            else:
+                t, wall = ty, 3 if dy > 0 else 2
+            if table[2] > 0 and dz < -1e-6:
+                at = (table_z - camera[2]) / dz
+                near = abs(camera[0] + at * dx - table[0]) < 1.1 * table[3]
+                if 0 < at < t and near:
+                    a = (camera[0] + at * dx - table[0]) / 1.1 / table[3]
+                    b = (camera[1] + at * dy - table[1]) / 1.1 / table[3]
+                    if a * a + b * b < 1.0:
+                        t, wall = at, 6
+            x, y, z = camera[0] + t * dx, camera[1] + t * dy, camera[2] + t * dz
+            if wall < 4:
+                i, j = SIDE - 1 - z * DOT, (y if wall < 2 else x) * DOT
+            else:
+                i, j = y * DOT, x * DOT
+            i0 = min(max(int(i), 0), SIDE - 1)
+            j0 = min(max(int(j), 0), SIDE - 1)
+            for n in range(3):
+                out[row, column, n] = walls[wall, i0, j0, n]

@@ -64,6 +64,7 @@ class Look:
     cloth: tuple[float, float, float] = (0.1, 0.12, 0.3)
     cloth2: tuple[float, float, float] = (0.3, 0.3, 0.3)
     stripe_m: float = 0.0  # width of a stripe, 0: plain
+    man: bool = False  # for the choice of a voice
     seed: int = 0  # of the skin's texture
 
 
@@ -109,14 +110,15 @@ def draw_look(rng: np.random.Generator) -> Look:
         beard=beard,
         brow=float(np.clip(n(1.2 if male else 0.85, 0.2), 0.5, 1.8)),
         lips=float(np.clip(n(0.9 if male else 1.1, 0.15), 0.6, 1.5)),
+        man=male,
     )
-    return _coloured(look, rng, skin, hair, bool(male))
+    return _coloured(look, rng, skin, hair)
 
 
 def _coloured(
-    look: Look, rng: np.random.Generator, skin: Floats, hair: Floats, male: bool
+    look: Look, rng: np.random.Generator, skin: Floats, hair: Floats
 ) -> Look:
-    red = np.array([0.75, 0.42, 0.45]) if not male and rng.random() < 0.35 else None
+    red = np.array([0.75, 0.42, 0.45]) if not look.man and rng.random() < 0.35 else None
     lip = skin * np.array([0.85, 0.55, 0.58]) if red is None else 0.4 * skin * red + 0.3 * red
     hat = rng.uniform(0.02, 0.6, 3)
     cloth = np.exp(rng.uniform(np.log(0.015), np.log(0.7))) * rng.uniform(0.5, 1.3, 3)

@@ -157,8 +157,9 @@ def _aims(person: int, scene: Scene, gaze: Ints, rng: np.random.Generator) -> Fl
     for start, end in zip(changes, [*changes[1:], len(gaze)], strict=True):
         target = int(gaze[start])
         if target == AWAY:
-            aims[start:end, 0] = scene.bodies[person] + rng.normal(0, np.radians(35.0))
-            aims[start:end, 1] = np.radians(rng.normal(-10.0, 12.0))
+            wide = 20.0 if person == WEARER else 35.0
+            aims[start:end, 0] = scene.bodies[person] + rng.normal(0, np.radians(wide))
+            aims[start:end, 1] = np.radians(rng.normal(-10.0, wide / 3))
             continue
         to = scene.places[target] - here
         aims[start:end, 0] = np.arctan2(to[1], to[0])

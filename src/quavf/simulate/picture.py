@@ -1,0 +1,337 @@
+"""Frames and face crops of a clip's world.
+
+Each head is drawn once a frame into a patch of its own, which is pasted wherever it is needed:
+into the whole frame, or into the neighbourhood of a face alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from quavf.records import WEARER, Array, Floats, Image
+from quavf.simulate.head import Mesh, build_hand, build_head, build_torso, join
+from quavf.simulate.looks import Look, paint_skin
+from quavf.simulate.raster import FAR, paste, rasterise, shade
+from quavf.simulate.room import backdrop
+from quavf.simulate.scene import TABLE_HEIGHT, axes
+from quavf.simulate.world import ClipWorld
+
+Window = tuple[int, int, int, int]  # x1, y1, x2, y2
+
+JAW_DROP = 0.012  # metres at a wide open mouth
+NEAREST = 0.15  # metres before the camera; closer things are not drawn
+MARGIN = 16  # pixels drawn around a window, for the blur
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The wearer's camera in one frame."""
+
+    place: Floats  # (3,)
+    turn: Floats  # (3, 3) columns: right, down, ahead
+    focal: float
+    centre: tuple[float, float]
+
+    def project(self, points: Floats) -> Floats:
+        """(N, 3) x, y in pixels and depth in metres of (N, 3) places in the world."""
+        seen = (points - self.place) @ self.turn
+        depth = np.maximum(seen[:, 2], 1e-3)
+        x = self.centre[0] + self.focal * seen[:, 0] / depth
+        y = self.centre[1] + self.focal * seen[:, 1] / depth
+        return np.column_stack([x, y, seen[:, 2]])
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Part of a picture, (h, w, 4) BGR times cover, cover; its corner in the frame."""
+
+    pixels: Image
+    left: int
+    top: int
+    depth: float
+
+
+class _Person:
+    """What of a person stays the same through a clip."""
+
+    def __init__(self, look: Look, drop: float) -> None:
+        self.look = look
+        self.head = build_head(look)
+        self.small = build_head(look, rows=40, columns=36)  # for distant faces
+        self.torso = build_torso(look, drop)
+        self.hand = build_hand()
+        self.skin = paint_skin(look)
+        light_hair = float(np.mean(look.hair)) > 0.12
+        self.palette = np.array(
+            [
+                np.array(look.skin) * 0.92,
+                look.hair,
+                (0.012, 0.012, 0.014),
+                look.cloth,
+                look.cloth2,
+                look.iris,
+                look.lip,
+                (look.stripe_m, look.lips, 0.5 if light_hair else 0.9),
+            ]
+        )
+        self.face = self.head.vertices[self.head.face > 0]
+        self.face_jaw = self.head.jaw[self.head.face > 0]
+
+
+class Painter:
+    """Draws the frames of one clip."""
+
+    def __init__(self, world: ClipWorld) -> None:
+        self.world = world
+        picture = world.config.picture
+        self.size = (picture.width, picture.height)
+        seated = world.scene.table is not None
+        heights = world.scene.places[:, 2]
+        drops = heights - (TABLE_HEIGHT - 0.02 if seated else 0.75)
+        people = zip(world.looks, drops, strict=True)
+        self.people = [_Person(look, float(drop)) for look, drop in people]
+        self.passer = _Person(world.passer_look, 1.0)
+        rng = world.key.stream("picture")
+        self.grain = rng.normal(0, world.noise, (picture.height + 64, picture.width + 64, 1))
+        self.grain = np.repeat(self.grain, 3, axis=2).astype(np.int8)
+        self.shifts = rng.integers(0, 64, (world.n_frames, 2))
+        self._heads: dict[int, Patch | None] = {}
+        self._frame = -1
+
+    def camera(self, frame: int) -> Camera:
+        motion, (width, height) = self.world.motion, self.size
+        turn = axes(motion.turns[WEARER, frame], facing=False)
+        focal, centre = self.world.scene.focal_px, (width / 2, height / 2)
+        return Camera(motion.heads[WEARER, frame], turn, focal, centre)
+
+    def face_points(self, person: int, frame: int) -> Floats:
+        """(N, 3) the skin of a face from hairline to chin: x, y in pixels and depth."""
+        being = self.people[person]
+        points = being.face.copy()
+        points[:, 1] += JAW_DROP * self.world.faces[person, frame, 1] * being.face_jaw
+        return self.camera(frame).project(self._placed(points, person, frame))
+
+    def _placed(self, points: Floats, person: int, frame: int) -> Floats:
+        motion = self.world.motion
+        turn = axes(motion.turns[person, frame], facing=True)
+        return np.asarray(points @ turn.T + motion.heads[person, frame])
+
+    def render(self, frame: int, window: Window | None = None) -> Image:
+        """The frame, or the part of it in `window`: (H, W, 3) BGR."""
+        width, height = self.size
+        window = window or (0, 0, width, height)
+        x1, y1 = max(window[0] - MARGIN, 0), max(window[1] - MARGIN, 0)
+        x2, y2 = min(window[2] + MARGIN, width), min(window[3] + MARGIN, height)
+        camera, world = self.camera(frame), self.world
+        view = (camera.place, camera.turn)
+        picture = backdrop(world.room, world.scene, view, (x1, y1, x2, y2), camera.centre)
+        order = sorted(range(1, len(self.people)), key=lambda p: -self._depth(p, frame))
+        for person in order:
+            torso = self._torso(person, frame, (x1, y1, x2, y2))
+            for patch in (torso, self._head(person, frame)):
+                if patch is not None:
+                    paste(patch.pixels, picture, patch.left - x1, patch.top - y1)
+        passer = self._passer(frame, (x1, y1, x2, y2))
+        if passer is not None:
+            paste(passer.pixels, picture, passer.left - x1, passer.top - y1)
+        picture = self._smear(picture, frame)
+        dx, dy = self.shifts[frame]
+        grain = self.grain[y1 + dy : y2 + dy, x1 + dx : x2 + dx]
+        picture = cv2.add(picture, grain, dtype=cv2.CV_8U)
+        inside = picture[window[1] - y1 : window[3] - y1, window[0] - x1 : window[2] - x1]
+        return np.ascontiguousarray(inside)
+
+    def _depth(self, person: int, frame: int) -> float:
+        motion = self.world.motion
+        away = motion.heads[person, frame] - motion.heads[WEARER, frame]
+        return float(np.linalg.norm(away))
+
+    def smear_px(self, frame: int) -> Floats:
+        """(2,) how far the picture moves, in pixels, while the shutter is open."""
+        turns = self.world.motion.turns[WEARER]
+        before, after = turns[max(frame - 1, 0)], turns[min(frame + 1, len(turns) - 1)]
+        speed = (after - before)[:2] / 2  # radians a frame
+        share = self.world.blur_ms / 1000 * float(self.world.fps)
+        return np.asarray(self.world.scene.focal_px * share * np.array([speed[0], speed[1]]))
+
+    def _smear(self, picture: Image, frame: int) -> Image:
+        dx, dy = self.smear_px(frame)
+        length = float(np.hypot(dx, dy))
+        if length < 1.2:
+            return picture
+        half = min(int(np.ceil(length / 2)), MARGIN - 1)
+        kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+        for t in np.linspace(-0.5, 0.5, 4 * half + 1):
+            x, y = np.clip(np.array([t * dx, t * dy]), -half, half)
+            kernel[int(round(y)) + half, int(round(x)) + half] += 1
+        return np.asarray(cv2.filter2D(picture, -1, kernel / kernel.sum()))
+
+    def _head(self, person: int, frame: int) -> Patch | None:
+        if frame != self._frame:
+            self._frame, self._heads = frame, {}
+        if person not in self._heads:
+            self._heads[person] = self._draw_head(person, frame)
+        return self._heads[person]
+
+    def _draw_head(self, person: int, frame: int) -> Patch | None:
+        being, world = self.people[person], self.world
+        depth = self._depth(person, frame)
+        size_px = world.scene.focal_px * 2 * being.look.height / max(depth, NEAREST)
+        mesh = being.head if size_px > 70 else being.small
+        drop = JAW_DROP * world.faces[person, frame, 1]
+        bent = mesh.vertices.copy()
+        bent[:, 1] += drop * mesh.jaw
+        parts = [(mesh, bent)]
+        for hand in world.hands[person]:
+            if 0 <= hand.phase(frame) <= 1:
+                parts.append((being.hand, _hand_at(being, hand.offset, hand.phase(frame))))
+        lids, mouth, wide = world.faces[person, frame]
+        right, down = world.motion.eyes[person, frame]
+        pose = np.array([right, down, lids, mouth, wide])
+        whole = join([m for m, _ in parts]) if len(parts) > 1 else mesh
+        points = np.concatenate([p for _, p in parts])
+        placed = self._placed(points, person, frame)
+        turn = axes(world.motion.turns[person, frame], facing=True)
+        level = int(np.clip(np.log2(260 / max(size_px, 1)), 0, 3))
+        zoom = int(np.clip(round(150 / max(size_px, 1)), 1, 3))
+        limits = (0, 0, *self.size)
+        solid = (whole, placed, turn)
+        return self._draw(solid, frame, being, (pose, level, zoom), limits)
+
+    def _torso(self, person: int, frame: int, limits: Window) -> Patch | None:
+        being, world = self.people[person], self.world
+        azimuth = world.scene.bodies[person]
+        turn = axes(np.array([azimuth, 0.0, 0.0]), facing=True)
+        placed = being.torso.vertices @ turn.T + world.motion.heads[person, frame]
+        return self._draw((being.torso, placed, turn), frame, being, (np.zeros(5), 0, 1), limits)
+
+    def _passer(self, frame: int, limits: Window) -> Patch | None:
+        placed = self._passer_placed(frame)
+        if placed is None:
+            return None
+        turn = axes(np.array([self.world.scene.bodies[WEARER], 0.0, 0.0]), facing=False)
+        solid = (self.passer.torso, placed, turn)
+        return self._draw(solid, frame, self.passer, (np.zeros(5), 0, 1), limits)
+
+    def _passer_placed(self, frame: int) -> Floats | None:
+        """Where the vertices of somebody who walks past are, 0.65 m before the wearer."""
+        world = self.world
+        for event in world.passers:
+            if 0 <= event.phase(frame) <= 1:
+                side = event.offset[2] * (2 * event.phase(frame) - 1) * 1.1
+                turn = axes(np.array([world.scene.bodies[WEARER], 0.0, 0.0]), facing=False)
+                place = world.motion.heads[WEARER, frame] + turn @ np.array([side, -0.35, 0.65])
+                return np.asarray(self.passer.torso.vertices @ turn.T + place)
+        return None
+
+    def passer_span(self, frame: int) -> tuple[float, float] | None:
+        """The columns of the picture that somebody who walks past hides, if any."""
+        placed = self._passer_placed(frame)
+        if placed is None:
+            return None
+        points = self.camera(frame).project(placed)
+        if points[:, 2].min() < NEAREST:
+            return None
+        return float(points[:, 0].min()), float(points[:, 0].max())
+
+    def _draw(
+        self,
+        solid: tuple[Mesh, Floats, Floats],
+        frame: int,
+        being: _Person,
+        style: tuple[Array, int, int],
+        limits: Window,
+    ) -> Patch | None:
+        """A mesh with its vertices in the world and its turn, as far as it lies in `limits`."""
+        mesh, placed, turn = solid
+        pose, level, zoom = style
+        camera = self.camera(frame)
+        points = camera.project(placed)
+        if points[:, 2].min() < NEAREST:
+            return None
+        left = max(int(points[:, 0].min()) - 3, limits[0])
+        top = max(int(points[:, 1].min()) - 3, limits[1])
+        right = min(int(points[:, 0].max()) + 4, limits[2])
+        bottom = min(int(points[:, 1].max()) + 4, limits[3])
+        if right <= left or bottom <= top:
+            return None
+        points[:, 0] = (points[:, 0] - left + 0.5) * zoom - 0.5
+        points[:, 1] = (points[:, 1] - top + 0.5) * zoom - 0.5
+        shape = ((bottom - top) * zoom, (right - left) * zoom)
+        buffer = np.empty((*shape, 9), np.float32)
+        buffer[..., 0] = FAR
+        normals = mesh.normals @ (camera.turn.T @ turn).T
+        rasterise(points, normals, mesh.marks, mesh.face, mesh.triangles, buffer)
+        pixels = np.empty((*shape, 4), np.uint8)
+        light = self._light(placed, camera)
+        shade(buffer, being.skin[level], being.palette, pose, light, pixels)
+        if zoom > 1:
+            pixels = cv2.resize(pixels, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+        soft = max(self.world.focus_px, 0.45 if zoom == 1 else 0.0)
+        if soft > 0.3:
+            pixels = cv2.GaussianBlur(pixels, (0, 0), soft, borderType=cv2.BORDER_REPLICATE)
+        return Patch(pixels, left, top, float(points[:, 2].min()))
+
+    def _light(self, placed: Floats, camera: Camera) -> Floats:
+        """(4, 3) for the shader: the way to the lamp as the camera sees it, and the colours."""
+        room = self.world.room
+        way = room.lamp - placed.mean(axis=0)
+        way = (way / (np.linalg.norm(way) + 1e-9)) @ camera.turn
+        return np.vstack([way, room.light])
+
+
+def _hand_at(being: _Person, offset: tuple[float, float, float], phase: float) -> Floats:
+    """Vertices of a hand that rises to the face and sinks again."""
+    up = np.clip(4 * min(phase, 1 - phase), 0, 1)
+    place = np.array([offset[0], offset[1] + 0.3 * (1 - up), -being.look.depth - 0.045])
+    tilt = 0.35 * offset[2]
+    turn = np.array(
+        [[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0], [0, 0, 1.0]]
+    )
+    return np.asarray(being.hand.vertices @ turn.T + place)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A face and its surroundings, drawn alone."""
+
+    frame: int
+    person: int
+    region: Image  # (h, w, 3) BGR, the grown box
+    box: Floats  # (4,) xyxy, the face
+    grown: Window  # twice the box, inside the frame
+
+
+def render_crops(
+    painter: Painter, boxes: dict[int, tuple[Array, Floats]]
+) -> Iterator[Crop]:
+    """The surroundings of every box, frame by frame, without drawing whole frames.
+
+    `boxes`: by person, the frames (N,) and the boxes (N, 4) xyxy in them. Pixels are those that
+    the frame would have, but for the compression of the video.
+    """
+    wanted: dict[int, list[tuple[int, Floats]]] = {}
+    for person, (frames, places) in boxes.items():
+        for frame, box in zip(frames, places, strict=True):
+            wanted.setdefault(int(frame), []).append((person, box))
+    for frame in sorted(wanted):
+        for person, box in wanted[frame]:
+            grown = grow(box, painter.size)
+            if grown[2] > grown[0] and grown[3] > grown[1]:
+                yield Crop(frame, person, painter.render(frame, grown), box, grown)
+
+
+def grow(box: Floats, size: tuple[int, int]) -> Window:
+    """A box grown by half its size on each side, whole pixels inside the frame."""
+    x1, y1, x2, y2 = (float(v) for v in box)
+    w, h = (x2 - x1) / 2, (y2 - y1) / 2
+    return (
+        max(int(x1 - w), 0),
+        max(int(y1 - h), 0),
+        min(int(x2 + w), size[0]),
+        min(int(y2 + h), size[1]),
+    )

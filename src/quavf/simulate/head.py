@@ -178,11 +178,11 @@ def _glasses(look: Look) -> Mesh:
 
 def build_torso(look: Look, drop: float) -> Mesh:
     """Shoulders and chest, from the neck to `drop` metres below the eyes; x, y, z as the head."""
-    y = np.concatenate([np.linspace(0.155, 0.26, 8), np.linspace(0.3, max(drop, 0.35), 5)])
+    y = np.concatenate([np.linspace(0.135, 0.24, 8), np.linspace(0.28, max(drop, 0.35), 5)])
     phi, y = np.meshgrid(np.linspace(-np.pi, np.pi, 33), y)
-    spread = _smoothstep(0.14, 0.27, y) ** 0.55
-    half = 0.055 + (look.shoulders - 0.055) * spread - 0.03 * _smoothstep(0.4, 0.8, y)
-    deep = 0.05 + 0.07 * _smoothstep(0.15, 0.35, y)
+    spread = _smoothstep(0.125, 0.24, y) ** 0.6
+    half = 0.055 + (look.shoulders - 0.055) * spread - 0.03 * _smoothstep(0.4, 0.8, y) + 0.04 * _smoothstep(0.8, 1.2, y)
+    deep = 0.05 + 0.07 * _smoothstep(0.13, 0.33, y)
     cos, sin = np.cos(phi), np.sin(phi)
     x = half * np.sign(sin) * np.abs(sin) ** 0.8
     z = 0.03 - deep * np.sign(cos) * np.abs(cos) ** 0.8

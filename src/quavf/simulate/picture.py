@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from quavf.records import WEARER, Array, Floats, Image
 from quavf.simulate.head import Mesh, build_hand, build_head, build_torso, join
 from quavf.simulate.looks import Look, paint_skin
-from quavf.simulate.raster import FAR, paste, rasterise, shade
+from quavf.simulate.raster import FAR, hide_below, paste, rasterise, shade
 from quavf.simulate.room import backdrop
 from quavf.simulate.scene import TABLE_HEIGHT, axes
 from quavf.simulate.world import ClipWorld
@@ -76,7 +77,8 @@ class _Person:
                 look.iris,
                 look.lip,
                 (look.stripe_m, look.lips, 0.5 if light_hair else 0.9),
-            ]
+            ],
+            dtype=np.float32,
         )
         self.face = self.head.vertices[self.head.face > 0]
         self.face_jaw = self.head.jaw[self.head.face > 0]
@@ -91,18 +93,30 @@ class Painter:
         self.size = (picture.width, picture.height)
         seated = world.scene.table is not None
         heights = world.scene.places[:, 2]
-        drops = heights - (TABLE_HEIGHT - 0.02 if seated else 0.75)
+        drops = np.full(len(heights), 0.75) if seated else heights - 0.1
+        self.table: Array | None = None
+        if world.scene.table is not None:
+            x, y, radius, high = world.scene.table
+            self.table = np.array([x, y, radius, high])
         people = zip(world.looks, drops, strict=True)
         self.people = [_Person(look, float(drop)) for look, drop in people]
         self.passer = _Person(world.passer_look, 1.0)
         rng = world.key.stream("picture")
-        self.grain = rng.normal(0, world.noise, (picture.height + 64, picture.width + 64, 1))
-        self.grain = np.repeat(self.grain, 3, axis=2).astype(np.int8)
+        grain = rng.normal(0, world.noise, (picture.height + 64, picture.width + 64, 1))
+        grain = np.repeat(np.round(grain), 3, axis=2)
+        self.lighter = np.maximum(grain, 0).astype(np.uint8)
+        self.darker = np.maximum(-grain, 0).astype(np.uint8)
         self.shifts = rng.integers(0, 64, (world.n_frames, 2))
         self._heads: dict[int, Patch | None] = {}
         self._frame = -1
+        self._camera = 0, self._look_out(0)
 
     def camera(self, frame: int) -> Camera:
+        if self._camera[0] != frame:
+            self._camera = frame, self._look_out(frame)
+        return self._camera[1]
+
+    def _look_out(self, frame: int) -> Camera:
         motion, (width, height) = self.world.motion, self.size
         turn = axes(motion.turns[WEARER, frame], facing=False)
         focal, centre = self.world.scene.focal_px, (width / 2, height / 2)
@@ -140,8 +154,8 @@ class Painter:
             paste(passer.pixels, picture, passer.left - x1, passer.top - y1)
         picture = self._smear(picture, frame)
         dx, dy = self.shifts[frame]
-        grain = self.grain[y1 + dy : y2 + dy, x1 + dx : x2 + dx]
-        picture = cv2.add(picture, grain, dtype=cv2.CV_8U)
+        part = (slice(y1 + dy, y2 + dy), slice(x1 + dx, x2 + dx))
+        picture = cv2.subtract(cv2.add(picture, self.lighter[part]), self.darker[part])
         inside = picture[window[1] - y1 : window[3] - y1, window[0] - x1 : window[2] - x1]
         return np.ascontiguousarray(inside)
 
@@ -159,16 +173,10 @@ class Painter:
         return np.asarray(self.world.scene.focal_px * share * np.array([speed[0], speed[1]]))
 
     def _smear(self, picture: Image, frame: int) -> Image:
-        dx, dy = self.smear_px(frame)
-        length = float(np.hypot(dx, dy))
-        if length < 1.2:
+        wide, high = (1 + 2 * min(round(abs(v) / 2), MARGIN - 1) for v in self.smear_px(frame))
+        if wide == high == 1:
             return picture
-        half = min(int(np.ceil(length / 2)), MARGIN - 1)
-        kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
-        for t in np.linspace(-0.5, 0.5, 4 * half + 1):
-            x, y = np.clip(np.array([t * dx, t * dy]), -half, half)
-            kernel[int(round(y)) + half, int(round(x)) + half] += 1
-        return np.asarray(cv2.filter2D(picture, -1, kernel / kernel.sum()))
+        return np.asarray(cv2.blur(picture, (wide, high)))
 
     def _head(self, person: int, frame: int) -> Patch | None:
         if frame != self._frame:
@@ -181,7 +189,7 @@ class Painter:
         being, world = self.people[person], self.world
         depth = self._depth(person, frame)
         size_px = world.scene.focal_px * 2 * being.look.height / max(depth, NEAREST)
-        mesh = being.head if size_px > 70 else being.small
+        mesh = being.head if size_px > 110 else being.small
         drop = JAW_DROP * world.faces[person, frame, 1]
         bent = mesh.vertices.copy()
         bent[:, 1] += drop * mesh.jaw
@@ -197,7 +205,7 @@ class Painter:
         placed = self._placed(points, person, frame)
         turn = axes(world.motion.turns[person, frame], facing=True)
         level = int(np.clip(np.log2(260 / max(size_px, 1)), 0, 3))
-        zoom = int(np.clip(round(150 / max(size_px, 1)), 1, 3))
+        zoom = float(np.clip(125 / max(size_px, 1), 1, 3))  # small faces are drawn larger first
         limits = (0, 0, *self.size)
         solid = (whole, placed, turn)
         return self._draw(solid, frame, being, (pose, level, zoom), limits)
@@ -207,7 +215,9 @@ class Painter:
         azimuth = world.scene.bodies[person]
         turn = axes(np.array([azimuth, 0.0, 0.0]), facing=True)
         placed = being.torso.vertices @ turn.T + world.motion.heads[person, frame]
-        return self._draw((being.torso, placed, turn), frame, being, (np.zeros(5), 0, 1), limits)
+        near = self._depth(person, frame) < 0.004 * world.scene.focal_px
+        style = (np.zeros(5), 0, 0.5 if near else 1.0)  # a chest has no detail
+        return self._draw((being.torso, placed, turn), frame, being, style, limits)
 
     def _passer(self, frame: int, limits: Window) -> Patch | None:
         placed = self._passer_placed(frame)
@@ -215,7 +225,7 @@ class Painter:
             return None
         turn = axes(np.array([self.world.scene.bodies[WEARER], 0.0, 0.0]), facing=False)
         solid = (self.passer.torso, placed, turn)
-        return self._draw(solid, frame, self.passer, (np.zeros(5), 0, 1), limits)
+        return self._draw(solid, frame, self.passer, (np.zeros(5), 0, 0.5), limits)
 
     def _passer_placed(self, frame: int) -> Floats | None:
         """Where the vertices of somebody who walks past are, 0.65 m before the wearer."""
@@ -243,7 +253,7 @@ class Painter:
         solid: tuple[Mesh, Floats, Floats],
         frame: int,
         being: _Person,
-        style: tuple[Array, int, int],
+        style: tuple[Array, int, float],
         limits: Window,
     ) -> Patch | None:
         """A mesh with its vertices in the world and its turn, as far as it lies in `limits`."""
@@ -253,26 +263,34 @@ class Painter:
         points = camera.project(placed)
         if points[:, 2].min() < NEAREST:
             return None
-        left = max(int(points[:, 0].min()) - 3, limits[0])
-        top = max(int(points[:, 1].min()) - 3, limits[1])
+        left = max(int(points[:, 0].min()) - 3, limits[0]) // 2 * 2
+        top = max(int(points[:, 1].min()) - 3, limits[1]) // 2 * 2
         right = min(int(points[:, 0].max()) + 4, limits[2])
         bottom = min(int(points[:, 1].max()) + 4, limits[3])
         if right <= left or bottom <= top:
             return None
-        points[:, 0] = (points[:, 0] - left + 0.5) * zoom - 0.5
-        points[:, 1] = (points[:, 1] - top + 0.5) * zoom - 0.5
-        shape = ((bottom - top) * zoom, (right - left) * zoom)
+        shape = (ceil((bottom - top) * zoom), ceil((right - left) * zoom))
+        corner = np.array([left, top])
+        scale = np.array([shape[1] / (right - left), shape[0] / (bottom - top)])
+        points[:, :2] = (points[:, :2] - corner + 0.5) * scale - 0.5
         buffer = np.empty((*shape, 9), np.float32)
         buffer[..., 0] = FAR
         normals = mesh.normals @ (camera.turn.T @ turn).T
         rasterise(points, normals, mesh.marks, mesh.face, mesh.triangles, buffer)
+        if self.table is not None and mesh is being.torso:
+            lens = (np.array(camera.centre) - corner + 0.5) * scale - 0.5
+            numbers = np.array([camera.focal * zoom, *lens])
+            hide_below(buffer, camera.place, camera.turn, numbers, self.table)
         pixels = np.empty((*shape, 4), np.uint8)
         light = self._light(placed, camera)
-        shade(buffer, being.skin[level], being.palette, pose, light, pixels)
+        shade(buffer, being.skin[level], being.palette, pose.astype(np.float32), light, pixels)
         if zoom > 1:
             pixels = cv2.resize(pixels, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+        elif zoom < 1:
+            double = cv2.resize(pixels, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+            pixels = np.ascontiguousarray(double[: bottom - top, : right - left])
         soft = max(self.world.focus_px, 0.45 if zoom == 1 else 0.0)
-        if soft > 0.3:
+        if soft > 0.3 and zoom >= 1:
             pixels = cv2.GaussianBlur(pixels, (0, 0), soft, borderType=cv2.BORDER_REPLICATE)
         return Patch(pixels, left, top, float(points[:, 2].min()))
 
@@ -281,7 +299,7 @@ class Painter:
         room = self.world.room
         way = room.lamp - placed.mean(axis=0)
         way = (way / (np.linalg.norm(way) + 1e-9)) @ camera.turn
-        return np.vstack([way, room.light])
+        return np.vstack([way, room.light]).astype(np.float32)
 
 
 def _hand_at(being: _Person, offset: tuple[float, float, float], phase: float) -> Floats:

@@ -21,10 +21,18 @@ F = TypeVar("F", bound=Callable[..., object])
 
 def compiled(function: F) -> F:
     """Compiled on first use, and kept on disk for later runs."""
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)(function))
+
+
+def inlined(function: F) -> F:
+    """Compiled into its caller: passing arrays costs more than most of these do."""
+    return cast(F, numba.njit(inline="always", error_model="numpy", fastmath=True)(function))
 
 
 FAR = np.float32(1e9)
+ZERO, HALF, WRAP, GLOSS = np.float32([0.0, 0.5, 0.8, 0.05])
+LAST_TONE = np.float32(4095)
+TONES = np.round(255 * np.sqrt(np.arange(4096) / 4095)).astype(np.uint8)  # of linear light
 BUFFER = 8  # x, y, hair, normal x y z, material, on the face
 
 
@@ -50,56 +58,58 @@ def rasterise(
         right = min(int(np.floor(max(x0, x1, x2))), width - 1)
         top = max(int(np.ceil(min(y0, y1, y2))), 0)
         bottom = min(int(np.floor(max(y0, y1, y2))), height - 1)
+        if left > right or top > bottom:
+            continue
         sign = 1.0 if area > 0 else -1.0
+        b_step, c_step = (y2 - y0) / area, -(y1 - y0) / area
         for row in range(top, bottom + 1):
+            b = ((left - x0) * (y2 - y0) - (x2 - x0) * (row - y0)) / area - b_step
+            c = ((x1 - x0) * (row - y0) - (left - x0) * (y1 - y0)) / area - c_step
             for column in range(left, right + 1):
-                b = ((column - x0) * (y2 - y0) - (x2 - x0) * (row - y0)) / area
-                c = ((x1 - x0) * (row - y0) - (column - x0) * (y1 - y0)) / area
+                b += b_step
+                c += c_step
                 a = 1.0 - b - c
-                if a < 0 or b < 0 or c < 0:
+                if a < -1e-9 or b < -1e-9 or c < -1e-9:
                     continue
                 depth = a * points[i, 2] + b * points[j, 2] + c * points[k, 2]
-                pixel = out[row, column]
-                if depth >= pixel[0]:
+                if depth >= out[row, column, 0]:
                     continue
-                pixel[0] = depth
+                out[row, column, 0] = depth
                 for n in range(3):
-                    pixel[1 + n] = a * marks[i, n] + b * marks[j, n] + c * marks[k, n]
-                    pixel[4 + n] = sign * (
-                        a * normals[i, n] + b * normals[j, n] + c * normals[k, n]
-                    )
-                pixel[7] = material
-                pixel[8] = face[i] + face[j] + face[k]
+                    mark = a * marks[i, n] + b * marks[j, n] + c * marks[k, n]
+                    normal = a * normals[i, n] + b * normals[j, n] + c * normals[k, n]
+                    out[row, column, 1 + n] = mark
+                    out[row, column, 4 + n] = sign * normal
+                out[row, column, 7] = material
+                out[row, column, 8] = face[i] + face[j] + face[k]
 
 
-@compiled
+@inlined
 def _ramp(low: float, high: float, x: float) -> float:
     t = (x - low) / (high - low)
     t = min(max(t, 0.0), 1.0)
     return t * t * (3 - 2 * t)
 
 
-@compiled
+@inlined
 def _sample(picture: Array, x: float, y: float, colour: Array) -> None:
-    """Bilinear look-up at x, y in metres of the face."""
+    """The nearest dot at x, y in metres of the face; dots are about as large as pixels."""
     rows, columns = picture.shape[:2]
-    u = min(max((x / TEXTURE_X + 1) / 2 * (columns - 1), 0.0), columns - 1.001)
-    v = min(max((y / TEXTURE_Y + 1) / 2 * (rows - 1), 0.0), rows - 1.001)
+    u = min(max((x / TEXTURE_X + 1) / 2 * (columns - 1) + 0.5, 0.0), columns - 1.0)
+    v = min(max((y / TEXTURE_Y + 1) / 2 * (rows - 1) + 0.5, 0.0), rows - 1.0)
     i, j = int(v), int(u)
-    a, b = v - i, u - j
     for n in range(3):
-        above = picture[i, j, n] * (1 - b) + picture[i, j + 1, n] * b
-        below = picture[i + 1, j, n] * (1 - b) + picture[i + 1, j + 1, n] * b
-        colour[n] = above * (1 - a) + below * a
+        colour[n] = picture[i, j, n]
 
 
-@compiled
-def _mix(colour: Array, other: Array, share: float) -> None:
-    for n in range(3):
-        colour[n] = colour[n] * (1 - share) + other[n] * share
+@inlined
+def _mix(colour: Array, red: float, green: float, blue: float, share: float) -> None:
+    colour[0] += (red - colour[0]) * share
+    colour[1] += (green - colour[1]) * share
+    colour[2] += (blue - colour[2]) * share
 
 
-@compiled
+@inlined
 def _eye(x: float, y: float, pose: Array, iris: Array, colour: Array) -> None:
     """Paint the eyes: `pose` is gaze right and down (radians), lids open 0-1, mouth open, wide."""
     side = 1.0 if x > 0 else -1.0
@@ -110,7 +120,6 @@ def _eye(x: float, y: float, pose: Array, iris: Array, colour: Array) -> None:
     arch = max(1 - along * along, 0.0)
     upper, lower = -0.0068 * pose[2] * arch**0.8, 0.0047 * min(pose[2] + 0.3, 1.0) * arch
     soft = 0.0007
-    dark = np.array([0.02, 0.014, 0.012])
     crease = np.exp(-(((dy - upper + 0.0042) / 0.0011) ** 2)) * arch
     for n in range(3):
         colour[n] *= 1 - 0.4 * crease
@@ -119,19 +128,20 @@ def _eye(x: float, y: float, pose: Array, iris: Array, colour: Array) -> None:
         right, down = dx - 0.0115 * np.sin(pose[0]), dy - 0.0095 * np.sin(pose[1])
         radius = np.sqrt(right * right + down * down)
         shade = 0.52 - 0.2 * along * along - 0.25 * _ramp(0.004, 0.0, dy - upper)
-        ball = np.array([shade, shade * 0.94, shade * 0.9])
-        _mix(ball, iris, 1 - _ramp(0.0055, 0.0064, radius))
-        _mix(ball, dark, 0.9 * (1 - _ramp(0.0022, 0.0029, radius)))
         glint = np.exp(-(((right + 0.0018) / 0.0011) ** 2) - ((down + 0.002) / 0.0011) ** 2)
+        on_iris = 1 - _ramp(0.0055, 0.0064, radius)
+        pupil = 1 - 0.9 * (1 - _ramp(0.0022, 0.0029, radius))
         for n in range(3):
-            ball[n] += 0.7 * glint
-        _mix(colour, ball, inside)
+            ball = shade * (1 - 0.05 * n)
+            ball = (ball + (iris[n] - ball) * on_iris) * pupil + 0.7 * glint
+            colour[n] += (ball - colour[n]) * inside
     lash = np.exp(-(((dy - upper) / 0.0013) ** 2)) * _ramp(1.12, 0.95, abs(along))
-    _mix(colour, dark, 0.85 * lash)
-    _mix(colour, dark, 0.3 * np.exp(-(((dy - lower) / 0.0008) ** 2)) * arch)
+    _mix(colour, 0.02, 0.014, 0.012, 0.85 * lash)
+    edge = np.exp(-(((dy - lower) / 0.0008) ** 2)) * arch
+    _mix(colour, 0.02, 0.014, 0.012, 0.3 * edge)
 
 
-@compiled
+@inlined
 def _mouth(x: float, y: float, pose: Array, lip: Array, thick: float, colour: Array) -> None:
     """Paint lips, teeth and the dark between them."""
     wide = 0.0245 * pose[4]
@@ -146,24 +156,25 @@ def _mouth(x: float, y: float, pose: Array, lip: Array, thick: float, colour: Ar
     lower = half + 0.0085 * thick * arch**0.7
     soft = 0.0009
     on_lip = _ramp(upper - soft, upper + soft, dy) * (1 - _ramp(lower - soft, lower + soft, dy))
-    tint = lip * (0.85 if dy < 0 else 1.05)
-    _mix(colour, tint, 0.9 * on_lip * _ramp(0.0, 0.15, arch))
-    dark = np.array([0.05, 0.012, 0.012])
+    tint = 0.85 if dy < 0 else 1.05
+    cover = 0.9 * on_lip * _ramp(0.0, 0.15, arch)
+    _mix(colour, tint * lip[0], tint * lip[1], tint * lip[2], cover)
     line = np.exp(-(((dy) / 0.0009) ** 2)) * _ramp(1.1, 0.95, abs(along)) * (1 - pose[3])
-    _mix(colour, dark, 0.75 * max(line, 0.0))
+    _mix(colour, 0.05, 0.012, 0.012, 0.75 * max(line, 0.0))
     if half > 0.0006:
         soft = 0.0006
         top = -half * 0.5
         hole = _ramp(top - soft, top + soft, dy) * (1 - _ramp(half - soft, half + soft, dy))
         teeth = 1 - _ramp(0.0025, 0.0035, dy - top)
-        _mix(dark, np.array([0.5, 0.46, 0.4]), 0.75 * teeth * _ramp(0.15, 0.5, pose[3]))
-        _mix(colour, dark, hole)
+        bright = 0.75 * teeth * _ramp(0.15, 0.5, pose[3])
+        red, green = 0.05 + 0.45 * bright, 0.012 + 0.45 * bright
+        _mix(colour, red, green, 0.012 + 0.39 * bright, hole)
 
 
-@compiled
-def _noise(x: float, y: float) -> float:
+@inlined
+def _noise(x: int, y: int) -> float:
     """Repeatable noise in [0, 1) of two whole numbers."""
-    h = (np.int64(x) * 374761393 + np.int64(y) * 668265263) & 0x7FFFFFFF
+    h = (x * 374761393 + y * 668265263) & 0x7FFFFFFF
     h = ((h ^ (h >> 13)) * 1274126177) & 0x7FFFFFFF
     return float((h ^ (h >> 16)) & 0xFFFF) / 65536.0
 
@@ -178,50 +189,68 @@ def shade(
     thickness, hair noise), unused. `pose`: see `_eye`. `light` (4, 3): direction to the lamp,
     lamp colour, colour from above, colour from below; in the frame of the normals (y down).
     """
-    colour = np.empty(3)
+    colour = np.empty(3, np.float32)
+    lx, ly, lz = light[0]
+    hx, hy, hz = lx, ly, lz - np.float32(1)
+    half = np.float32(1 / (np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9))
+    l10, l11, l12 = LAST_TONE * light[1]
+    l20, l21, l22 = LAST_TONE * (light[2] - light[3])
+    l30, l31, l32 = LAST_TONE * light[3]
+    tones = TONES
+    out[:] = 0
     for row in range(buffer.shape[0]):
         for column in range(buffer.shape[1]):
-            pixel = buffer[row, column]
-            if pixel[0] >= FAR:
-                out[row, column, 0] = out[row, column, 1] = 0
-                out[row, column, 2] = out[row, column, 3] = 0
+            if buffer[row, column, 0] >= FAR:
                 continue
-            _albedo(pixel, skin, palette, pose, colour)
-            size = np.sqrt(pixel[4] ** 2 + pixel[5] ** 2 + pixel[6] ** 2) + 1e-9
-            nx, ny, nz = pixel[4] / size, pixel[5] / size, pixel[6] / size
-            facing = nx * light[0, 0] + ny * light[0, 1] + nz * light[0, 2]
-            lamp = max((facing + 0.25) / 1.25, 0.0)
-            above = 0.5 - 0.5 * ny
-            hx, hy, hz = light[0, 0], light[0, 1], light[0, 2] - 1.0
-            half = np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9
-            glare = max((nx * hx + ny * hy + nz * hz) / half, 0.0) ** 12
-            glare *= 0.05 if pixel[7] != CLOTH else 0.0
-            for n in range(3):
-                fill = light[2, n] * above + light[3, n] * (1 - above)
-                value = colour[n] * (fill + lamp * light[1, n]) + glare * light[1, n]
-                out[row, column, 2 - n] = np.uint8(255 * np.sqrt(min(max(value, 0.0), 1.0)))
+            x, y, hair = buffer[row, column, 1], buffer[row, column, 2], buffer[row, column, 3]
+            nx, ny, nz = buffer[row, column, 4], buffer[row, column, 5], buffer[row, column, 6]
+            material = int(buffer[row, column, 7])
+            on_face = buffer[row, column, 8] > 0
+            _albedo(x, y, hair, material, on_face, skin, palette, pose, colour)
+            lamp = max((nx * lx + ny * ly + nz * lz) * WRAP + (1 - WRAP), ZERO)
+            above = HALF - HALF * ny
+            glare = max((nx * hx + ny * hy + nz * hz) * half, ZERO)
+            glare *= glare * glare
+            glare *= glare
+            glare *= GLOSS * glare if material != CLOTH else ZERO
+            red = colour[0] * (l30 + l20 * above + lamp * l10) + glare * l10
+            green = colour[1] * (l31 + l21 * above + lamp * l11) + glare * l11
+            blue = colour[2] * (l32 + l22 * above + lamp * l12) + glare * l12
+            out[row, column, 0] = tones[min(int(blue), 4095)]
+            out[row, column, 1] = tones[min(int(green), 4095)]
+            out[row, column, 2] = tones[min(int(red), 4095)]
             out[row, column, 3] = 255
 
 
-@compiled
-def _albedo(pixel: Array, skin: Array, palette: Array, pose: Array, colour: Array) -> None:
+@inlined
+def _albedo(
+    x: float,
+    y: float,
+    hair: float,
+    material: int,
+    on_face: bool,
+    skin: Array,
+    palette: Array,
+    pose: Array,
+    colour: Array,
+) -> None:
     """The colour of the surface itself."""
-    x, y, hair, material = pixel[1], pixel[2], pixel[3], int(pixel[7])
     if material == FACE:
-        ragged = hair + 0.5 * (_noise(np.floor(x * 900), np.floor(y * 250)) - 0.5)
-        if hair > 0.0 and ragged > 0.5:
+        if hair > 0.25 and hair + 0.5 * _noise(int(x * 900), int(y * 250)) > 0.75:
             material = HAIR
         else:
             _sample(skin, x, y, colour)
-            if pixel[8] > 0:  # not the back of a bald head
-                _eye(x, y, pose, palette[5], colour)
-                _mouth(x, y, pose, palette[6], palette[7, 1], colour)
+            if on_face:  # not the back of a bald head
+                if -0.02 < y < 0.02:
+                    _eye(x, y, pose, palette[5], colour)
+                elif 0.035 < y < 0.1:
+                    _mouth(x, y, pose, palette[6], palette[7, 1], colour)
             return
     row = 0
     if material == HAIR:
         row = 1
-        across = np.floor(x * 1100 + y * 150)
-        streak = 0.6 * _noise(across, np.floor(y * 25)) + 0.4 * _noise(np.floor(across / 4), 7.0)
+        across = int(x * 1100 + y * 150 + 1000)
+        streak = 0.6 * _noise(across, int(y * 25 + 50)) + 0.4 * _noise(across // 4, 7)
         gain = 1.0 + palette[7, 2] * (streak - 0.5)
     elif material == CLOTH:
         row, gain = 3, 1.0
@@ -232,6 +261,29 @@ def _albedo(pixel: Array, skin: Array, palette: Array, pose: Array, colour: Arra
         row, gain = (2 if material == HAIR + 1 else 0), 1.0
     for n in range(3):
         colour[n] = palette[row, n] * gain
+
+
+@compiled
+def hide_below(out: Array, camera: Array, turn: Array, lens: Array, table: Array) -> None:
+    """Clear pixels of `out` (H, W, 9) that lie behind or below a table.
+
+    `lens`: focal length and centre in pixels of `out`; `table`: x, y of its middle, radius, height.
+    """
+    for row in range(out.shape[0]):
+        v = (row - lens[2]) / lens[0]
+        for column in range(out.shape[1]):
+            depth = out[row, column, 0]
+            u = (column - lens[1]) / lens[0]
+            dz = turn[2, 2] + u * turn[2, 0] + v * turn[2, 1]
+            if depth >= FAR or dz > -1e-6:
+                continue
+            at = (table[3] - camera[2]) / dz
+            if at <= 0 or at >= depth:
+                continue
+            x = camera[0] + at * (turn[0, 2] + u * turn[0, 0] + v * turn[0, 1]) - table[0]
+            y = camera[1] + at * (turn[1, 2] + u * turn[1, 0] + v * turn[1, 1]) - table[1]
+            if x * x + y * y < table[2] * table[2]:
+                out[row, column, 0] = FAR
 
 
 @compiled

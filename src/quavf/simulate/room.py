@@ -9,11 +9,10 @@ import numpy as np
 
 from quavf.records import Array, Floats, Image
 from quavf.simulate.config import PictureConfig
-from quavf.simulate.looks import linear
 from quavf.simulate.raster import compiled
-from quavf.simulate.scene import TABLE_HEIGHT, Scene
+from quavf.simulate.scene import Scene
 
-DOT = 64  # pixels a metre of wall
+DOT = 64  # dots a metre of wall
 SIDE = 512  # rows and columns of a painted wall; 8 m
 BLUE, GREEN, RED = range(3)
 
@@ -61,7 +60,7 @@ def _wall(base: Floats, long_m: float, high_m: float, rng: np.random.Generator) 
     columns = int(long_m * DOT)
     ramp = np.linspace(1.05, 0.85, SIDE - rows)[:, None, None]
     picture[rows:] = np.clip(picture[rows:] * ramp, 0, 255).astype(np.uint8)
-    picture[SIDE - 7 :] = _byte(rng.uniform(0.1, 0.8, 3))  # skirting
+    picture[SIDE - 7 :] = _byte(_any_colour(rng, 0.1, 0.8))  # skirting
     at = rng.uniform(0.0, 1.0)
     while at < long_m - 0.8:
         kind = str(rng.choice(["window", "door", "picture", "shelf", "none", "cupboard"]))
@@ -88,19 +87,19 @@ def _furniture(
         middle = (left + right) // 2
         cv2.line(picture, (middle, top), (middle, bottom), (215, 215, 215), 4)
     elif kind == "door":
-        colour = _byte(rng.uniform(0.05, 0.7, 3))
+        colour = _byte(_any_colour(rng, 0.05, 0.7))
         cv2.rectangle(picture, (left, row(2.05)), (right, SIDE), colour, -1)
         cv2.rectangle(picture, (left, row(2.05)), (right, SIDE), (60, 60, 60), 2)
         cv2.circle(picture, (right - 8, row(1.0)), 3, (160, 190, 200), -1)
     elif kind == "picture":
         top, bottom = row(1.9), row(1.9 - rng.uniform(0.4, 0.8))
-        cv2.rectangle(picture, (left, top), (right, bottom), _byte(rng.uniform(0.02, 0.8, 3)), -1)
+        cv2.rectangle(picture, (left, top), (right, bottom), _byte(_any_colour(rng, 0.02, 0.8)), -1)
         for _ in range(12):
             x, y = int(rng.integers(left, right)), int(rng.integers(top, bottom))
             size = (int(rng.integers(3, 18)), int(rng.integers(3, 18)))
             end = (min(x + size[0], right - 3), min(y + size[1], bottom - 3))
-            cv2.rectangle(picture, (x, y), end, _byte(rng.uniform(0.02, 0.8, 3)), -1)
-        cv2.rectangle(picture, (left, top), (right, bottom), _byte(rng.uniform(0.01, 0.3, 3)), 3)
+            cv2.rectangle(picture, (x, y), end, _byte(_any_colour(rng, 0.02, 0.8)), -1)
+        cv2.rectangle(picture, (left, top), (right, bottom), _byte(_any_colour(rng, 0.01, 0.3)), 3)
     elif kind in ("shelf", "cupboard"):
         top = row(rng.uniform(0.9, 2.1))
         wood = _byte(np.array([0.1, 0.2, 0.35]) * rng.uniform(0.2, 2))
@@ -113,9 +112,15 @@ def _furniture(
             while x < right - 8:
                 wide, high = int(rng.integers(2, 6)), int(rng.integers(11, 20))
                 low = shelf + 20
-                colour = _byte(rng.uniform(0.01, 0.7, 3))
+                colour = _byte(_any_colour(rng, 0.01, 0.7))
                 cv2.rectangle(picture, (x, low - high), (x + wide - 1, low), colour, -1)
                 x += wide + int(rng.random() < 0.1) * 10
+
+
+def _any_colour(rng: np.random.Generator, low: float, high: float) -> Floats:
+    """A colour that things have: seldom a gaudy one."""
+    gaudy = 0.25 if rng.random() < 0.8 else 0.9
+    return np.asarray(rng.uniform(low, high) * rng.uniform(1 - gaudy, 1.0, 3))
 
 
 def _byte(colour: Floats) -> tuple[float, float, float]:
@@ -139,14 +144,14 @@ def _floor(rng: np.random.Generator) -> Image:
 
 def _table(rng: np.random.Generator) -> Image:
     wood = np.array([0.1, 0.22, 0.38]) * rng.uniform(0.3, 1.8)
-    picture = _plain(wood if rng.random() < 0.7 else linear(rng.uniform(0.4, 0.95, 3)), rng)
-    for _ in range(int(rng.integers(4, 12))):  # plates, cups, papers
-        at = (int(rng.integers(0, SIDE)), int(rng.integers(0, SIDE)))
-        colour = _byte(rng.uniform(0.05, 0.95, 3))
+    picture = _plain(wood if rng.random() < 0.7 else _any_colour(rng, 0.3, 0.9), rng)
+    for _ in range(int(rng.integers(4, 16))):  # plates, cups, papers
+        at = tuple(int(v) for v in SIDE // 2 + rng.normal(0, 0.7 * DOT, 2))
+        colour = _byte(_any_colour(rng, 0.05, 0.9))
         if rng.random() < 0.5:
-            cv2.circle(picture, at, int(rng.integers(12, 45)), colour, -1, cv2.LINE_AA)
+            cv2.circle(picture, at, int(rng.integers(2, 10)), colour, -1, cv2.LINE_AA)
         else:
-            end = (at[0] + int(rng.integers(20, 70)), at[1] + int(rng.integers(20, 90)))
+            end = (at[0] + int(rng.integers(5, 20)), at[1] + int(rng.integers(5, 20)))
             cv2.rectangle(picture, at, end, colour, -1)
     return picture
 
@@ -163,7 +168,7 @@ def backdrop(
     x1, y1, x2, y2 = window[0] // 2 - 1, window[1] // 2 - 1, window[2] // 2 + 2, window[3] // 2 + 2
     half = np.empty((y2 - y1, x2 - x1, 3), np.uint8)
     table = np.zeros(4) if scene.table is None else scene.table
-    numbers = np.array([2.0 / scene.focal_px, centre[0] / 2, centre[1] / 2, x1, y1, TABLE_HEIGHT])
+    numbers = np.array([2.0 / scene.focal_px, centre[0] / 2, centre[1] / 2, x1, y1])
     _cast(half, room.walls, scene.size, table, view[0], view[1], numbers)
     full = cv2.resize(half, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
     top, left = window[1] - 2 * y1, window[0] - 2 * x1
@@ -181,37 +186,39 @@ def _cast(
     axes: Floats,
     numbers: Array,
 ) -> None:
-    per_px, centre_x, centre_y, left, top, table_z = numbers
+    """Fill `out` with what a ray through each pixel meets; `numbers`: see `backdrop`."""
+    per_px, centre_x, centre_y, left, top = numbers
+    cx, cy, cz = camera
+    reach = table[2] * table[2]
+    ux, uy, uz = per_px * axes[:, 0]
     for row in range(out.shape[0]):
         v = (row + top + 0.5 - centre_y) * per_px
+        u = (left - 0.5 - centre_x) * per_px
+        dx, dy, dz = axes[:, 2] + u * axes[:, 0] + v * axes[:, 1]
         for column in range(out.shape[1]):
-            u = (column + left + 0.5 - centre_x) * per_px
-            dx = axes[0, 2] + u * axes[0, 0] + v * axes[0, 1]
-            dy = axes[1, 2] + u * axes[1, 0] + v * axes[1, 1]
-            dz = axes[2, 2] + u * axes[2, 0] + v * axes[2, 1]
-            tx = ((size[0] if dx > 0 else 0.0) - camera[0]) / (dx if abs(dx) > 1e-9 else 1e-9)
-            ty = ((size[1] if dy > 0 else 0.0) - camera[1]) / (dy if abs(dy) > 1e-9 else 1e-9)
-            tz = ((size[2] if dz > 0 else 0.0) - camera[2]) / (dz if abs(dz) > 1e-9 else 1e-9)
-            if tz < tx and tz < ty:
-                t, wall = tz, 5 if dz > 0 else 4
-            elif tx < ty:
-                t, wall = tx, 1 if dx > 0 else 0
+            dx += ux
+            dy += uy
+            dz += uz
+            tx = ((size[0] if dx > 0 else 0.0) - cx) / dx
+            ty = ((size[1] if dy > 0 else 0.0) - cy) / dy
+            t = min(tx, ty)
+            z = cz + t * dz
+            if 0 <= z < size[2]:
+                on_x = tx < ty
+                wall = (1 if dx > 0 else 0) if on_x else (3 if dy > 0 else 2)
+                i, j = SIDE - 1 - int(z * DOT), int(((cy + t * dy) if on_x else (cx + t * dx)) * DOT)
             else:
-                t, wall = ty, 3 if dy > 0 else 2
-            if table[2] > 0 and dz < -1e-6:
-                at = (table_z - camera[2]) / dz
-                near = abs(camera[0] + at * dx - table[0]) < 1.1 * table[3]
-                if 0 < at < t and near:
-                    a = (camera[0] + at * dx - table[0]) / 1.1 / table[3]
-                    b = (camera[1] + at * dy - table[1]) / 1.1 / table[3]
-                    if a * a + b * b < 1.0:
-                        t, wall = at, 6
-            x, y, z = camera[0] + t * dx, camera[1] + t * dy, camera[2] + t * dz
-            if wall < 4:
-                i, j = SIDE - 1 - z * DOT, (y if wall < 2 else x) * DOT
-            else:
-                i, j = y * DOT, x * DOT
-            i0 = min(max(int(i), 0), SIDE - 1)
-            j0 = min(max(int(j), 0), SIDE - 1)
-            for n in range(3):
-                out[row, column, n] = walls[wall, i0, j0, n]
+                t = ((size[2] if dz > 0 else 0.0) - cz) / dz
+                wall = 5 if dz > 0 else 4
+                i, j = int((cy + t * dy) * DOT), int((cx + t * dx) * DOT)
+            if reach > 0 and dz < 0:
+                t = (table[3] - cz) / dz
+                x, y = cx + t * dx - table[0], cy + t * dy - table[1]
+                if x * x + y * y < reach and t > 0:
+                    wall = 6
+                    i, j = int((y + 4) * DOT), int((x + 4) * DOT)
+            i = min(max(i, 0), SIDE - 1)
+            j = min(max(j, 0), SIDE - 1)
+            out[row, column, 0] = walls[wall, i, j, 0]
+            out[row, column, 1] = walls[wall, i, j, 1]
+            out[row, column, 2] = walls[wall, i, j, 2]

@@ -9,6 +9,7 @@ is turned like the camera itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import cos, hypot, sin
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Scene:
     size: Floats  # (3,) room, metres
     places: Floats  # (people, 3) middle of the head at rest
     bodies: Floats  # (people,) azimuth of the chest
-    table: Floats | None  # (4,) x, y of the middle, half-lengths; None: nobody sits
+    table: Floats | None  # (4,) x, y of the middle, radius, height; None: nobody sits
     focal_px: float
 
     @property
@@ -71,8 +72,8 @@ def place(
     if seated:
         reach = float(np.median(distances))
         toward = np.array([np.cos(ahead), np.sin(ahead)])
-        half = max(0.3, 0.5 * reach - 0.15)
-        table = np.array([*(wearer + toward * (0.25 + half)), half, 0.75])
+        half = max(0.3, 0.45 * reach - 0.1)
+        table = np.array([*(wearer + toward * (0.3 + half)), half, TABLE_HEIGHT])
     fov = np.radians(rng.uniform(*config.fov_deg))
     bodies = _bodies(talk, flat, rng)
     bodies[WEARER] = ahead
@@ -221,14 +222,21 @@ def forward(turns: Floats) -> Floats:
 
 def axes(turn: Floats, *, facing: bool) -> Floats:
     """(3, 3) columns x, y, z of a camera (`facing` False) or head frame in the world."""
-    ahead = forward(turn)
-    if facing:
-        ahead = -ahead  # a head's z points into the head
-    right = np.cross(ahead, (0.0, 0.0, 1.0))
-    right /= np.linalg.norm(right)
-    down = np.cross(ahead, right)
-    cos, sin = np.cos(turn[2]), np.sin(turn[2])
-    return np.column_stack([cos * right + sin * down, cos * down - sin * right, ahead])
+    azimuth, pitch, roll = (float(v) for v in turn)
+    sign = -1.0 if facing else 1.0  # a head's z points into the head
+    ca, sa, cp, sp = cos(azimuth), sin(azimuth), cos(pitch), sin(pitch)
+    x, y, z = sign * cp * ca, sign * cp * sa, sign * sp  # ahead
+    flat = hypot(x, y)
+    rx, ry = y / flat, -x / flat  # right: ahead x up
+    dx, dy, dz = -z * ry, z * rx, x * ry - y * rx  # down: ahead x right
+    c, s = cos(roll), sin(roll)
+    return np.array(
+        [
+            [c * rx + s * dx, c * dx - s * rx, x],
+            [c * ry + s * dy, c * dy - s * ry, y],
+            [s * dz, c * dz, z],
+        ]
+    )
 
 
 def face_angles(head: Floats, turn: Floats, camera: Floats) -> tuple[float, float]:

@@ -114,4 +114,3 @@ def _check_ranges(path: Path, table: pa.Table) -> None:
                 f"{path}: column {name!r} has {int(bad.sum())} values that are not in [0, 1] "
                 f"(the first: {values[bad][0]}); predict again, or mend the rows (missing = null)"
             )
-

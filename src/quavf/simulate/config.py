@@ -95,8 +95,8 @@ class GazeConfig(_Checked):
         wearer_gain: part of the wearer's turns of gaze that the camera follows.
     """
 
-    p_speaker_addressee: float = 0.55
-    p_speaker_others: float = 0.2
+    p_speaker_addressee: float = 0.62
+    p_speaker_others: float = 0.15
     p_speaker_group: float = 0.65
     p_listener_speaker: float = 0.6
     p_listener_others: float = 0.2
@@ -137,7 +137,7 @@ class PictureConfig(_Checked):
     fov_deg: Pair = (70.0, 95.0)
     distance_m: Pair = (0.8, 2.4)
     spread_deg: float = 65.0
-    light: Pair = (0.55, 1.15)
+    light: Pair = (0.6, 1.15)
     flatness: Pair = (0.35, 0.8)
     camera_jitter_deg: float = 0.35
     exposure_ms: Pair = (6.0, 20.0)
@@ -248,26 +248,37 @@ def _clean() -> WorldConfig:
             passers_per_min=0.0,
         ),
         replace(SoundConfig(), rt60_s=(0.2, 0.35), snr_db=(22.0, 35.0), babble_share=(0.0, 0.2)),
-        replace(TruthConfig(), edge_sd_s=0.05, p_label_flip=0.0, box_noise=0.01, losses_per_min=0.2),
+        replace(
+            TruthConfig(), edge_sd_s=0.05, p_label_flip=0.0, box_noise=0.01, losses_per_min=0.2
+        ),
     )
 
 
 def _party() -> WorldConfig:
     """Standing people in a loud dim room, two conversations at once, restless looks."""
     return WorldConfig(
-        TalkConfig(partners=(3, 4), p_schism=0.6, p_group=0.15, gap_mean_s=0.05, gap_sd_s=0.5),
+        TalkConfig(
+            partners=(3, 4),
+            p_schism=0.35,
+            p_group=0.15,
+            p_answer=0.6,
+            p_reply_to_previous=0.5,
+            gap_mean_s=0.05,
+            gap_sd_s=0.5,
+        ),
         GazeConfig(
-            p_speaker_addressee=0.45,
+            p_speaker_addressee=0.4,
             p_speaker_others=0.25,
             p_listener_speaker=0.5,
+            head_gain=0.6,
             dwell_person_s=1.3,
             head_noise_deg=6.0,
         ),
         replace(
             PictureConfig(),
             distance_m=(0.7, 4.0),
-            light=(0.3, 0.8),
-            exposure_ms=(15.0, 33.0),
+            light=(0.5, 0.9),
+            exposure_ms=(10.0, 22.0),
             sensor_noise=(2.0, 8.0),
             hands_per_min=1.0,
             passers_per_min=1.0,

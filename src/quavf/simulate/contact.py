@@ -61,4 +61,4 @@ def _face(picture: Image, box: tuple[int, int, int, int]) -> Image:
     cut = picture[top : max(y + half, top + 2), left : max(x + half, left + 2)]
     if cut.size == 0:
         return np.zeros((FACE, FACE, 3), np.uint8)
-    return cv2.resize(cut, (FACE, FACE), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(cut, (FACE, FACE), interpolation=cv2.INTER_AREA), dtype=np.uint8)

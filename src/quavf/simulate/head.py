@@ -64,11 +64,11 @@ def build_head(look: Look, rows: int = 64, columns: int = 56) -> Mesh:
 
 def _smoothstep(low: float, high: float, x: Floats) -> Floats:
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return t * t * (3 - 2 * t)
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 def _bump(x: Floats, y: Floats, at: tuple[float, float], size: tuple[float, float]) -> Floats:
-    return np.exp(-(((x - at[0]) / size[0]) ** 2) - ((y - at[1]) / size[1]) ** 2)
+    return np.asarray(np.exp(-(((x - at[0]) / size[0]) ** 2) - ((y - at[1]) / size[1]) ** 2))
 
 
 def _skull(look: Look, rows: int, columns: int) -> Mesh:
@@ -95,7 +95,7 @@ def _skull(look: Look, rows: int, columns: int) -> Mesh:
     jaw = _smoothstep(MOUTH_Y - 0.006, MOUTH_Y + 0.012, rest_y) * np.clip(np.cos(phi) + 0.2, 0, 1)
     face = (np.abs(phi) < 1.45) & (rest_y > look.hairline - 0.004) & (hair < 0.6)
     marks = np.stack([rest_x, rest_y, hair], axis=-1)
-    return _grid(xyz, marks, FACE, jaw, face)
+    return _grid(xyz, marks, FACE, jaw, face.astype(float))
 
 
 def _features(look: Look, x: Floats, y: Floats) -> Floats:
@@ -178,10 +178,15 @@ def _glasses(look: Look) -> Mesh:
 
 def build_torso(look: Look, drop: float) -> Mesh:
     """Shoulders and chest, from the neck to `drop` metres below the eyes; x, y, z as the head."""
-    y = np.concatenate([np.linspace(0.135, 0.24, 8), np.linspace(0.28, max(drop, 0.35), 5)])
+    y = np.concatenate([np.linspace(0.125, 0.22, 8), np.linspace(0.26, max(drop, 0.35), 5)])
     phi, y = np.meshgrid(np.linspace(-np.pi, np.pi, 33), y)
-    spread = _smoothstep(0.125, 0.24, y) ** 0.6
-    half = 0.055 + (look.shoulders - 0.055) * spread - 0.03 * _smoothstep(0.4, 0.8, y) + 0.04 * _smoothstep(0.8, 1.2, y)
+    spread = _smoothstep(0.115, 0.22, y) ** 0.6
+    half = (
+        0.055
+        + (look.shoulders - 0.055) * spread
+        - 0.03 * _smoothstep(0.4, 0.8, y)
+        + 0.04 * _smoothstep(0.8, 1.2, y)
+    )
     deep = 0.05 + 0.07 * _smoothstep(0.13, 0.33, y)
     cos, sin = np.cos(phi), np.sin(phi)
     x = half * np.sign(sin) * np.abs(sin) ** 0.8

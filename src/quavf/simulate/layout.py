@@ -131,7 +131,7 @@ def test_segments(world: ClipWorld, annotation: Annotation) -> list[Json]:
             continue
         times = _times(world, start_s, end_s)
         first, last = times["start_frame"], times["end_frame"]
-        boxes = {}
+        boxes: dict[int, list[float]] = {}
         for frames, places in annotation.tracks[person]:
             inside = (frames >= first) & (frames <= last)
             boxes |= dict(zip(frames[inside].tolist(), places[inside].tolist(), strict=True))

@@ -13,7 +13,10 @@ import numpy as np
 from quavf.records import Array, Floats
 
 # Monk skin tone scale (Monk 2019), sRGB hex, light to dark
-MONK = "f6ede4 f3e7db f7ead0 eadaba d7bd96 a07e56 825c43 604134 3a312a 292420".split()
+MONK = (
+    *("f6ede4", "f3e7db", "f7ead0", "eadaba", "d7bd96"),
+    *("a07e56", "825c43", "604134", "3a312a", "292420"),
+)
 HAIR_COLOURS = {
     "black": (0.012, 0.010, 0.010),
     "dark brown": (0.035, 0.020, 0.012),
@@ -74,10 +77,13 @@ def draw_look(rng: np.random.Generator) -> Look:
     old = float(rng.random())
     tone = int(rng.choice(10, p=[0.08, 0.1, 0.13, 0.14, 0.14, 0.12, 0.1, 0.09, 0.06, 0.04]))
     skin = linear(np.array([int(MONK[tone][i : i + 2], 16) for i in (0, 2, 4)]) / 255.0)
-    skin = 0.72 * skin * np.exp(rng.normal(0, 0.08)) * np.exp(rng.normal(0, 0.02, 3))
-    skin = np.maximum(skin, np.array([0.085, 0.055, 0.04]))  # the darkest skin reflects so much
+    skin = skin * np.array([0.78, 0.64, 0.56])  # swatches are paler than faces
+    skin = skin * np.exp(rng.normal(0, 0.08)) * np.exp(rng.normal(0, 0.02, 3))
+    skin = np.maximum(skin, np.array([0.12, 0.078, 0.058]))  # the darkest skin reflects so much
     names = list(HAIR_COLOURS)
-    fair = np.array([4, 4, 3, 1, 2.5, 1.5, 0.6]) if tone < 5 else np.array([9, 3, 0.4, 0, 0, 1, 0.5])
+    fair = (
+        np.array([4, 4, 3, 1, 2.5, 1.5, 0.6]) if tone < 5 else np.array([9, 3, 0.4, 0, 0, 1, 0.5])
+    )
     if old > 0.75:
         fair[5:] *= 8
     hair = np.array(HAIR_COLOURS[names[int(rng.choice(7, p=fair / fair.sum()))]])
@@ -115,9 +121,7 @@ def draw_look(rng: np.random.Generator) -> Look:
     return _coloured(look, rng, skin, hair)
 
 
-def _coloured(
-    look: Look, rng: np.random.Generator, skin: Floats, hair: Floats
-) -> Look:
+def _coloured(look: Look, rng: np.random.Generator, skin: Floats, hair: Floats) -> Look:
     red = np.array([0.75, 0.42, 0.45]) if not look.man and rng.random() < 0.35 else None
     lip = skin * np.array([0.85, 0.55, 0.58]) if red is None else 0.4 * skin * red + 0.3 * red
     hat = rng.uniform(0.02, 0.6, 3)
@@ -177,7 +181,7 @@ def paint_skin(look: Look) -> list[Array]:
 
 
 def _blob(x: Floats, y: Floats, at: tuple[float, float], size: tuple[float, float]) -> Floats:
-    return np.exp(-(((x - at[0]) / size[0]) ** 2) - ((y - at[1]) / size[1]) ** 2)
+    return np.asarray(np.exp(-(((x - at[0]) / size[0]) ** 2) - ((y - at[1]) / size[1]) ** 2))
 
 
 def _shade(look: Look, x: Floats, y: Floats) -> Floats:
@@ -205,7 +209,7 @@ def _brows(look: Look, x: Floats, y: Floats, rng: np.random.Generator) -> Floats
     thick = 0.0032 * look.brow * (1.1 - 0.6 * t)
     ends = 1 / (1 + np.exp(-(side - 0.012) / 0.001)) / (1 + np.exp((side - 0.053) / 0.0015))
     hairs = 0.8 + 0.3 * cv2.GaussianBlur(rng.standard_normal(x.shape), (0, 0), 1.0)
-    return np.exp(-(((y - line) / thick) ** 2)) * ends * hairs
+    return np.asarray(np.exp(-(((y - line) / thick) ** 2)) * ends * hairs)
 
 
 def _beard(look: Look, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
@@ -216,4 +220,4 @@ def _beard(look: Look, x: Floats, y: Floats, rng: np.random.Generator) -> Floats
     cover = 1 / (1 + np.exp(-(y - edge + 0.003 * noise) / 0.003))
     lips = ((x / 0.027) ** 2 + ((y - 0.069) / 0.0125) ** 2) < 1
     cover *= 1 - cv2.GaussianBlur(lips.astype(float), (0, 0), 1.5)
-    return cover * np.clip(0.85 + 0.4 * noise, 0, 1)
+    return np.asarray(cover * np.clip(0.85 + 0.4 * noise, 0, 1))

@@ -37,7 +37,7 @@ def write_video(
                 video.pix_fmt = "yuv420p"
                 video.options = {"preset": "ultrafast", "crf": str(quality[0]), "threads": "1"}
                 video.codec_context.thread_count = 1
-            planes = cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420)
+            planes = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420), dtype=np.uint8)
             picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             picture.pts = number
             picture.time_base = 1 / fps
@@ -66,7 +66,8 @@ def read_frames(path: Path) -> Iterator[Image]:
     """The BGR frames of a video that this module wrote, in order."""
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            yield cv2.cvtColor(frame.to_ndarray(format="yuv420p"), cv2.COLOR_YUV2BGR_I420)
+            planes = frame.to_ndarray(format="yuv420p")
+            yield np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), dtype=np.uint8)
 
 
 def write_sound(path: Path, sound: Floats) -> None:

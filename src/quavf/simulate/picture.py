@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 
 from quavf.records import WEARER, Array, Floats, Image
-from quavf.simulate.head import Mesh, build_hand, build_head, build_torso, join
-from quavf.simulate.looks import Look, paint_skin
+from quavf.simulate.head import FACE, Mesh, join
+from quavf.simulate.person import Person
 from quavf.simulate.raster import FAR, hide_below, paste, rasterise, shade
 from quavf.simulate.room import backdrop
-from quavf.simulate.scene import TABLE_HEIGHT, axes
+from quavf.simulate.scene import axes
 from quavf.simulate.world import ClipWorld
 
 Window = tuple[int, int, int, int]  # x1, y1, x2, y2
@@ -53,35 +53,27 @@ class Patch:
     pixels: Image
     left: int
     top: int
-    depth: float
 
 
-class _Person:
-    """What of a person stays the same through a clip."""
+@dataclass(frozen=True)
+class Solid:
+    """A mesh in the world: where its vertices are (V, 3) and how it is turned (3, 3)."""
 
-    def __init__(self, look: Look, drop: float) -> None:
-        self.look = look
-        self.head = build_head(look)
-        self.small = build_head(look, rows=40, columns=36)  # for distant faces
-        self.torso = build_torso(look, drop)
-        self.hand = build_hand()
-        self.skin = paint_skin(look)
-        light_hair = float(np.mean(look.hair)) > 0.12
-        self.palette = np.array(
-            [
-                np.array(look.skin) * 0.92,
-                look.hair,
-                (0.012, 0.012, 0.014),
-                look.cloth,
-                look.cloth2,
-                look.iris,
-                look.lip,
-                (look.stripe_m, look.lips, 0.5 if light_hair else 0.9),
-            ],
-            dtype=np.float32,
-        )
-        self.face = self.head.vertices[self.head.face > 0]
-        self.face_jaw = self.head.jaw[self.head.face > 0]
+    mesh: Mesh
+    placed: Floats
+    turn: Floats
+
+
+@dataclass(frozen=True)
+class Style:
+    """How to draw a mesh: see `raster.shade`; `level` of the skin's pyramid, size drawn at."""
+
+    pose: Array
+    level: int = 0
+    zoom: float = 1.0
+
+
+NO_FACE = np.zeros(5)
 
 
 class Painter:
@@ -99,8 +91,8 @@ class Painter:
             x, y, radius, high = world.scene.table
             self.table = np.array([x, y, radius, high])
         people = zip(world.looks, drops, strict=True)
-        self.people = [_Person(look, float(drop)) for look, drop in people]
-        self.passer = _Person(world.passer_look, 1.0)
+        self.people = [Person(look, float(drop)) for look, drop in people]
+        self.passer = Person(world.passer_look, 1.0)
         rng = world.key.stream("picture")
         grain = rng.normal(0, world.noise, (picture.height + 64, picture.width + 64, 1))
         grain = np.repeat(np.round(grain), 3, axis=2)
@@ -155,8 +147,10 @@ class Painter:
         picture = self._smear(picture, frame)
         dx, dy = self.shifts[frame]
         part = (slice(y1 + dy, y2 + dy), slice(x1 + dx, x2 + dx))
-        picture = cv2.subtract(cv2.add(picture, self.lighter[part]), self.darker[part])
-        inside = picture[window[1] - y1 : window[3] - y1, window[0] - x1 : window[2] - x1]
+        noisy = cv2.subtract(cv2.add(picture, self.lighter[part]), self.darker[part])
+        inside = np.asarray(noisy, dtype=np.uint8)[
+            window[1] - y1 : window[3] - y1, window[0] - x1 : window[2] - x1
+        ]
         return np.ascontiguousarray(inside)
 
     def _depth(self, person: int, frame: int) -> float:
@@ -196,7 +190,7 @@ class Painter:
         parts = [(mesh, bent)]
         for hand in world.hands[person]:
             if 0 <= hand.phase(frame) <= 1:
-                parts.append((being.hand, _hand_at(being, hand.offset, hand.phase(frame))))
+                parts.append((being.hand, being.hand_at(hand.offset, hand.phase(frame))))
         lids, mouth, wide = world.faces[person, frame]
         right, down = world.motion.eyes[person, frame]
         pose = np.array([right, down, lids, mouth, wide])
@@ -207,8 +201,8 @@ class Painter:
         level = int(np.clip(np.log2(260 / max(size_px, 1)), 0, 3))
         zoom = float(np.clip(125 / max(size_px, 1), 1, 3))  # small faces are drawn larger first
         limits = (0, 0, *self.size)
-        solid = (whole, placed, turn)
-        return self._draw(solid, frame, being, (pose, level, zoom), limits)
+        solid = Solid(whole, placed, turn)
+        return self._draw(solid, frame, being, Style(pose, level, zoom), limits)
 
     def _torso(self, person: int, frame: int, limits: Window) -> Patch | None:
         being, world = self.people[person], self.world
@@ -216,16 +210,16 @@ class Painter:
         turn = axes(np.array([azimuth, 0.0, 0.0]), facing=True)
         placed = being.torso.vertices @ turn.T + world.motion.heads[person, frame]
         near = self._depth(person, frame) < 0.004 * world.scene.focal_px
-        style = (np.zeros(5), 0, 0.5 if near else 1.0)  # a chest has no detail
-        return self._draw((being.torso, placed, turn), frame, being, style, limits)
+        style = Style(NO_FACE, zoom=0.5 if near else 1.0)  # a chest has no detail
+        return self._draw(Solid(being.torso, placed, turn), frame, being, style, limits)
 
     def _passer(self, frame: int, limits: Window) -> Patch | None:
         placed = self._passer_placed(frame)
         if placed is None:
             return None
         turn = axes(np.array([self.world.scene.bodies[WEARER], 0.0, 0.0]), facing=False)
-        solid = (self.passer.torso, placed, turn)
-        return self._draw(solid, frame, self.passer, (np.zeros(5), 0, 0.5), limits)
+        solid = Solid(self.passer.torso, placed, turn)
+        return self._draw(solid, frame, self.passer, Style(NO_FACE, zoom=0.5), limits)
 
     def _passer_placed(self, frame: int) -> Floats | None:
         """Where the vertices of somebody who walks past are, 0.65 m before the wearer."""
@@ -249,50 +243,70 @@ class Painter:
         return float(points[:, 0].min()), float(points[:, 0].max())
 
     def _draw(
-        self,
-        solid: tuple[Mesh, Floats, Floats],
-        frame: int,
-        being: _Person,
-        style: tuple[Array, int, float],
-        limits: Window,
+        self, solid: Solid, frame: int, being: Person, style: Style, limits: Window
     ) -> Patch | None:
-        """A mesh with its vertices in the world and its turn, as far as it lies in `limits`."""
-        mesh, placed, turn = solid
-        pose, level, zoom = style
+        """A mesh as the camera sees it, as far as it lies in `limits`."""
         camera = self.camera(frame)
-        points = camera.project(placed)
+        points = camera.project(solid.placed)
         if points[:, 2].min() < NEAREST:
             return None
-        left = max(int(points[:, 0].min()) - 3, limits[0]) // 2 * 2
-        top = max(int(points[:, 1].min()) - 3, limits[1]) // 2 * 2
-        right = min(int(points[:, 0].max()) + 4, limits[2])
-        bottom = min(int(points[:, 1].max()) + 4, limits[3])
+        left, top = (int(v) // 2 * 2 for v in np.maximum(points[:, :2].min(axis=0) - 3, limits[:2]))
+        right, bottom = (int(v) for v in np.minimum(points[:, :2].max(axis=0) + 4, limits[2:]))
         if right <= left or bottom <= top:
             return None
-        shape = (ceil((bottom - top) * zoom), ceil((right - left) * zoom))
-        corner = np.array([left, top])
-        scale = np.array([shape[1] / (right - left), shape[0] / (bottom - top)])
+        right, bottom = right + right % 2, bottom + bottom % 2  # so that half sizes are whole
+        corner, size = np.array([left, top]), (right - left, bottom - top)
+        shape = (ceil(size[1] * style.zoom), ceil(size[0] * style.zoom))
+        scale = np.array([shape[1], shape[0]]) / size
         points[:, :2] = (points[:, :2] - corner + 0.5) * scale - 0.5
         buffer = np.empty((*shape, 9), np.float32)
         buffer[..., 0] = FAR
-        normals = mesh.normals @ (camera.turn.T @ turn).T
+        mesh = solid.mesh
+        normals = mesh.normals @ (camera.turn.T @ solid.turn).T
         rasterise(points, normals, mesh.marks, mesh.face, mesh.triangles, buffer)
         if self.table is not None and mesh is being.torso:
             lens = (np.array(camera.centre) - corner + 0.5) * scale - 0.5
-            numbers = np.array([camera.focal * zoom, *lens])
+            numbers = np.array([camera.focal * scale[0], *lens])
             hide_below(buffer, camera.place, camera.turn, numbers, self.table)
         pixels = np.empty((*shape, 4), np.uint8)
-        light = self._light(placed, camera)
-        shade(buffer, being.skin[level], being.palette, pose.astype(np.float32), light, pixels)
+        light = self._light(solid.placed, camera)
+        pose = style.pose.astype(np.float32)
+        shade(buffer, being.skin[style.level], being.palette, pose, light, pixels)
+        return Patch(self._to_size(pixels, size, style.zoom), left, top)
+
+    def face_mask(self, person: int, frame: int) -> tuple[Array, int, int] | None:
+        """Which pixels show a person's face were nobody before it, (h, w) bool, and their corner.
+
+        The skin from the hairline to the chin, as drawn; None when it is out of the picture.
+        """
+        being = self.people[person]
+        bent = being.head.vertices.copy()
+        bent[:, 1] += JAW_DROP * self.world.faces[person, frame, 1] * being.head.jaw
+        points = self.camera(frame).project(self._placed(bent, person, frame))
+        if points[:, 2].min() < NEAREST:
+            return None
+        corner = points[:, :2].min(axis=0).astype(int) - 1
+        size = points[:, :2].max(axis=0).astype(int) + 2 - corner
+        points[:, :2] -= corner
+        buffer = np.empty((size[1], size[0], 9), np.float32)
+        buffer[..., 0] = FAR
+        mesh = being.head
+        rasterise(points, mesh.normals, mesh.marks, mesh.face, mesh.triangles, buffer)
+        shown = (buffer[..., 0] < FAR) & (buffer[..., 7] == FACE)
+        shown &= (buffer[..., 8] > 2) & (buffer[..., 3] < 0.5)
+        return shown, int(corner[0]), int(corner[1])
+
+    def _to_size(self, pixels: Image, size: tuple[int, int], zoom: float) -> Image:
+        """To whole pixels of the frame, with the softness of the lens."""
+        out: Array = pixels
         if zoom > 1:
-            pixels = cv2.resize(pixels, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+            out = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         elif zoom < 1:
-            double = cv2.resize(pixels, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-            pixels = np.ascontiguousarray(double[: bottom - top, : right - left])
+            out = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
         soft = max(self.world.focus_px, 0.45 if zoom == 1 else 0.0)
         if soft > 0.3 and zoom >= 1:
-            pixels = cv2.GaussianBlur(pixels, (0, 0), soft, borderType=cv2.BORDER_REPLICATE)
-        return Patch(pixels, left, top, float(points[:, 2].min()))
+            out = cv2.GaussianBlur(out, (0, 0), soft, borderType=cv2.BORDER_REPLICATE)
+        return np.ascontiguousarray(out, dtype=np.uint8)
 
     def _light(self, placed: Floats, camera: Camera) -> Floats:
         """(4, 3) for the shader: the way to the lamp as the camera sees it, and the colours."""
@@ -300,17 +314,6 @@ class Painter:
         way = room.lamp - placed.mean(axis=0)
         way = (way / (np.linalg.norm(way) + 1e-9)) @ camera.turn
         return np.vstack([way, room.light]).astype(np.float32)
-
-
-def _hand_at(being: _Person, offset: tuple[float, float, float], phase: float) -> Floats:
-    """Vertices of a hand that rises to the face and sinks again."""
-    up = np.clip(4 * min(phase, 1 - phase), 0, 1)
-    place = np.array([offset[0], offset[1] + 0.3 * (1 - up), -being.look.depth - 0.045])
-    tilt = 0.35 * offset[2]
-    turn = np.array(
-        [[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0], [0, 0, 1.0]]
-    )
-    return np.asarray(being.hand.vertices @ turn.T + place)
 
 
 @dataclass(frozen=True)
@@ -324,9 +327,7 @@ class Crop:
     grown: Window  # twice the box, inside the frame
 
 
-def render_crops(
-    painter: Painter, boxes: dict[int, tuple[Array, Floats]]
-) -> Iterator[Crop]:
+def render_crops(painter: Painter, boxes: dict[int, tuple[Array, Floats]]) -> Iterator[Crop]:
     """The surroundings of every box, frame by frame, without drawing whole frames.
 
     `boxes`: by person, the frames (N,) and the boxes (N, 4) xyxy in them. Pixels are those that

@@ -1,7 +1,6 @@
 """Pixels of meshes and rooms: the loops that must be fast, compiled by Numba.
 
-Colours are linear light until `tone` turns them into BGR bytes (a gamma of 2, so that a square
-root suffices).
+Colours are linear light until TONES turns them into bytes.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ def inlined(function: F) -> F:
 
 
 FAR = np.float32(1e9)
-ZERO, HALF, WRAP, GLOSS = np.float32([0.0, 0.5, 0.8, 0.05])
+ZERO, HALF, WRAP, GLOSS = np.float32(0), np.float32(0.5), np.float32(0.8), np.float32(0.08)
 LAST_TONE = np.float32(4095)
-TONES = np.round(255 * np.sqrt(np.arange(4096) / 4095)).astype(np.uint8)  # of linear light
+TONES = np.round(255 * (np.arange(4096) / 4095) ** 0.45).astype(np.uint8)  # of linear light
 BUFFER = 8  # x, y, hair, normal x y z, material, on the face
 
 
@@ -236,7 +235,7 @@ def _albedo(
 ) -> None:
     """The colour of the surface itself."""
     if material == FACE:
-        if hair > 0.25 and hair + 0.5 * _noise(int(x * 900), int(y * 250)) > 0.75:
+        if hair > 0.25 and hair + 0.3 * _noise(int(x * 1200), int(y * 300)) > 0.65:
             material = HAIR
         else:
             _sample(skin, x, y, colour)

@@ -72,9 +72,7 @@ def _wall(base: Floats, long_m: float, high_m: float, rng: np.random.Generator) 
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.7), dtype=np.uint8)
 
 
-def _furniture(
-    picture: Image, kind: str, left: int, right: int, rng: np.random.Generator
-) -> None:
+def _furniture(picture: Image, kind: str, left: int, right: int, rng: np.random.Generator) -> None:
     def row(height_m: float) -> int:
         return SIDE - int(height_m * DOT)
 
@@ -157,7 +155,10 @@ def _table(rng: np.random.Generator) -> Image:
 
 
 def backdrop(
-    room: Room, scene: Scene, view: tuple[Floats, Floats], window: tuple[int, int, int, int],
+    room: Room,
+    scene: Scene,
+    view: tuple[Floats, Floats],
+    window: tuple[int, int, int, int],
     centre: tuple[float, float],
 ) -> Image:
     """(H, W, 3) BGR picture of the empty room in `window` (x1, y1, x2, y2) of the frame.
@@ -206,7 +207,10 @@ def _cast(
             if 0 <= z < size[2]:
                 on_x = tx < ty
                 wall = (1 if dx > 0 else 0) if on_x else (3 if dy > 0 else 2)
-                i, j = SIDE - 1 - int(z * DOT), int(((cy + t * dy) if on_x else (cx + t * dx)) * DOT)
+                i, j = (
+                    SIDE - 1 - int(z * DOT),
+                    int(((cy + t * dy) if on_x else (cx + t * dx)) * DOT),
+                )
             else:
                 t = ((size[2] if dz > 0 else 0.0) - cz) / dz
                 wall = 5 if dz > 0 else 4

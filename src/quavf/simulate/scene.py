@@ -47,12 +47,10 @@ class Motion:
 
     @property
     def n_frames(self) -> int:
-        return self.heads.shape[1]
+        return int(self.heads.shape[1])
 
 
-def place(
-    talk: Conversation, config: PictureConfig, rng: np.random.Generator
-) -> Scene:
+def place(talk: Conversation, config: PictureConfig, rng: np.random.Generator) -> Scene:
     """People around a table, or standing about."""
     size = np.array([rng.uniform(4.5, 8.0), rng.uniform(4.5, 8.0), rng.uniform(2.4, 3.2)])
     seated = bool(rng.random() < 0.65)
@@ -61,7 +59,7 @@ def place(
     wearer = middle - 0.9 * np.array([np.cos(ahead), np.sin(ahead)])
     angles = _spread(talk, config.spread_deg, rng)
     distances = rng.uniform(*config.distance_m, talk.n_partners)
-    spots = [wearer]
+    spots: list[Floats] = [wearer]
     for angle, distance in zip(angles, distances, strict=True):
         toward = np.array([np.cos(ahead + angle), np.sin(ahead + angle)])
         spots.append(_inside(wearer, toward, float(distance), size))
@@ -187,7 +185,7 @@ def _turn(
     if person == WEARER:
         wander *= 0.3
     turns = np.column_stack([body + path[:, 0], path[:, 1], np.zeros(n_frames)])
-    return turns + wander * np.array([1.0, 0.7, 0.7])
+    return np.asarray(turns + wander * np.array([1.0, 0.7, 0.7]))
 
 
 def _follow(goal: Floats, tau: float) -> Floats:
@@ -199,12 +197,10 @@ def _follow(goal: Floats, tau: float) -> Floats:
         speed += rate * rate * (aim - at) - 2 * rate * speed
         at = at + speed
         path[frame] = at
-    return path
+    return np.asarray(path)
 
 
-def smooth_noise(
-    rng: np.random.Generator, n_frames: int, columns: int, width: float
-) -> Floats:
+def smooth_noise(rng: np.random.Generator, n_frames: int, columns: int, width: float) -> Floats:
     """(frames, columns) noise of unit variance that changes over about `width` frames."""
     half = max(int(2.5 * width), 1)
     kernel = np.exp(-0.5 * (np.arange(-half, half + 1) / max(width, 0.3)) ** 2)
@@ -250,4 +246,4 @@ def face_angles(head: Floats, turn: Floats, camera: Floats) -> tuple[float, floa
 
 
 def _wrap(angle: Floats) -> Floats:
-    return (angle + np.pi) % (2 * np.pi) - np.pi
+    return np.asarray((angle + np.pi) % (2 * np.pi) - np.pi)

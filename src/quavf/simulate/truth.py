@@ -9,7 +9,7 @@ import numpy as np
 
 from quavf.records import WEARER, Array, Floats
 from quavf.simulate.acoustics import BEARINGS, Heard
-from quavf.simulate.conversation import Utterance
+from quavf.simulate.conversation import GROUP
 from quavf.simulate.picture import NEAREST, Painter
 from quavf.simulate.scene import face_angles, smooth_noise
 from quavf.simulate.world import ClipWorld
@@ -35,12 +35,12 @@ def observe(world: ClipWorld, painter: Painter, heard: Heard) -> TruthTable:
     said = _spoken(world)
     parts: list[dict[str, Array]] = []
     for frame in range(world.n_frames):
-        parts += _frame_rows(world, painter, frame)
+        parts += frame_truth(world, painter, frame)
     columns = {name: np.array([row[name] for row in parts]) for name in parts[0]}
     person, frame_ = columns["person"], columns["frame"]
     columns["addressee"] = said[person, frame_]
     columns["speaking"] = said[person, frame_] != NOBODY
-    columns["to_wearer"] = columns["speaking"] & np.isin(columns["addressee"], (WEARER, -1))
+    columns["to_wearer"] = columns["speaking"] & np.isin(columns["addressee"], (WEARER, GROUP))
     columns["mouth"] = world.faces[person, frame_, 1]
     columns["gaze"] = world.motion.gaze[person, frame_]
     bearing = world.motion.turns[person, frame_, 0] / (2 * np.pi) * BEARINGS
@@ -59,7 +59,7 @@ def _spoken(world: ClipWorld) -> Array:
     return said
 
 
-def _frame_rows(world: ClipWorld, painter: Painter, frame: int) -> list[dict[str, Any]]:
+def frame_truth(world: ClipWorld, painter: Painter, frame: int) -> list[dict[str, Any]]:
     motion, camera = world.motion, painter.camera(frame)
     shapes = {p: painter.face_points(p, frame) for p in range(1, world.scene.n_people)}
     blur = float(np.hypot(*painter.smear_px(frame)))
@@ -155,24 +155,21 @@ def _segments(
     for said in world.talk.utterances:
         if said.speaker != person or said.end_s - said.start_s < SHORTEST_SEGMENT_S:
             continue
-        label = _label(said)
+        label = int(said.to_wearer)
         if joined and joined[-1][2] == label and said.start_s - joined[-1][1] < config.join_s:
             joined[-1][1] = max(joined[-1][1], said.end_s)
         else:
             joined.append([said.start_s, said.end_s, label])
-    out, free = [], 0.0
-    for start, end, label in joined:
-        start = float(np.clip(start + rng.normal(0, config.edge_sd_s), free, length))
-        end = float(np.clip(end + rng.normal(0, config.edge_sd_s), start, length))
-        flipped = 1 - label if rng.random() < config.p_label_flip else label
+    out: list[tuple[int, float, float, int]] = []
+    free = 0.0
+    for first, last, kind in joined:
+        start = float(np.clip(first + rng.normal(0, config.edge_sd_s), free, length))
+        end = float(np.clip(last + rng.normal(0, config.edge_sd_s), start, length))
+        flipped = 1 - kind if rng.random() < config.p_label_flip else kind
         if end - start >= SHORTEST_SEGMENT_S:
             out.append((person, round(start, 3), round(end, 3), int(flipped)))
             free = end
     return out
-
-
-def _label(said: Utterance) -> int:
-    return int(said.to_wearer)
 
 
 def _tracks(

@@ -18,22 +18,81 @@ from quavf.simulate.conversation import Conversation, Utterance
 
 # Variants that sound like people; espeak-ng has more, of robots and whispers. Those for testing
 # are heard in no training or validation clip.
-MEN = (
-    "Alex Andy Diogo Gene Gene2 Henrique Hugo Lee Mario Michael Mike Reed adam antonio benjamin "
-    "boris david edward ian john max michel miguel norbert pablo pedro quincy rob robert m1 m2 m3 "
-    "m4 m5 m6 m7 m8 marcelo paul ed klatt3 klatt6 edward2 mike2 grandpa sandro travis"
-).split()
-WOMEN = (
-    "Alicia Andrea Annie anika aunty belinda f1 f2 f3 f4 f5 linda shelby steph steph2 steph3 "
-    "grandma Nguyen"
-).split()
+MEN = [
+    "Alex",
+    "Andy",
+    "Diogo",
+    "Gene",
+    "Gene2",
+    "Henrique",
+    "Hugo",
+    "Lee",
+    "Mario",
+    "Michael",
+    "Mike",
+    "Reed",
+    "adam",
+    "antonio",
+    "benjamin",
+    "boris",
+    "david",
+    "edward",
+    "ian",
+    "john",
+    "max",
+    "michel",
+    "miguel",
+    "norbert",
+    "pablo",
+    "pedro",
+    "quincy",
+    "rob",
+    "robert",
+    "m1",
+    "m2",
+    "m3",
+    "m4",
+    "m5",
+    "m6",
+    "m7",
+    "m8",
+    "marcelo",
+    "paul",
+    "ed",
+    "klatt3",
+    "klatt6",
+    "edward2",
+    "mike2",
+    "grandpa",
+    "sandro",
+    "travis",
+]
+WOMEN = [
+    "Alicia",
+    "Andrea",
+    "Annie",
+    "anika",
+    "aunty",
+    "belinda",
+    "f1",
+    "f2",
+    "f3",
+    "f4",
+    "f5",
+    "linda",
+    "shelby",
+    "steph",
+    "steph2",
+    "steph3",
+    "grandma",
+    "Nguyen",
+]
 TEST_MEN = ("Mike", "adam", "david", "john", "quincy", "m3", "m7", "marcelo", "klatt6", "Lee")
 TEST_WOMEN = ("Andrea", "f2", "f5", "linda", "steph2")
 ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-029")
 ESPEAK_RATE = 22_050
 PHONEME, END = 7, 0
 
-SUBJECTS = "I we they you the neighbours my sister his boss everybody nobody that man".split()
 OPENERS = ("", "", "", "well", "so", "actually", "you know", "I mean", "right", "but", "oh", "no")
 CLAUSES = (
     "the train was late again this morning",
@@ -190,7 +249,7 @@ def _library() -> Iterator[Any]:
         ) from None
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     data = str(espeakng_loader.get_data_path()).encode()
-    unload = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary
+    unload = getattr(_ctypes, "dlclose", None) or getattr(_ctypes, "FreeLibrary")  # noqa: B009
     try:
         assert library.espeak_Initialize(2, 0, data, 1) == ESPEAK_RATE
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))

@@ -19,7 +19,19 @@ from quavf.simulate.scene import Motion, Scene, move, place, smooth_noise
 from quavf.simulate.voices import Speech, Voice, draw_voice, lips, speak
 
 FPS = MODEL_FPS
-STREAMS = "talk gaze scene motion looks voices words room picture sound truth".split()
+STREAMS = (
+    "talk",
+    "gaze",
+    "scene",
+    "motion",
+    "looks",
+    "voices",
+    "words",
+    "room",
+    "picture",
+    "sound",
+    "truth",
+)
 
 
 @dataclass(frozen=True)
@@ -128,16 +140,16 @@ def imagine(config: SimulateConfig, key: ClipKey) -> ClipWorld:
     )
 
 
-def _faces(
-    speech: list[Speech], n_people: int, n_frames: int, rng: np.random.Generator
-) -> Floats:
+def _faces(speech: list[Speech], n_people: int, n_frames: int, rng: np.random.Generator) -> Floats:
     """Lids, mouth opening and width; people who do not speak still smile, chew and press lips."""
     out = np.ones((n_people, n_frames, 3))
     for person in range(n_people):
         out[person, :, 1:] = lips(speech, person, n_frames, float(FPS))
         idle = smooth_noise(rng, n_frames, 2, 8.0)
         out[person, :, 2] += 0.06 * smooth_noise(rng, n_frames, 1, 25.0)[:, 0]
-        out[person, :, 1] = np.clip(out[person, :, 1] + 0.05 * np.maximum(idle[:, 0] - 0.8, 0), 0, 2)
+        out[person, :, 1] = np.clip(
+            out[person, :, 1] + 0.05 * np.maximum(idle[:, 0] - 0.8, 0), 0, 2
+        )
         frame = int(rng.exponential(100))
         while frame < n_frames:  # blinks, some 15-20 a minute
             for step, lid in enumerate((0.5, 0.05, 0.05, 0.4, 0.8)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ def test_nobody_talks_twice_at_once(preset: str) -> None:
         talk = converse(PRESETS[preset]().talk, rng(seed), 60.0)
         for person in range(talk.n_partners + 1):
             mine = [u for u in talk.utterances if u.speaker == person]
-            assert all(a.end_s <= b.start_s for a, b in zip(mine, mine[1:], strict=False))
+            assert all(a.end_s <= b.start_s for a, b in pairwise(mine))
         assert all(0 <= u.start_s < u.end_s <= 60.0 for u in talk.utterances)
         assert all(u.addressee != u.speaker for u in talk.utterances)
 

@@ -192,7 +192,29 @@ def build_torso(look: Look, drop: float) -> Mesh:
     x = half * np.sign(sin) * np.abs(sin) ** 0.8
     z = 0.03 - deep * np.sign(cos) * np.abs(cos) ** 0.8
     xyz = np.stack([x, y, z], axis=-1)
-    return _grid(xyz, np.stack([x, y, np.zeros_like(x)], axis=-1), CLOTH)
+    parts = [_grid(xyz, np.stack([x, y, np.zeros_like(x)], axis=-1), CLOTH)]
+    for side in (-1.0, 1.0):
+        wide = side * (look.shoulders - 0.015)
+        bends = np.array([[wide, 0.235, 0.03], [1.15 * wide, 0.47, 0.05], [0.8 * wide, 0.6, -0.2]])
+        parts.append(_limb(bends, (0.055, 0.045, 0.032)))
+        parts.append(
+            _ball(bends[2] + np.array([0, 0, -0.05]), np.array([0.035, 0.025, 0.05]), SKIN, 8)
+        )
+    return join(parts)
+
+
+def _limb(bends: Floats, radii: tuple[float, ...]) -> Mesh:
+    """A tube through the rows of `bends` (N, 3), downwards, with a radius at each."""
+    at = np.linspace(0, len(bends) - 1, 9)
+    known = np.arange(len(bends))
+    middle = np.column_stack([np.interp(at, known, bends[:, n]) for n in range(3)])
+    radius = np.interp(at, known, radii)
+    phi = np.linspace(-np.pi, np.pi, 13)
+    ring = np.stack([np.sin(phi), np.zeros_like(phi), -np.cos(phi)], axis=-1)
+    xyz = middle[:, None] + radius[:, None, None] * ring
+    xyz[..., 1] -= radius[:, None] * np.cos(phi) * np.linspace(0, 0.8, 9)[:, None]
+    marks = np.stack([xyz[..., 0], xyz[..., 1], np.zeros(xyz.shape[:2])], axis=-1)
+    return _grid(xyz, marks, CLOTH)
 
 
 def build_hand(reach: float = 0.28) -> Mesh:

@@ -42,9 +42,14 @@ def ego4d_clip(world: ClipWorld, annotation: Annotation, *, labels: bool = True)
     return {"video_uid": name, "split": world.key.split, "clips": [clip]}
 
 
-def _times(world: ClipWorld, start_s: float, end_s: float) -> Json:
+def frame_span(world: ClipWorld, start_s: float, end_s: float) -> tuple[int, int]:
+    """The first and the last frame of a time span, rounded down."""
     fps = float(world.fps)
-    start, end = int(start_s * fps), int(end_s * fps)
+    return int(start_s * fps), int(end_s * fps)
+
+
+def _times(world: ClipWorld, start_s: float, end_s: float) -> Json:
+    start, end = frame_span(world, start_s, end_s)
     return {
         "start_time": round(start_s, 3),
         "end_time": round(end_s, 3),

@@ -254,7 +254,9 @@ def _albedo(
     elif material == CLOTH:
         row, gain = 3, 1.0
         stripe = palette[7, 0]
-        if stripe > 0 and int(np.floor(y / stripe)) % 2 == 0:
+        if y > 0.62:  # trousers and skirts
+            row, gain = 4, 0.5
+        elif stripe > 0 and int(y / stripe) % 2 == 0:
             row = 4
     else:
         row, gain = (2 if material == HAIR + 1 else 0), 1.0

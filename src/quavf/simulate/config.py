@@ -145,7 +145,7 @@ class PictureConfig(_Checked):
     sensor_noise: Pair = (0.5, 4.0)
     hands_per_min: float = 0.5
     passers_per_min: float = 0.3
-    crf: int = 25
+    crf: int = 27
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -45,7 +45,7 @@ def join(meshes: list[Mesh]) -> Mesh:
     return Mesh(**parts, triangles=np.concatenate(triangles))
 
 
-def build_head(look: Look, rows: int = 64, columns: int = 56) -> Mesh:
+def build_head(look: Look, rows: int = 54, columns: int = 48) -> Mesh:
     """Head, ears, neck, and what is worn: hair, glasses."""
     skull = _skull(look, rows, columns)
     parts = [skull, _neck(look)]

@@ -15,7 +15,7 @@ class Person:
     def __init__(self, look: Look, drop: float) -> None:
         self.look = look
         self.head = build_head(look)
-        self.small = build_head(look, rows=40, columns=36)  # for distant faces
+        self.small = build_head(look, rows=36, columns=32)  # for distant faces
         self.torso = build_torso(look, drop)
         self.hand = build_hand()
         self.skin = paint_skin(look)

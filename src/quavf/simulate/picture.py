@@ -85,7 +85,7 @@ class Painter:
         self.size = (picture.width, picture.height)
         seated = world.scene.table is not None
         heights = world.scene.places[:, 2]
-        drops = np.full(len(heights), 0.75) if seated else heights - 0.1
+        drops = heights - (0.4 if seated else 0.1)
         self.table: Array | None = None
         if world.scene.table is not None:
             x, y, radius, high = world.scene.table
@@ -199,7 +199,7 @@ class Painter:
         placed = self._placed(points, person, frame)
         turn = axes(world.motion.turns[person, frame], facing=True)
         level = int(np.clip(np.log2(260 / max(size_px, 1)), 0, 3))
-        zoom = float(np.clip(125 / max(size_px, 1), 1, 3))  # small faces are drawn larger first
+        zoom = float(np.clip(105 / max(size_px, 1), 1, 3))  # small faces are drawn larger first
         limits = (0, 0, *self.size)
         solid = Solid(whole, placed, turn)
         return self._draw(solid, frame, being, Style(pose, level, zoom), limits)
@@ -209,8 +209,7 @@ class Painter:
         azimuth = world.scene.bodies[person]
         turn = axes(np.array([azimuth, 0.0, 0.0]), facing=True)
         placed = being.torso.vertices @ turn.T + world.motion.heads[person, frame]
-        near = self._depth(person, frame) < 0.004 * world.scene.focal_px
-        style = Style(NO_FACE, zoom=0.5 if near else 1.0)  # a chest has no detail
+        style = Style(NO_FACE, zoom=0.5)  # a chest has no detail
         return self._draw(Solid(being.torso, placed, turn), frame, being, style, limits)
 
     def _passer(self, frame: int, limits: Window) -> Patch | None:
@@ -300,7 +299,8 @@ class Painter:
         """To whole pixels of the frame, with the softness of the lens."""
         out: Array = pixels
         if zoom > 1:
-            out = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+            way = cv2.INTER_AREA if zoom > 1.7 else cv2.INTER_LINEAR
+            out = cv2.resize(pixels, size, interpolation=way)
         elif zoom < 1:
             out = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
         soft = max(self.world.focus_px, 0.45 if zoom == 1 else 0.0)

@@ -13,6 +13,7 @@ from quavf.simulate.raster import compiled
 from quavf.simulate.scene import Scene
 
 DOT = 64  # dots a metre of wall
+COARSE = 3  # the room is drawn at a third of the size: the walls have no finer dots anyway
 SIDE = 512  # rows and columns of a painted wall; 8 m
 BLUE, GREEN, RED = range(3)
 
@@ -163,18 +164,18 @@ def backdrop(
 ) -> Image:
     """(H, W, 3) BGR picture of the empty room in `window` (x1, y1, x2, y2) of the frame.
 
-    `view`: the camera's place and its axes (3, 3). Cast at half size and enlarged: the wall is
-    behind the focus.
+    `view`: the camera's place and its axes (3, 3). Cast coarsely and enlarged.
     """
-    x1, y1, x2, y2 = window[0] // 2 - 1, window[1] // 2 - 1, window[2] // 2 + 2, window[3] // 2 + 2
-    half = np.empty((y2 - y1, x2 - x1, 3), np.uint8)
+    x1, y1 = window[0] // COARSE - 1, window[1] // COARSE - 1
+    x2, y2 = window[2] // COARSE + 2, window[3] // COARSE + 2
+    coarse = np.empty((y2 - y1, x2 - x1, 3), np.uint8)
     table = np.zeros(4) if scene.table is None else scene.table
-    numbers = np.array([2.0 / scene.focal_px, centre[0] / 2, centre[1] / 2, x1, y1])
-    _cast(half, room.walls, scene.size, table, view[0], view[1], numbers)
-    full = cv2.resize(half, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-    top, left = window[1] - 2 * y1, window[0] - 2 * x1
+    numbers = np.array([COARSE / scene.focal_px, centre[0] / COARSE, centre[1] / COARSE, x1, y1])
+    _cast(coarse, room.walls, scene.size, table, view[0], view[1], numbers)
+    full = cv2.resize(coarse, None, fx=COARSE, fy=COARSE, interpolation=cv2.INTER_LINEAR)
+    top, left = window[1] - COARSE * y1, window[0] - COARSE * x1
     cut = full[top : top + window[3] - window[1], left : left + window[2] - window[0]]
-    return np.ascontiguousarray(cut)
+    return np.ascontiguousarray(cut, dtype=np.uint8)
 
 
 @compiled

@@ -295,7 +295,12 @@ def paste(patch: Array, frame: Array, left: int, top: int) -> None:
             cover = int(patch[row, column, 3])
             if cover == 0:
                 continue
-            pixel = frame[top + row, left + column]
+            i, j = top + row, left + column
+            if cover == 255:
+                frame[i, j, 0] = patch[row, column, 0]
+                frame[i, j, 1] = patch[row, column, 1]
+                frame[i, j, 2] = patch[row, column, 2]
+                continue
             for n in range(3):
-                under = int(pixel[n]) * (255 - cover)
-                pixel[n] = min(int(patch[row, column, n]) + (under + 127) // 255, 255)
+                under = (int(frame[i, j, n]) * (255 - cover) + 127) // 255
+                frame[i, j, n] = min(int(patch[row, column, n]) + under, 255)

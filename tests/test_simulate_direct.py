@@ -26,13 +26,13 @@ def test_it_is_the_clip_that_simulate_writes(tmp_path: Path) -> None:
     make_clip(tmp_path, config, key)
     (written,) = read_json(tmp_path / "parts" / f"{key.name}.json")["video"]["clips"]
     talking = [s for s in written["social_segments_talking"] if s["person"] != "0"]
-    assert [(s.person, s.start_frame, s.last_frame, s.label) for s in clip.record.segments] == [
+    assert [(s.person, s.start_frame, s.last_frame, s.label) for s in clip.segments] == [
         (int(s["person"]), s["start_frame"], s["end_frame"], int(s["target"] == "0"))
         for s in talking
     ]
     for person in written["persons"][1:]:
         rows = [row for path in person["tracking_paths"] for row in path["track"]]
-        track = clip.record.tracks.get(int(person["person_id"]))
+        track = clip.tracks.get(int(person["person_id"]))
         frames = [] if track is None else track.frames.tolist()
         assert frames == [row["frame"] for row in rows]
     assert len(clip.sound) == 5 * 16_000
@@ -46,7 +46,7 @@ def test_crops_are_the_faces_of_labelled_segments() -> None:
         assert crop.frame % 5 == 0
         assert any(
             s.person == crop.person and s.start_frame <= crop.frame <= s.last_frame
-            for s in clip.record.segments
+            for s in clip.segments
         )
         x1, y1, x2, y2 = crop.grown
         assert crop.region.shape == (y2 - y1, x2 - x1, 3)

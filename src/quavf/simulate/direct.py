@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from quavf.records import WEARER, Array, ClipRecord, Floats, Segment, Track
+from quavf.records import WEARER, Array, Floats, Segment, Track
 from quavf.simulate.config import SimulateConfig
 from quavf.simulate.layout import frame_span
 from quavf.simulate.picture import Crop, Painter, render_crops
@@ -20,7 +19,9 @@ from quavf.simulate.world import ClipKey, ClipWorld, imagine
 class DirectClip:
     """One clip as annotators and trackers have it, its truth, its sound and its faces."""
 
-    record: ClipRecord  # `media` names no file: there is none
+    key: ClipKey
+    segments: tuple[Segment, ...]  # of the partners
+    tracks: dict[int, Track]  # by person
     table: TruthTable
     sound: Floats  # float32 mono at 16 kHz
     painter: Painter
@@ -28,9 +29,9 @@ class DirectClip:
     def crops(self, stride: int = 1) -> Iterator[Crop]:
         """The tracked faces in labelled segments, every `stride` frames, drawn one by one."""
         boxes: dict[int, tuple[Array, Floats]] = {}
-        for person, track in self.record.tracks.items():
+        for person, track in self.tracks.items():
             inside = np.zeros(len(track.frames), bool)
-            for segment in self.record.segments:
+            for segment in self.segments:
                 if segment.person == person:
                     after = track.frames >= segment.start_frame
                     inside |= after & (track.frames <= segment.last_frame)
@@ -47,20 +48,24 @@ def direct_clip(config: SimulateConfig, key: ClipKey) -> DirectClip:
     world = imagine(config, key)
     painter, heard = Painter(world), world.listen()
     table = observe(world, painter, heard)
-    return DirectClip(_record(world, annotate(world, table)), table, heard.sound, painter)
+    annotation = annotate(world, table)
+    segments, tracks = _segments(world, annotation), _tracks(annotation)
+    return DirectClip(key, segments, tracks, table, heard.sound, painter)
 
 
-def _record(world: ClipWorld, annotation: Annotation) -> ClipRecord:
-    segments = [
+def _segments(world: ClipWorld, annotation: Annotation) -> tuple[Segment, ...]:
+    return tuple(
         Segment(person, *frame_span(world, start_s, end_s), label)
         for person, start_s, end_s, label in annotation.segments
         if person != WEARER
-    ]
+    )
+
+
+def _tracks(annotation: Annotation) -> dict[int, Track]:
     tracks = {}
     for person, parts in annotation.tracks.items():
         if parts:
             frames = np.concatenate([frames for frames, _ in parts])
             boxes = np.concatenate([boxes for _, boxes in parts])
             tracks[person] = Track(frames, boxes)
-    key = world.key
-    return ClipRecord(key.name, key.split, Path(key.name), tuple(segments), tracks)
+    return tracks

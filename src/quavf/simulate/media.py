@@ -1,0 +1,91 @@
+"""Writing what was simulated: H.264 and AAC, still pictures, sound files."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from quavf.clock import SAMPLE_RATE
+from quavf.records import Array, Floats, Image
+
+AAC_FRAME = 1024
+CROP_SIZE = 224
+JPEG_QUALITY = 95
+
+
+def write_video(
+    path: Path, frames: Iterable[Image], sound: Floats, fps: Fraction, quality: tuple[int, int]
+) -> None:
+    """An MP4 of BGR frames and mono sound at SAMPLE_RATE; `quality`: CRF and AAC kbit/s."""
+    samples = np.clip(np.round(sound * 32767), -32768, 32767).astype(np.int16)
+    with av.open(str(path), "w", format="mp4") as out:
+        video = None
+        audio = out.add_stream("aac", rate=SAMPLE_RATE)
+        audio.bit_rate = quality[1] * 1000
+        audio.layout = "mono"
+        written = 0
+        for number, frame in enumerate(frames):
+            if video is None:
+                video = out.add_stream("libx264", rate=fps)
+                video.height, video.width = frame.shape[:2]
+                video.pix_fmt = "yuv420p"
+                video.options = {"preset": "ultrafast", "crf": str(quality[0]), "threads": "1"}
+                video.codec_context.thread_count = 1
+            planes = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420), dtype=np.uint8)
+            picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            picture.pts = number
+            picture.time_base = 1 / fps
+            out.mux(video.encode(picture))
+            until = (number + 1) * SAMPLE_RATE * fps.denominator // fps.numerator
+            while written + AAC_FRAME <= min(until, len(samples)):
+                out.mux(audio.encode(_piece(samples, written, AAC_FRAME)))
+                written += AAC_FRAME
+        if written < len(samples):
+            out.mux(audio.encode(_piece(samples, written, len(samples) - written)))
+        if video is not None:
+            out.mux(video.encode(None))
+        out.mux(audio.encode(None))
+
+
+def _piece(samples: Array, start: int, length: int) -> av.AudioFrame:
+    part = samples[start : start + length].reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(part, format="s16", layout="mono")
+    frame.sample_rate = SAMPLE_RATE
+    frame.pts = start
+    frame.time_base = Fraction(1, SAMPLE_RATE)
+    return frame
+
+
+def read_frames(path: Path) -> Iterator[Image]:
+    """The BGR frames of a video that this module wrote, in order."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            planes = frame.to_ndarray(format="yuv420p")
+            yield np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), dtype=np.uint8)
+
+
+def write_sound(path: Path, sound: Floats) -> None:
+    """A mono 16-bit WAV file at SAMPLE_RATE."""
+    samples = np.clip(np.round(sound * 32767), -32768, 32767).astype("<i2")
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(SAMPLE_RATE)
+        out.writeframes(samples.tobytes())
+
+
+def write_face(path: Path, frame: Image, box: Array) -> bool:
+    """A face cut out of a frame as the challenge stores it; False when the box has no area."""
+    height, width = frame.shape[:2]
+    x1, y1 = max(int(box[0]), 0), max(int(box[1]), 0)
+    x2, y2 = min(int(box[2]), width), min(int(box[3]), height)
+    if x2 - x1 < 2 or y2 - y1 < 2:
+        return False
+    face = cv2.resize(frame[y1:y2, x1:x2], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+    return bool(cv2.imwrite(str(path), face, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]))

@@ -1,0 +1,55 @@
+"""Crops and sound straight from a seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="the renderer needs pip install 'quavf[simulate]'")
+pytest.importorskip("espeakng_loader", reason="speech needs pip install 'quavf[simulate]'")
+pytest.importorskip("pyroomacoustics", reason="sound needs pip install 'quavf[simulate]'")
+
+from quavf.files import read_json
+from quavf.simulate.config import PictureConfig, SimulateConfig, WorldConfig
+from quavf.simulate.direct import direct_clip
+from quavf.simulate.run import make_clip
+from quavf.simulate.world import ClipKey
+
+
+def test_it_is_the_clip_that_simulate_writes(tmp_path: Path) -> None:
+    world = WorldConfig(picture=PictureConfig(width=160, height=90))
+    config = SimulateConfig(seed=2, seconds=5.0, world=world)
+    key = ClipKey(2, "train", 3)
+    clip = direct_clip(config, key)
+    make_clip(tmp_path, config, key)
+    (written,) = read_json(tmp_path / "parts" / f"{key.name}.json")["video"]["clips"]
+    talking = [s for s in written["social_segments_talking"] if s["person"] != "0"]
+    assert [(s.person, s.start_frame, s.last_frame, s.label) for s in clip.segments] == [
+        (int(s["person"]), s["start_frame"], s["end_frame"], int(s["target"] == "0"))
+        for s in talking
+    ]
+    for person in written["persons"][1:]:
+        rows = [row for path in person["tracking_paths"] for row in path["track"]]
+        track = clip.tracks.get(int(person["person_id"]))
+        frames = [] if track is None else track.frames.tolist()
+        assert frames == [row["frame"] for row in rows]
+    assert len(clip.sound) == 5 * 16_000
+
+
+def test_crops_are_the_faces_of_labelled_segments() -> None:
+    clip = direct_clip(SimulateConfig(seconds=6.0, preset="clean"), ClipKey(0, "train", 0))
+    crops = list(clip.crops(stride=5))
+    assert crops
+    for crop in crops:
+        assert crop.frame % 5 == 0
+        assert any(
+            s.person == crop.person and s.start_frame <= crop.frame <= s.last_frame
+            for s in clip.segments
+        )
+        x1, y1, x2, y2 = crop.grown
+        assert crop.region.shape == (y2 - y1, x2 - x1, 3)
+        assert crop.region.dtype == np.uint8
+        assert x1 <= max(crop.box[0], 0)
+        assert y2 >= min(crop.box[3], 720)

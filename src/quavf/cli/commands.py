@@ -309,6 +309,26 @@ def _submit(args: Namespace, console: Any) -> int:
     return PROBLEMS_FOUND if problems else 0
 
 
+def _simulate_options(parser: ArgumentParser) -> None:
+    from quavf.simulate.config import SimulateConfig
+
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to make or go on with")
+    parser.add_class_arguments(SimulateConfig, None, skip={"world"})
+    parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes, a clip each")
+
+
+def _simulate(args: Namespace, console: Any) -> None:
+    from pathlib import Path
+
+    from quavf.simulate.config import SimulateConfig
+    from quavf.simulate.run import simulate
+
+    names = ("seed", "clips", "seconds", "preset", "val_share", "test_share")
+    config = SimulateConfig(**{name: getattr(args, name) for name in names})
+    report = simulate(Path(args.out), config, args.workers, progress=True)
+    console.print(str(report), markup=False)
+
+
 def _demo_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", default="demo", metavar="DIR", help="folder to write")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn clips")
@@ -333,6 +353,12 @@ COMMANDS = {
         "[options]",
         _demo_options,
         _demo,
+    ),
+    "simulate": Command(
+        "Simulate conversations with exact ground truth; needs quavf[simulate].",
+        "--out DIR [options]",
+        _simulate_options,
+        _simulate,
     ),
     "prepare ego4d": Command(
         "Cut faces and sound of Ego4D's annotated clips into a store.",

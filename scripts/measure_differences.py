@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -144,8 +145,10 @@ def mended(flag: str) -> Semantics:
 
 def tracks(data: Set) -> Iterator[str]:
     old = boxes(data.root, REFERENCE)
-    for flag in TRACK_FLAGS:
-        new = boxes(data.root, mended(flag))
+    together = replace(REFERENCE, **dict.fromkeys(TRACK_FLAGS, False))
+    cases = {flag: mended(flag) for flag in TRACK_FLAGS} | {"these five together": together}
+    for flag, rules in cases.items():
+        new = boxes(data.root, rules)
         line = f"{flag}: {len(new.keys() - old)} crops gained, {len(old.keys() - new)} lost"
         moved = [k for k in old.keys() & new if not np.allclose(old[k][0], new[k][0], atol=1e-6)]
         overlaps = [overlap(old[key][0], new[key][0]) for key in moved]
@@ -206,7 +209,9 @@ def regions(data: Set) -> Iterator[str]:
         padded = (faces.picture[:, 1] < CROP_SIZE) | (faces.picture[:, 3] < CROP_SIZE)
         for row in np.flatnonzero(padded):
             picture = decode_jpeg(reader.read(int(row)))
-            geometry = CropGeometry(*(tuple(c[row].tolist()) for c in (faces.region, faces.picture)))
+            geometry = CropGeometry(
+                *(tuple(c[row].tolist()) for c in (faces.region, faces.picture))
+            )
             box = faces.box[row]
             old, new = (quality_region(picture, geometry, box, r) for r in (REFERENCE, rules))
             scores = [0.0 if r is None else judge.score([r])[0] for r in (old, new)]
@@ -309,6 +314,7 @@ def heard(data: Set, flag: str) -> Iterator[str]:
             yield f"{flag} ({name}): audio scores {changed(old, new)}"
 
 
+@cache
 def audio_scores(store: ClipStore, branch: AudioBranch, rules: Semantics) -> Floats:
     predictor = AudioPredictor(branch)
     predictor.rules = rules
@@ -316,10 +322,16 @@ def audio_scores(store: ClipStore, branch: AudioBranch, rules: Semantics) -> Flo
 
 
 def changed(old: Floats, new: Floats) -> str:
-    difference = np.abs(new - old)[~np.isnan(new - old)]
+    there = ~np.isnan(new - old)
+    difference, spread = np.abs(new - old)[there], old[there].std()
     hit = difference[difference > 1e-6]
     line = f"changed on {len(hit)} of {len(difference)} frames"
-    return line + (f", by {hit.mean():.4f} (at most {hit.max():.4f})" if len(hit) else "")
+    if not len(hit):
+        return line
+    return (
+        f"{line}, by {hit.mean():.2g} (at most {hit.max():.2g}): {hit.mean() / spread:.1%} of their "
+        f"standard deviation"
+    )
 
 
 # The visual branch
@@ -332,6 +344,7 @@ def pictures(data: Set) -> Iterator[str]:
     yield f"{flag}: validation mAP {judged(data, visual=old)} -> {judged(data, visual=new)}"
 
 
+@cache
 def visual_scores(
     store: ClipStore, branch: VisualBranch, rules: Semantics
 ) -> tuple[Floats, Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import tarfile
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from hypothesis import settings
 from quavf.prepare import prepare_challenge, prepare_ego4d
 from quavf.quality import import_quality
 from tests_data import GOLDEN, REAL_MINI
+
+# Miniature models run fastest on one thread, by far where cores are shared; read by torch's import.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("quavf", deadline=None)  # a busy machine is no failure
 settings.load_profile("quavf")

@@ -30,40 +30,41 @@ _WHISPER_NAMES = (
     (r"positional_embedding", r"embed_positions.weight"),
 )
 
-# Networks that are told from a checkpoint's keys; the published system's first. Any other timm
-# network works too, but has to be named: trying all of them would take minutes.
-_RESNETS = [
-    "resnet50",
-    "resnet18",
-    "resnet34",
-    "resnet101",
-    "resnet152",
-    "resnet26",
-    "resnet50d",
-    "resnext50_32x4d",
-    "wide_resnet50_2",
-    "seresnet50",
-    "test_resnet",
-]
-_OTHERS = [
-    "mobilenetv2_100",
-    "mobilenetv3_small_050",
-    "mobilenetv3_small_100",
-    "mobilenetv3_large_100",
-    "efficientnet_b0",
-    "efficientnet_b1",
-    "efficientnet_b2",
-    "convnext_atto",
-    "convnext_nano",
-    "convnext_tiny",
-    "convnext_small",
-    "vit_tiny_patch16_224",
-    "vit_small_patch16_224",
-    "vit_base_patch16_224",
-    "test_efficientnet",
-    "test_convnext",
-    "test_vit",
-]
+# Networks that are told from a checkpoint's keys, by how one of their keys starts; the published
+# system's first. Any other timm network works too, but has to be named: trying all of them would
+# take minutes.
+_RECOGNISED = {
+    "layer4.": (
+        "resnet50",
+        "resnet18",
+        "test_resnet",
+        "resnet26",
+        "resnet34",
+        "resnet101",
+        "resnet152",
+        "resnet50d",
+        "resnext50_32x4d",
+        "wide_resnet50_2",
+        "seresnet50",
+    ),
+    "conv_stem.": (
+        "mobilenetv2_100",
+        "mobilenetv3_small_050",
+        "mobilenetv3_small_100",
+        "mobilenetv3_large_100",
+        "efficientnet_b0",
+        "efficientnet_b1",
+        "efficientnet_b2",
+        "test_efficientnet",
+    ),
+    "stem.": ("convnext_atto", "convnext_nano", "convnext_tiny", "convnext_small", "test_convnext"),
+    "cls_token": (
+        "vit_tiny_patch16_224",
+        "vit_small_patch16_224",
+        "vit_base_patch16_224",
+        "test_vit",
+    ),
+}
 
 
 def from_openai_whisper(
@@ -85,8 +86,8 @@ def from_openai_whisper(
 def recognise_backbone(path: Path, image: StateDict, dim: int) -> str:
     """The timm name whose keys and shapes are these. Raises CheckpointError when none is."""
     shapes = {key: tuple(value.shape) for key, value in image.items()}
-    resnet_like = any(key.startswith("layer4.") for key in shapes)
-    for name in _RESNETS if resnet_like else _OTHERS:
+    starts = [start for start in _RECOGNISED if any(key.startswith(start) for key in shapes)]
+    for name in (name for start in starts for name in _RECOGNISED[start]):
         with torch.device("meta"):
             model = timm.create_model(name, num_classes=dim)
         if {key: tuple(value.shape) for key, value in model.state_dict().items()} == shapes:

@@ -126,7 +126,7 @@ class Video:
 
 def open_video(path: Path) -> Video:
     """Open a file's first video stream. Raises MediaError saying what is wrong with the file."""
-    container = _open(path)
+    container = open_container(path)
     if not container.streams.video:
         container.close()
         raise MediaError(f"{path}: no video in this file; is it sound only?")
@@ -139,7 +139,7 @@ def read_sound(path: Path, notes: Counter[str]) -> Samples | None:
     As `ffmpeg -ac 1 -ar 16000` makes them (to 1 LSB). Damaged packets and gaps become silence.
     Raises MediaError when the file cannot be opened.
     """
-    container = _open(path)
+    container = open_container(path)
     with container:
         if not container.streams.audio:
             return None
@@ -181,7 +181,8 @@ def decode(container: InputContainer, stream: Stream, notes: Counter[str]) -> It
             notes["damaged packets"] += 1
 
 
-def _open(path: Path) -> InputContainer:
+def open_container(path: Path) -> InputContainer:
+    """A media file ready to read. Raises MediaError when it is missing or no media."""
     if not Path(path).is_file():
         raise MediaError(f"{path}: no such file")
     try:

@@ -204,9 +204,7 @@ class FaceSearch:
         self._known = known
 
 
-def patch(
-    box: Floats, size: tuple[int, int]
-) -> tuple[tuple[int, int, int, int], float]:
+def patch(box: Floats, size: tuple[int, int]) -> tuple[tuple[int, int, int, int], float]:
     """The region (x1, y1, x2, y2) to look at around a face, inside the picture, and its scale."""
     side = float(np.max(box[2:] - box[:2]))
     half = max(PATCH_GROWTH * side, PATCH_SHARE * size[1]) / 2
@@ -221,7 +219,8 @@ def scene_colours(sketch: Image) -> Floats:
     """(64,) share of the picture's samples in each coarse colour."""
     coarse = sketch.reshape(-1, 3).astype(np.int64) * SCENE_BINS // 256
     index = (coarse[:, 0] * SCENE_BINS + coarse[:, 1]) * SCENE_BINS + coarse[:, 2]
-    return np.bincount(index, minlength=SCENE_BINS**3) / len(index)
+    shares: Floats = np.bincount(index, minlength=SCENE_BINS**3) / len(index)
+    return shares
 
 
 def describe(picture: Image, box: Floats) -> Floats:

@@ -12,10 +12,11 @@ from quavf.faces.search import Found, alike
 from quavf.records import Array, Floats, Ints
 
 LOST_FRAMES = 30  # 1/30 s: ByteTrack keeps a track that is not found for so long
+EXACT_S = 1e-6  # times that differ by less are one
 NEAR = 2.0  # face sizes: a face that comes back so near is the same, if it looks alike
 NEAR_GAP_S = 2.0
 NEAR_ALIKE = 0.5
-FAR_ALIKE = 0.8  # anywhere in the picture, or after a camera cut: it must look this much alike,
+FAR_ALIKE = 0.92  # anywhere in the picture, or after a camera cut: it must look this much alike,
 FAR_MARGIN = 0.05  # and more so than anyone else by this
 SIZE_RATIO = 2.5  # faces that differ more in size are not the same after a moment
 
@@ -56,20 +57,21 @@ class PersonTrack:
         Interpolated between two finds of one piece that are at most `max_gap_s` apart.
         """
         boxes, scores = np.full((len(times), 4), np.nan), np.full(len(times), np.nan)
-        after = np.searchsorted(self.times, times - 1e-9)
-        for index, (time, right) in enumerate(zip(times, after, strict=True)):
-            if right < len(self.times) and abs(self.times[right] - time) < 1e-6:
-                boxes[index], scores[index] = self.boxes[right], self.scores[right]
-                continue
-            left = right - 1
-            if left < 0 or right == len(self.times) or self.pieces[left] != self.pieces[right]:
-                continue
-            gap = self.times[right] - self.times[left]
-            if gap > max_gap_s + 1e-6:
-                continue
-            part = (time - self.times[left]) / gap
-            boxes[index] = (1 - part) * self.boxes[left] + part * self.boxes[right]
-            scores[index] = min(self.scores[left], self.scores[right])
+        if not len(self.times):
+            return boxes, scores
+        right = np.searchsorted(self.times, times - EXACT_S)
+        right = np.minimum(right, len(self.times) - 1)
+        exact = np.abs(self.times[right] - times) <= EXACT_S
+        left = np.where(exact, right, np.maximum(right - 1, 0))
+        gap = self.times[right] - self.times[left]
+        between = (self.times[left] < times) & (times < self.times[right])
+        between &= (self.pieces[left] == self.pieces[right]) & (gap <= max_gap_s + EXACT_S)
+        seen = exact | between
+        left, right, gap = left[seen], right[seen], gap[seen]
+        part = (times[seen] - self.times[left]) / np.where(gap > 0, gap, 1.0)
+        part = np.where(gap > 0, part, 0.0)[:, None]
+        boxes[seen] = (1 - part) * self.boxes[left] + part * self.boxes[right]
+        scores[seen] = np.minimum(self.scores[left], self.scores[right])
         return boxes, scores
 
 
@@ -97,9 +99,7 @@ def track_persons(found: Found, config: TrackConfig, look_rate: float) -> list[P
         rows = np.concatenate([piece.rows for piece in group])
         # A piece after a gap within a scene may be bridged; one after a cut may not.
         scenes = np.repeat([piece.scene for piece in group], [len(p.rows) for p in group])
-        tracks.append(
-            PersonTrack(found.times[rows], found.boxes[rows], found.scores[rows], scenes)
-        )
+        tracks.append(PersonTrack(found.times[rows], found.boxes[rows], found.scores[rows], scenes))
     return tracks
 
 
@@ -135,7 +135,31 @@ def _byte_tracks(found: Found, look_rate: float) -> list[tuple[Ints, int]]:
         for number, row in zip(tracked.tracker_id, np.asarray(tracked.data["row"]), strict=True):
             if number >= 0:
                 members.setdefault((scene, int(number)), []).append(int(row))
-    return [(np.array(sorted(rows)), scene) for (scene, _), rows in sorted(members.items())]
+    used = {row for rows in members.values() for row in rows}
+    tracks = []
+    for (scene, _), own in sorted(members.items()):
+        birth = _birth(found, min(own), used)
+        if birth is not None:
+            used.add(birth)
+            own.append(birth)
+        tracks.append((np.array(sorted(own)), scene))
+    return tracks
+
+
+def _birth(found: Found, first: int, used: set[int]) -> int | None:
+    """The row that began a track: ByteTrack numbers a track at its second face only."""
+    time = found.times[first]
+    before = np.flatnonzero(found.times < time)
+    if not len(before) or np.any((found.cuts > found.times[before[-1]]) & (found.cuts <= time)):
+        return None
+    same_look = before[found.times[before] == found.times[before[-1]]]
+    size = float(np.max(found.boxes[first, 2:] - found.boxes[first, :2]))
+    best, shortest = None, size
+    for row in same_look.tolist():
+        distance = float(np.abs(found.boxes[row] - found.boxes[first]).max())
+        if row not in used and distance < shortest:
+            best, shortest = row, distance
+    return best
 
 
 def _piece(found: Found, rows: Ints, scene: int) -> _Piece:

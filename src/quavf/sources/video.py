@@ -96,8 +96,8 @@ class VideoFile:
     declared_s: float | None
     notes: Counter[str]
 
-    def pictures(self, from_tick: int = 0) -> Iterator[Shown]:
-        """Every picture in order, in one decoding pass; those before a tick are not given.
+    def pictures(self) -> Iterator[Shown]:
+        """Every picture in order, in one decoding pass.
 
         A picture is on from the tick nearest to its time to the next picture's, for a second at
         most. Damaged pictures are left out and counted.
@@ -105,7 +105,7 @@ class VideoFile:
         self.notes.clear()
         pending: tuple[int, Fraction, VideoFrame] | None = None
         for number, time, source in self._timed():
-            if pending is not None and TICKS.s_to_frame(time) > from_tick:
+            if pending is not None:
                 yield self._shown(*pending, end=TICKS.s_to_frame(time))
             pending = number, time, source
         if pending is not None:

@@ -42,9 +42,9 @@ def made_up(
         ]
         frames = np.arange(int(duration_s * fps))
         box = _boxes(frames / float(fps), number, n_persons, size)
-        seen = np.zeros(len(frames), bool)
-        seen[np.clip(np.round(rows.time_s * float(fps)).astype(int), 0, len(frames) - 1)] = True
-        seen = np.convolve(seen, np.ones(round(float(fps) / rate) * 2 + 1), "same") > 0
+        after = np.clip(np.searchsorted(rows.time_s, frames / float(fps)), 1, len(rows) - 1)
+        gaps = [np.abs(rows.time_s[i] - frames / float(fps)) for i in (after - 1, after)]
+        seen = np.minimum(*gaps) <= 1 / rate
         boxes[number] = PersonBoxes(frames[seen], frames[seen] / float(fps), box[seen])
         persons.append(
             Person(number, float(rows.time_s[0]), float(rows.time_s[-1]), thumbnail(number))
@@ -110,7 +110,7 @@ def write_video(
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 90_000)
+        stream.codec_context.time_base = Fraction(1, 60_000)
         tone = output.add_stream(sound, rate=48_000) if sound else None
         if tone is not None:
             tone.layout = "mono"
@@ -123,7 +123,7 @@ def write_video(
             picture = np.full((height, width, 3), 90, np.uint8)
             picture[:, (index * 4) % width :][:, :8] = 200
             shown = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            shown.pts, shown.time_base = round(time * 90_000), Fraction(1, 90_000)
+            shown.pts, shown.time_base = round(time * 60_000), Fraction(1, 60_000)
             output.mux(stream.encode(shown))
         output.mux(stream.encode(None))
         if tone is not None:
@@ -167,13 +167,13 @@ def _wander(random: np.random.Generator, n: int, scale: float) -> np.ndarray:
     knots = random.normal(0, 1.6, max(4, int(n / scale) + 4))
     path = np.interp(np.arange(n) / scale, np.arange(len(knots)), knots)
     kernel = np.hanning(max(3, int(scale / 2) | 1))
-    smooth = np.convolve(np.pad(path, len(kernel) // 2, mode="edge"), kernel / kernel.sum(), "valid")
+    smooth = np.convolve(
+        np.pad(path, len(kernel) // 2, mode="edge"), kernel / kernel.sum(), "valid"
+    )
     return 1 / (1 + np.exp(-1.6 * smooth[:n]))
 
 
-def _boxes(
-    time_s: np.ndarray, number: int, n_persons: int, size: tuple[int, int]
-) -> np.ndarray:
+def _boxes(time_s: np.ndarray, number: int, n_persons: int, size: tuple[int, int]) -> np.ndarray:
     width, height = size
     side = min(width / (n_persons + 1) * 0.5, height * 0.35)
     x = width * number / (n_persons + 1) + np.sin(time_s * 0.7 + number) * side * 0.3

@@ -30,7 +30,6 @@ LONGEST_SIDE = 1920  # pixels; larger pictures are made smaller, as phones do no
 ENCODER = "libx264"
 SETTINGS = {"preset": "superfast", "crf": "23"}
 COPIED_SOUND = ("aac", "mp3")  # what an MP4 can hold and every browser plays
-BROWSER_FORMATS = ("mp4", "matroska,webm")
 BROWSER_PICTURES = ("yuv420p", "yuvj420p")
 FALLBACK_TIME_BASE = Fraction(1, 90_000)
 
@@ -64,7 +63,7 @@ def plays_in_browsers(path: Path) -> bool:
     video = open_video(path)
     with video.container as container:
         codec = video.stream.codec_context
-        sounds = [stream.codec_context.name for stream in container.streams.audio]
+        sounds = [s.codec_context.codec.canonical_name for s in container.streams.audio]
         return (
             "mp4" in container.format.name.split(",")
             and codec.name == "h264"
@@ -93,13 +92,7 @@ def _rewrite(source: Path, path: Path, draw: Draw | None, progress: Report | Non
                 _Rewriter(container, video.stream, output, draw, progress).run()
         except av.error.FFmpegError as error:
             raise MediaError(f"{source}: cannot be written as {path} ({error})") from error
-        except _NothingDecoded:
-            raise MediaError(f"{source}: no picture in this file can be decoded") from None
     return Path(path)
-
-
-class _NothingDecoded(Exception):
-    pass
 
 
 class _Rewriter:
@@ -122,7 +115,7 @@ class _Rewriter:
         self.video_out: VideoStream | None = None
         self.sound = next(iter(source.streams.audio), None)
         self.sound_out: _SoundOut | None = None
-        self.waiting: list[Packet] = []  # sound that came before the first picture
+        self.waiting: list[Packet[Any]] = []  # sound that came before the first picture
 
     def run(self) -> None:
         streams = [s for s in (self.pictures, self.sound) if s is not None]
@@ -133,7 +126,7 @@ class _Rewriter:
                 for frame in _decoded(packet):
                     self._take_picture(frame)
         if self.video_out is None:
-            raise _NothingDecoded
+            raise MediaError(f"{self.source.name}: no picture in this file can be decoded")
         self.output.mux(self.video_out.encode(None))
         if self.sound_out is not None:
             self.sound_out.finish()
@@ -159,7 +152,9 @@ class _Rewriter:
 
     def _open_output(self, planes: Image, frame: VideoFrame) -> None:
         try:
-            stream = self.output.add_stream(ENCODER, rate=_rate(self.pictures), options=SETTINGS)
+            stream: Any = self.output.add_stream(
+                ENCODER, rate=_rate(self.pictures), options=SETTINGS
+            )
         except (av.codec.codec.UnknownCodecError, ValueError):
             raise MediaError(f"PyAV has no {ENCODER} encoder; install av from PyPI") from None
         stream.height, stream.width = planes.shape[0] * 2 // 3, planes.shape[1]
@@ -172,7 +167,7 @@ class _Rewriter:
             self._take_sound(packet)
         self.waiting.clear()
 
-    def _take_sound(self, packet: Packet) -> None:
+    def _take_sound(self, packet: Packet[Any]) -> None:
         """Sound keeps its place beside the pictures; what comes before the first is cut."""
         if self.start is None or self.video_out is None:
             self.waiting.append(packet)
@@ -185,13 +180,13 @@ class _SoundOut:
 
     def __init__(self, source: AudioStream, output: OutputContainer) -> None:
         self.output = output
-        self.is_copied = source.codec_context.name in COPIED_SOUND
+        self.is_copied = source.codec_context.codec.canonical_name in COPIED_SOUND
         if self.is_copied:
             self.stream = output.add_stream_from_template(source)
         else:
             self.stream = output.add_stream("aac", rate=source.codec_context.sample_rate or 48_000)
 
-    def take(self, packet: Packet, start: Fraction) -> None:
+    def take(self, packet: Packet[Any], start: Fraction) -> None:
         """Write what a packet holds, `start` seconds earlier."""
         if self.is_copied:
             self._copy(packet, start)
@@ -203,7 +198,7 @@ class _SoundOut:
                     continue
             self.output.mux(self.stream.encode(frame))
 
-    def _copy(self, packet: Packet, start: Fraction) -> None:
+    def _copy(self, packet: Packet[Any], start: Fraction) -> None:
         if packet.pts is None or packet.dts is None or packet.is_corrupt:
             return
         shift = round(start / packet.time_base)
@@ -237,7 +232,7 @@ def _rate(stream: VideoStream) -> Fraction:
     return Fraction(stream.average_rate or stream.base_rate or 30)
 
 
-def _packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet]:
+def _packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet[Any]]:
     """Until the end, or until damage that the file cannot be read past."""
     packets = container.demux(streams)
     while True:
@@ -247,7 +242,7 @@ def _packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet]:
             return
 
 
-def _decoded(packet: Packet) -> list[Any]:
+def _decoded(packet: Packet[Any]) -> list[Any]:
     try:
         return list(packet.decode())
     except av.error.FFmpegError:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -133,8 +134,10 @@ class Overlay:
         if rows is None or not len(rows):
             return dict.fromkeys(VALUES, np.nan)
         values = at_time(rows.time_s, self.tables[number], time_s, STEADY_S / 2)
-        return dict.fromkeys(VALUES, np.nan) if values is None else dict(
-            zip(VALUES, values.tolist(), strict=True)
+        return (
+            dict.fromkeys(VALUES, np.nan)
+            if values is None
+            else dict(zip(VALUES, values.tolist(), strict=True))
         )
 
     def _is_moment(self, number: int, time_s: float) -> bool:
@@ -157,7 +160,10 @@ class Overlay:
         top = box[1] - gap - high - 2 * s
         if top < 0:  # no room above: below the box, or inside it when it fills the picture
             top = min(box[3] + gap + 2 * s, height - high)
-        fused, weight = values["fused"], face_weight(*(values[n] for n in ("audio", "visual", "quality")))
+        fused, weight = (
+            values["fused"],
+            face_weight(*(values[n] for n in ("audio", "visual", "quality"))),
+        )
         colour = score_colour(np.array(fused))
         with canvas.region(left, top, left + wide, top + high) as chip:
             if not chip.size:
@@ -204,7 +210,9 @@ class Overlay:
         _disc(strip, 17 * s, middle, 8 * s, score_colour(np.array(now)))
         _write(strip, str(number), 17 * s, middle, 11 * s, INK)
         if not np.isnan(now):
-            _write(strip, f"{now * 100:.0f} %", right + 10 * s, middle, 13 * s, PAPER, centred=False)
+            _write(
+                strip, f"{now * 100:.0f} %", right + 10 * s, middle, 13 * s, PAPER, centred=False
+            )
 
     def _draw_key(self, strip: Image, middle: float) -> None:
         s = self.scale
@@ -244,7 +252,7 @@ def at_time(times: Floats, table: Floats, time_s: float, reach_s: float) -> Floa
     """
     right = int(np.searchsorted(times, time_s))
     left = right - 1
-    if 0 <= left and right < len(times) and times[right] - times[left] <= STEADY_S:
+    if left >= 0 and right < len(times) and times[right] - times[left] <= STEADY_S:
         share = (time_s - times[left]) / (times[right] - times[left])
         return np.asarray(table[left] * (1 - share) + table[right] * share)
     near = [i for i in (left, right) if 0 <= i < len(times) and abs(times[i] - time_s) <= reach_s]
@@ -298,7 +306,12 @@ def _yuv(bgr: Floats) -> Array:
 
 
 def _write(
-    bgr: Image, text: str, x: float, middle: float, size: float, colour: tuple[int, ...],
+    bgr: Image,
+    text: str,
+    x: float,
+    middle: float,
+    size: float,
+    colour: tuple[int, ...],
     centred: bool = True,
 ) -> None:
     mask = text_mask(text, round(size))
@@ -317,7 +330,7 @@ def _disc(bgr: Image, x: float, y: float, radius: float, colour: Floats) -> None
     cv2.circle(bgr, centre, round(radius * 2**fine), tone, -1, cv2.LINE_AA, fine)
 
 
-def _bar(bgr: Image, x: float, y: float, wide: float, high: float, colour: object) -> None:
+def _bar(bgr: Image, x: float, y: float, wide: float, high: float, colour: Any) -> None:
     top, bottom = round(y), max(round(y) + 1, round(y + high))
     bgr[top:bottom, max(0, round(x)) : max(0, round(x + wide))] = colour
 
@@ -335,8 +348,12 @@ def _area(part: Image, values: Floats) -> None:
 
 
 def _mark(
-    strip: Image, moment: Moment, span: tuple[float, float], edges: tuple[int, int],
-    top: float, scale: float,
+    strip: Image,
+    moment: Moment,
+    span: tuple[float, float],
+    edges: tuple[int, int],
+    top: float,
+    scale: float,
 ) -> None:
     """A line above the part of a moment that the strip shows."""
     start, end = max(moment.start_s, span[0]), min(moment.end_s, span[1])

@@ -62,7 +62,9 @@ def report_html(result: VideoResult, video: str | None, offset_s: float = 0.0) -
         "headline": html.escape(summary.headline),
         "lede": html.escape(" ".join(summary.details)),
         "video": f'src="{html.escape(video)}"' if video else "",
-        "facts": "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in _facts(result)),
+        "facts": "".join(
+            f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in _facts(result)
+        ),
         "notes": _notes(result),
         "data": script_json(_content(result, video, offset_s, summary.nothing)),
         "css": style,
@@ -81,7 +83,8 @@ def script_json(content: Any) -> str:
 def _policy(script: str, style: str) -> str:
     """Nothing from elsewhere; only this very script and style."""
     script_hash, style_hash = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (script, style)
     )
     return (
         f"default-src 'none'; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; "
@@ -89,7 +92,9 @@ def _policy(script: str, style: str) -> str:
     )
 
 
-def _content(result: VideoResult, video: str | None, offset_s: float, nothing: str) -> dict[str, Any]:
+def _content(
+    result: VideoResult, video: str | None, offset_s: float, nothing: str
+) -> dict[str, Any]:
     return {
         "video": video,
         "offset": round(offset_s, 4),
@@ -199,7 +204,7 @@ def _facts(result: VideoResult) -> list[tuple[str, str]]:
         n_labels = len(result.truth)
         facts.append(("Labels", "one stretch" if n_labels == 1 else f"{n_labels:,} stretches"))
     facts += [
-        (MODEL_TITLES.get(key, key.capitalize()), _printable(name))
+        (MODEL_TITLES.get(key, _printable(key)), _printable(name))
         for key, name in result.models.items()
     ]
     return facts

@@ -33,7 +33,7 @@ def summarise(result: VideoResult) -> Summary:
     talkers = _talkers(result)
     if not talkers:
         details = (_closest(result), *_truth_words(result))
-        return Summary(_silent_headline(len(result.persons)), details, "There are none here.")
+        return Summary(_silent_headline(len(result.persons)), details, "None.")
     details = (_total_words(result), *_truth_words(result))
     return Summary(_headline(result, talkers), tuple(d for d in details if d))
 
@@ -114,12 +114,12 @@ def _total_words(result: VideoResult) -> str:
     total = covered_s(result.moments)
     longest = max(result.moments, key=lambda m: m.length_s)
     share = total / max(result.duration_s, total)
-    words = f"You were talked to in {_percent(share)} of the {length_words(result.duration_s)}"
+    words = f"Someone talked to you for {_percent(share)} of the {length_words(result.duration_s)}"
     if len(result.moments) == 1:
-        return f"{words}, starting at {clock_words(longest.start_s)}."
+        return f"{words}, beginning at {clock_words(longest.start_s)}."
     return (
-        f"{words}; the longest moment is {length_words(longest.length_s)}, "
-        f"at {clock_words(longest.start_s)}."
+        f"{words}; the longest moment, {length_words(longest.length_s)}, "
+        f"begins at {clock_words(longest.start_s)}."
     )
 
 
@@ -134,9 +134,9 @@ def _closest(result: VideoResult) -> str:
     if best is None:
         return "Nobody could be scored."
     score, number, time_s = best
-    who = f"of person {number} " if len(result.persons) > 1 else ""
+    who = f"person {number}, " if len(result.persons) > 1 else ""
     return (
-        f"The highest score {who}is {_percent(score)}, at {clock_words(time_s)}; "
+        f"The highest score is {_percent(score)} ({who}at {clock_words(time_s)}); "
         f"a moment needs {_percent(result.threshold)} for a while."
     )
 
@@ -152,10 +152,11 @@ def _truth_words(result: VideoResult) -> tuple[str, ...]:
         found += shared_s(truth, own)
     if labelled <= 0:
         return ("The labels say that nobody talked to you.",)
-    extra = claimed - found
-    words = f"The labels say {length_words(labelled)}: {_percent(found / labelled)} of it was found"
+    share, extra = found / labelled, claimed - found
+    part = "all" if share > 0.995 else "none" if share < 0.005 else _percent(share)
+    words = f"The labels mark {length_words(labelled)}: quavf found {part} of it"
     if extra >= 0.05:
-        return (f"{words}, and {length_words(extra)} that the labels do not have.",)
+        return (f"{words}, and {length_words(extra)} that they do not mark.",)
     return (f"{words}, and nothing else.",)
 
 

@@ -342,6 +342,7 @@
     const size = clamp(span, Math.min(SHORTEST_VIEW, end), end);
     const start = clamp(from, 0, end - size);
     view = [start, start + size];
+    leave();
     render();
   };
   const zoom = (factor, centre) => {

@@ -350,7 +350,11 @@
     const span = clamp((to - from) * factor, Math.min(SHORTEST_VIEW, end), end);
     show(centre - ((centre - from) / (to - from)) * span, span);
   };
-  const zoomHere = (factor) => zoom(factor, now >= view[0] && now <= view[1] ? now : (view[0] + view[1]) / 2);
+  const zoomHere = (factor) => {
+    const [from, to] = view;
+    const span = clamp((to - from) * factor, Math.min(SHORTEST_VIEW, end), end);
+    show((now >= from && now <= to ? now : (from + to) / 2) - span / 2, span);
+  };
   const reveal = (time) => {
     const [from, to] = view;
     if (time < from || time > to) show(time - (to - from) * 0.2, to - from);

@@ -145,7 +145,7 @@ def scored_ticks(pictures: Floats, rate: float) -> Ints:
     step = Fraction(TICKS_A_SECOND) / Fraction(rate).limit_denominator(1000)
     n = int(first[-1] / step) + 1
     ticks = np.unique([(k * step + Fraction(1, 2)).__floor__() for k in range(n)])
-    return ticks[ticks <= first[-1]]
+    return np.asarray(ticks[ticks <= first[-1]], np.int64)
 
 
 def first_ticks(pictures: Floats) -> Ints:

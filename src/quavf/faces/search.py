@@ -24,6 +24,7 @@ PATCH_SHARE = 0.3  # of the picture's height: the patch's shortest side, room fo
 PATCH_FACE = 48  # pixels of the face in the patch: where the detector is at its best
 LONGEST_PATCH = 384  # pixels, whatever the face
 LOOK_SCORE = 0.3  # a face where one was known may be less plain than a new one
+BORDER = 0.02  # of a patch: a face that comes so near to its border is cut by it
 OVERLAP = 0.4  # faces that share more are one
 KNOWN_FOR_S = 1.0  # a face that is not found again is looked for so long
 MISSED_S = 0.15  # since it was last seen, until a scan is asked for
@@ -186,7 +187,8 @@ class FaceSearch:
             size = max(round(cut.shape[1] * scale), 16), max(round(cut.shape[0] * scale), 16)
             small = cv2.resize(cut, size, interpolation=cv2.INTER_AREA if scale < 1 else 1)
             faces = self.detector.detect(np.ascontiguousarray(small[..., ::-1], np.uint8))
-            parts.append(_kept(_moved(faces, cut.shape[1] / size[0], region[:2]), LOOK_SCORE))
+            faces = _moved(faces, cut.shape[1] / size[0], region[:2])
+            parts.append(_kept(_whole(faces, region, view.size), LOOK_SCORE))
         return _together(parts)
 
     def _remember(self, boxes: Floats, time_s: float) -> None:
@@ -252,12 +254,23 @@ def _colours(picture: Image, part: Sequence[float]) -> Floats:
         return np.full(HUES * SATURATIONS, np.nan)
     hsv = cv2.cvtColor(picture[y1:y2, x1:x2], cv2.COLOR_RGB2HSV)
     counts: Any = cv2.calcHist([hsv], [0, 1], None, [HUES, SATURATIONS], [0, 180, 0, 256])
-    return np.sqrt(counts.ravel() / counts.sum())
+    return np.asarray(np.sqrt(counts.ravel() / counts.sum()))
 
 
 def _moved(faces: Detections, scale: float, corner: Sequence[int]) -> Detections:
     offset = np.array([*corner, *corner], float)
     return Detections(faces.boxes * scale + offset, faces.scores)
+
+
+def _whole(
+    faces: Detections, region: tuple[int, int, int, int], size: tuple[int, int]
+) -> Detections:
+    """Those that the region's border does not cut, unless the picture ends there too."""
+    margin = BORDER * min(region[2] - region[0], region[3] - region[1])
+    low = np.where(np.array(region[:2]) > 0, np.array(region[:2]) + margin, -np.inf)
+    high = np.where(np.array(region[2:]) < size, np.array(region[2:]) - margin, np.inf)
+    whole = np.all((faces.boxes[:, :2] >= low) & (faces.boxes[:, 2:] <= high), axis=1)
+    return Detections(faces.boxes[whole], faces.scores[whole])
 
 
 def _kept(faces: Detections, min_score: float) -> Detections:

@@ -24,6 +24,7 @@ from quavf.report.overlay import (
     text_mask,
 )
 from quavf.result import PersonScores, VideoResult
+from tests_media import turn
 from tests_video import made_up, write_video
 
 
@@ -99,6 +100,34 @@ def test_sizes(tmp_path: Path, size: tuple[int, int], after: tuple[int, int]) ->
         video = write_video(tmp_path / "b.avi", size=size, seconds=0.2, sound=None, codec="mpeg4")
     result = made_up(video, duration_s=0.2, size=size)
     assert probe(write_annotated_video(result, tmp_path / "o.mp4"))["size"] == after
+
+
+@pytest.mark.parametrize(
+    ("degrees", "after"), [(90, (180, 320)), (180, (320, 180)), (270, (180, 320))]
+)
+def test_turned_by_metadata(tmp_path: Path, degrees: int, after: tuple[int, int]) -> None:
+    video = turn(write_video(tmp_path / "a.mp4", seconds=0.2, sound=None), degrees)
+    result = VideoResult(video, 0.2, Fraction(30), after)
+    out = write_annotated_video(result, tmp_path / "o.mp4")
+    assert probe(out)["size"] == after
+    with av.open(str(out)) as container:
+        frame = next(container.decode(video=0))
+        assert frame.rotation == 0
+        shown = frame.to_ndarray(format="gray")
+    bright = {90: shown[:8], 180: shown[:, -8:], 270: shown[-8:]}[degrees]  # was the left edge
+    assert bright.mean() > shown.mean() + 50
+
+
+def test_sound_only(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", seconds=0.5)
+    with av.open(str(video)) as source, av.open(str(tmp_path / "b.m4a"), "w") as output:
+        stream = output.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    with pytest.raises(MediaError, match="no video in this file"):
+        write_annotated_video(made_up(tmp_path / "b.m4a"), tmp_path / "o.mp4")
 
 
 def test_one_frame(tmp_path: Path) -> None:

@@ -114,7 +114,8 @@ def _total_words(result: VideoResult) -> str:
     total = covered_s(result.moments)
     longest = max(result.moments, key=lambda m: m.length_s)
     share = total / max(result.duration_s, total)
-    words = f"Someone talked to you for {_percent(share)} of the {length_words(result.duration_s)}"
+    who = "That is" if len({m.person for m in result.moments}) == 1 else "Someone talked to you for"
+    words = f"{who} {_percent(share)} of the {length_words(result.duration_s)}"
     if len(result.moments) == 1:
         return f"{words}, beginning at {clock_words(longest.start_s)}."
     return (

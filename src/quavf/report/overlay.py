@@ -51,8 +51,13 @@ class Canvas:
         )
 
     @contextmanager
-    def region(self, x1: float, y1: float, x2: float, y2: float) -> Iterator[Image]:
-        """The BGR pixels of a region, cut to the picture and even; changes are put back."""
+    def region(
+        self, x1: float, y1: float, x2: float, y2: float, light: float = 1.0
+    ) -> Iterator[Image]:
+        """The BGR pixels of a region, cut to the picture and even; changes are put back.
+
+        Below 1, `light` darkens what was there first.
+        """
         height, width = self.y.shape
         left, top = (int(np.clip(v, 0, m)) // 2 * 2 for v, m in ((x1, width), (y1, height)))
         right, bottom = (int(np.clip(v, 0, m)) // 2 * 2 for v, m in ((x2, width), (y2, height)))
@@ -64,6 +69,9 @@ class Canvas:
             self.u[top // 2 : bottom // 2, left // 2 : right // 2],
             self.v[top // 2 : bottom // 2, left // 2 : right // 2],
         )
+        if light < 1:
+            for part, rest in zip(parts, (16, 128, 128), strict=True):  # black in limited range
+                part[:] = cv2.convertScaleAbs(part, alpha=light, beta=rest * (1 - light))
         h, w = parts[0].shape
         i420 = np.concatenate([part.reshape(-1) for part in parts]).reshape(h * 3 // 2, w)
         bgr = np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420), np.uint8)
@@ -165,10 +173,9 @@ class Overlay:
             face_weight(*(values[n] for n in ("audio", "visual", "quality"))),
         )
         colour = score_colour(np.array(fused))
-        with canvas.region(left, top, left + wide, top + high) as chip:
+        with canvas.region(left, top, left + wide, top + high, DIM) as chip:
             if not chip.size:
                 return
-            chip[:] = cv2.convertScaleAbs(chip, alpha=DIM, beta=4)
             _disc(chip, 14 * s, 13 * s, 9 * s, colour)
             _write(chip, str(number), 14 * s, 13 * s, 12 * s, INK)
             words = "–" if np.isnan(fused) else f"{fused * 100:.0f} %"
@@ -191,8 +198,7 @@ class Overlay:
         s, (height, width) = self.scale, canvas.y.shape
         row, pad, foot = 22 * s, 5 * s, 14 * s
         high = row * len(shown) + pad + foot
-        with canvas.region(0, height - high, width, height) as strip:
-            strip[:] = cv2.convertScaleAbs(strip, alpha=DIM, beta=4)
+        with canvas.region(0, height - high, width, height, DIM) as strip:
             for index, number in enumerate(shown):
                 self._draw_row(strip, number, pad + index * row, time_s)
             self._draw_key(strip, pad + len(shown) * row + foot * 0.38)

@@ -176,9 +176,8 @@ def _unseen(rows: PersonScores | None, duration_s: float) -> list[list[float]]:
     """Stretches without scores, longer than `GAP_S`."""
     if rows is None or not len(rows):
         return [[0.0, round(duration_s, 3)]]
-    reach_s = _step_s(rows) / 2
-    starts = np.append(0.0, rows.time_s + reach_s)
-    ends = np.append(rows.time_s - reach_s, duration_s)
+    starts = np.append(0.0, rows.time_s + _step_s(rows))  # a score holds until the next one
+    ends = np.append(rows.time_s, duration_s)
     return [
         [round(float(a), 2), round(float(b), 2)]
         for a, b in zip(starts, ends, strict=True)

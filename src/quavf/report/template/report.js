@@ -54,9 +54,11 @@
     person.lane = null;
   }
   const valueAt = (person, name, time) => {
-    const column = person.columns[name];
-    const byte = column ? column[Math.round((time - person.start) / person.step)] : undefined;
-    return byte === undefined || byte === MISSING ? null : byte / FULL;
+    const column = person.columns[name]; // each score holds until the next one
+    const steps = (time - person.start) / person.step + 1e-6;
+    if (!column || steps < 0 || steps > column.length + 1e-3) return null;
+    const byte = column[Math.min(Math.floor(steps), column.length - 1)];
+    return byte === MISSING ? null : byte / FULL;
   };
   const inside = (stretches, time) => (stretches || []).find(([a, b]) => time >= a && time < b);
 
@@ -85,18 +87,19 @@
       const time = person.start + (i + (each - 1) / 2) * person.step;
       run.push([(time - from) * scale, sum / n / FULL, low / FULL, high / FULL]);
     }
+    for (const points of runs) {
+      const [x, ...values] = points.at(-1);
+      points.push([x + ((each + 1) / 2) * person.step * scale, ...values]); // holds for a step
+    }
     runs.dense = each > 1;
     return runs;
   };
   const yOf = (value) => TOP + (1 - value) * CHART;
   const fixed = (number) => Math.round(number * 10) / 10;
   const linePath = (runs, pick = 1) =>
-    runs.map((run) => {
-      const points = run.length > 1 ? run : [[run[0][0] - 1, ...run[0].slice(1)], [run[0][0] + 1, ...run[0].slice(1)]];
-      return "M" + points.map((p) => `${fixed(p[0])},${fixed(yOf(p[pick]))}`).join("L");
-    }).join("");
+    runs.map((run) => "M" + run.map((p) => `${fixed(p[0])},${fixed(yOf(p[pick]))}`).join("L")).join("");
   const areaPath = (runs, low, high) =>
-    runs.filter((run) => run.length > 1).map((run) => {
+    runs.map((run) => {
       const upper = run.map((p) => `${fixed(p[0])},${fixed(high(p))}`);
       const lower = run.map((p) => `${fixed(p[0])},${fixed(low(p))}`).reverse();
       return `M${upper.join("L")}L${lower.join("L")}Z`;

@@ -135,13 +135,10 @@ class Still:
         self.size = (picture.shape[1], picture.shape[0])
         self.n_scans = 0
 
-    def bgr(self, region: tuple[int, int, int, int]) -> Image:
+    def rgb(self, region: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
         x1, y1, x2, y2 = region
-        return self.picture[y1:y2, x1:x2, ::-1]
-
-    def rgb(self, height: int) -> Image:
-        self.n_scans += 1
-        return np.asarray(cv2.resize(self.picture, (self.size[0] * height // self.size[1], height)))
+        self.n_scans += region == (0, 0, *self.size)
+        return np.asarray(cv2.resize(self.picture[y1:y2, x1:x2], size))
 
     def sketch(self) -> Image:
         return np.asarray(cv2.resize(self.picture, (64, 36), interpolation=cv2.INTER_NEAREST))

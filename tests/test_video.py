@@ -77,8 +77,10 @@ def test_rotation_by_metadata(
     assert np.abs(corner[::-1].astype(int) - FACE).max() < 20  # top left went clockwise
     part = (10, 20, 90, 160)
     np.testing.assert_array_equal(shown.bgr(part), whole[20:160, 10:90])
-    small = shown.rgb(90)
-    assert small.shape == (90, round(size[0] * 90 / size[1]), 3)
+    small = shown.rgb((0, 0, *size), (size[0] // 2, size[1] // 2))
+    assert small.shape == (size[1] // 2, size[0] // 2, 3)
+    inner = shown.rgb((10, 21, 91, 160), (81, 139))  # begins at an odd row
+    assert np.abs(inner.astype(int) - whole[21:160, 10:91, ::-1]).mean() < 5
 
 
 def test_regions_turn_back() -> None:

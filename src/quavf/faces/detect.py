@@ -124,6 +124,8 @@ class RetinaFace:
         session = onnxruntime.SessionOptions()
         session.intra_op_num_threads = options.n_threads
         session.log_severity_level = 3
+        # Threads that wait in a loop for the next few operations take the other core's time.
+        session.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             WEIGHTS, session, providers=["CPUExecutionProvider"]
         )

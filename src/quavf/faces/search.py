@@ -77,9 +77,9 @@ class View(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...
 
-    def bgr(self, region: tuple[int, int, int, int]) -> Image: ...
-
-    def rgb(self, height: int) -> Image: ...
+    def rgb(self, region: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
+        """A region (x1, y1, x2, y2) brought to `size` (width, height)."""
+        ...
 
     def sketch(self) -> Image: ...
 
@@ -129,9 +129,12 @@ class FaceSearch:
         looks = np.full((len(faces), DESCRIPTOR), np.nan)
         if scan:
             self._scanned_s = view.time_s
-            picture = view.rgb(min(self.config.scan_height, view.size[1]))
+            width, height = view.size
+            scan_height = min(self.config.scan_height, height)
+            scan_size = max(round(width * scan_height / height), 1), scan_height
+            picture = view.rgb((0, 0, width, height), scan_size)
             faces = _together([faces, self._scan(view, picture)])
-            scale = picture.shape[0] / view.size[1]
+            scale = scan_height / height
             looks = np.stack([describe(picture, box * scale) for box in faces.boxes] or [looks[:0]])
             looks = looks.reshape(len(faces), DESCRIPTOR)
         for box, score, look in zip(faces.boxes, faces.scores, looks, strict=True):
@@ -183,11 +186,10 @@ class FaceSearch:
             region, scale = patch(box, view.size)
             if region[2] - region[0] < 16 or region[3] - region[1] < 16:
                 continue
-            cut = view.bgr(region)
-            size = max(round(cut.shape[1] * scale), 16), max(round(cut.shape[0] * scale), 16)
-            small = cv2.resize(cut, size, interpolation=cv2.INTER_AREA if scale < 1 else 1)
-            faces = self.detector.detect(np.ascontiguousarray(small[..., ::-1], np.uint8))
-            faces = _moved(faces, cut.shape[1] / size[0], region[:2])
+            wide, high = region[2] - region[0], region[3] - region[1]
+            size = max(round(wide * scale), 16), max(round(high * scale), 16)
+            faces = self.detector.detect(view.rgb(region, size))
+            faces = _moved(faces, wide / size[0], region[:2])
             parts.append(_kept(_whole(faces, region, view.size), LOOK_SCORE))
         return _together(parts)
 

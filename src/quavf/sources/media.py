@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
@@ -48,6 +49,24 @@ class Picture:
         small = _cut_planes(self.source, left, top, -(-x2 // 2) * 2, -(-y2 // 2) * 2)
         pixels = small.to_ndarray(format="bgr24")
         return np.asarray(pixels[y1 - top : y2 - top, x1 - left : x2 - left], np.uint8)
+
+    def rgb(self, region: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
+        """(h, w, 3) RGB pixels of a region brought to `size` (width, height) by averaging.
+
+        Converted and shrunk in one step, at a third of the cost. The region may come out a pixel
+        wider: it begins and ends at even pixels.
+        """
+        x1, y1, x2, y2 = region
+        source = self.source
+        if (x1, y1, x2, y2) != (0, 0, source.width, source.height):
+            if source.format.name not in PLANAR_420:
+                pixels = self.bgr(region)[..., ::-1]
+                return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+            left, top = x1 // 2 * 2, y1 // 2 * 2
+            right, bottom = min(-(-x2 // 2) * 2, source.width), min(-(-y2 // 2) * 2, source.height)
+            source = _cut_planes(source, left, top, right // 2 * 2, bottom // 2 * 2)
+        small = source.reformat(*size, format="rgb24", interpolation="AREA")
+        return np.asarray(small.to_ndarray(), np.uint8)
 
     @cached_property
     def _whole(self) -> Image:

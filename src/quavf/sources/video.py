@@ -54,14 +54,12 @@ class Shown:
         cut = stored.bgr(stored_region(region, self.size, self.turns))
         return np.ascontiguousarray(np.rot90(cut, self.turns))
 
-    def rgb(self, height: int) -> Image:
-        """(height, w, 3) the whole picture at another size."""
-        width = max(round(self.size[0] * height / self.size[1]), 1)
-        stored = (height, width) if self.turns % 2 else (width, height)
-        small = self.source.reformat(
-            width=stored[0], height=stored[1], format="rgb24", interpolation="AREA"
-        )
-        return np.ascontiguousarray(np.rot90(small.to_ndarray(), self.turns))
+    def rgb(self, region: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
+        """(h, w, 3) a region of the shown picture brought to `size` (width, height)."""
+        stored = Picture(self.number, self.time_s, self.source)
+        turned = size[::-1] if self.turns % 2 else size
+        part = stored.rgb(stored_region(region, self.size, self.turns), (turned[0], turned[1]))
+        return np.ascontiguousarray(np.rot90(part, self.turns))
 
     def sketch(self) -> Image:
         """(36, 64, 3) RGB samples of the picture as stored: enough to tell scenes apart."""

@@ -25,6 +25,7 @@ from quavf.report.overlay import (
 )
 from quavf.result import PersonScores, VideoResult
 from tests_media import turn
+from tests_media import write_video as write_tone
 from tests_video import made_up, write_video
 
 
@@ -84,6 +85,22 @@ def test_codecs(
     assert probe(out)["sound"] == sound_after
     assert len(probe(out)["times"]) == 30
     assert plays_in_browsers(out)
+
+
+@pytest.mark.parametrize("start_s", [0.0, 0.5])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_sound_stays_beside_the_pictures(tmp_path: Path, name: str, start_s: float) -> None:
+    video = write_tone(tmp_path / name, seconds=2.0, sound="tone", sound_start_s=start_s)
+    out = write_annotated_video(made_up(video, duration_s=2.0), tmp_path / "o.mp4")
+    starts = []
+    for path in (video, out):
+        with av.open(str(path)) as container:
+            first = next(f for f in container.decode(audio=0) if np.abs(f.to_ndarray()).max() > 0.1)
+        with av.open(str(path)) as container:
+            picture = next(container.decode(video=0))
+        starts.append(first.time - picture.time)
+    assert starts[1] == pytest.approx(starts[0], abs=0.03)
+    assert starts[1] == pytest.approx(start_s, abs=0.06)
 
 
 def test_it_starts_to_play_before_it_is_loaded(tmp_path: Path) -> None:

@@ -342,3 +342,32 @@ def test_zoom(open_page: Open, hour: Path) -> None:
     assert 0.3 < playhead(page) < 0.6
     page.keyboard.press("0")
     until(page, "document.querySelectorAll('.moment').length === 180")
+
+
+def test_zoom_by_wheel_and_overview(open_page: Open, hour: Path) -> None:
+    page = open_page(hour)
+    span = "document.querySelector('.overview .window').getBoundingClientRect().width"
+    box = box_of(page.locator(".plot").first)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 40)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -400)
+    page.keyboard.up("Control")
+    until(page, f"0 < {span} && {span} < {box['width'] * 0.5}")
+    overview = box_of(page.locator(".overview"))
+    page.mouse.move(overview["x"] + overview["width"] / 2, overview["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(overview["x"] + overview["width"] - 1, overview["y"] + 10)
+    page.mouse.up()
+    last = "[...document.querySelectorAll('.axis text')].at(-1).textContent"
+    until(page, f"{last} === '1:00:00'")
+
+
+def test_the_video_stays_in_sight(open_page: Open, folder: Path) -> None:
+    page = open_page(folder)
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.locator(".lane").last.scroll_into_view_if_needed()
+    until(page, "document.querySelector('.slot').classList.contains('away')")
+    box = page.locator("video").bounding_box()
+    assert 0 < box["y"] < 500
+    page.evaluate("scrollTo(0, 0)")
+    until(page, "!document.querySelector('.slot').classList.contains('away')")

@@ -12,16 +12,15 @@ import pytest
 
 from quavf.errors import MediaError
 from quavf.report.annotate import plays_in_browsers, start_offset_s, write_annotated_video
+from quavf.report.canvas import Canvas, text_mask
 from quavf.report.overlay import (
     NO,
     YES,
-    Canvas,
     Overlay,
     at_time,
     face_weight,
     sampled,
     score_colour,
-    text_mask,
 )
 from quavf.result import PersonScores, VideoResult
 from tests_media import turn

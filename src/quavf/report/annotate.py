@@ -23,7 +23,8 @@ from av.video.stream import VideoStream
 from quavf.errors import MediaError
 from quavf.files import replacing
 from quavf.records import Image
-from quavf.report.overlay import Canvas, Overlay
+from quavf.report.canvas import Canvas
+from quavf.report.overlay import Overlay
 from quavf.result import VideoResult
 from quavf.sources.media import open_container
 

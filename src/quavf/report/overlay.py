@@ -1,21 +1,12 @@
-"""What the annotated video shows on each picture, drawn straight into its YUV planes.
-
-Only the small regions that are drawn on are ever converted to BGR, so the rest of the picture
-stays as it was decoded and a 1080p picture costs about a millisecond.
-"""
+"""What the annotated video shows on each picture: boxes, labels, and a strip of the recent past."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
 
 from quavf.records import Array, Floats, Image
+from quavf.report.canvas import Canvas, bar, disc, text_mask, write
 from quavf.result import VALUES, Moment, PersonScores, VideoResult
 
 # BGR. Grey to orange differ in lightness and in blue against yellow: apart for colour-blind eyes.
@@ -28,69 +19,6 @@ MAX_ROWS = 4  # of the strip
 STEADY_S = 0.5  # scores and boxes nearer than this are joined by a line
 REFERENCE_PX = 460  # shorter side at which sizes below are pixels
 DIM = 0.38  # what stays of the picture behind text
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """An I420 picture: `y` (H, W), `u` and `v` (H/2, W/2), views that are drawn on in place."""
-
-    y: Image
-    u: Image
-    v: Image
-
-    @classmethod
-    def of(cls, i420: Image) -> Canvas:
-        """Views of (H * 3/2, W) contiguous planes; H and W are even."""
-        height, width = i420.shape[0] * 2 // 3, i420.shape[1]
-        flat, n = i420.reshape(-1), height * width
-        half = (height // 2, width // 2)
-        return cls(
-            flat[:n].reshape(height, width),
-            flat[n : n + n // 4].reshape(half),
-            flat[n + n // 4 :].reshape(half),
-        )
-
-    @contextmanager
-    def region(
-        self, x1: float, y1: float, x2: float, y2: float, light: float = 1.0
-    ) -> Iterator[Image]:
-        """The BGR pixels of a region, cut to the picture and even; changes are put back.
-
-        Below 1, `light` darkens what was there first.
-        """
-        height, width = self.y.shape
-        left, top = (int(np.clip(v, 0, m)) // 2 * 2 for v, m in ((x1, width), (y1, height)))
-        right, bottom = (int(np.clip(v, 0, m)) // 2 * 2 for v, m in ((x2, width), (y2, height)))
-        if right <= left or bottom <= top:
-            yield np.zeros((0, 0, 3), np.uint8)
-            return
-        parts = (
-            self.y[top:bottom, left:right],
-            self.u[top // 2 : bottom // 2, left // 2 : right // 2],
-            self.v[top // 2 : bottom // 2, left // 2 : right // 2],
-        )
-        if light < 1:
-            for part, rest in zip(parts, (16, 128, 128), strict=True):  # black in limited range
-                part[:] = cv2.convertScaleAbs(part, alpha=light, beta=rest * (1 - light))
-        h, w = parts[0].shape
-        i420 = np.concatenate([part.reshape(-1) for part in parts]).reshape(h * 3 // 2, w)
-        bgr = np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420), np.uint8)
-        yield bgr
-        back = Canvas.of(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420), np.uint8))
-        for part, new in zip(parts, (back.y, back.u, back.v), strict=True):
-            part[:] = new
-
-    def frame(self, box: Floats, thick: int, bgr: Floats) -> None:
-        """A rectangle around a box, with a dark line outside that sets it off from the picture."""
-        luma, blue, red = _yuv(bgr)
-        x1, y1, x2, y2 = (int(v) for v in np.round(box / 2) * 2)
-        for left, top, right, bottom in _edges(x1 - thick, y1 - thick, x2 + thick, y2 + thick, 2):
-            shade = self.y[_span(top, bottom), _span(left, right)]
-            shade[:] = shade // 2
-        for left, top, right, bottom in _edges(x1, y1, x2, y2, thick):
-            self.y[_span(top, bottom), _span(left, right)] = luma
-            half = _span(top // 2, bottom // 2), _span(left // 2, right // 2)
-            self.u[half], self.v[half] = blue, red
 
 
 def score_colour(scores: Array) -> Floats:
@@ -176,17 +104,17 @@ class Overlay:
         with canvas.region(left, top, left + wide, top + high, DIM) as chip:
             if not chip.size:
                 return
-            _disc(chip, 14 * s, 13 * s, 9 * s, colour)
-            _write(chip, str(number), 14 * s, 13 * s, 12 * s, INK)
+            disc(chip, 14 * s, 13 * s, 9 * s, colour)
+            write(chip, str(number), 14 * s, 13 * s, 12 * s, INK)
             words = "–" if np.isnan(fused) else f"{fused * 100:.0f} %"
-            _write(chip, words, 28 * s, 13 * s, 15 * s, PAPER, centred=False)
+            write(chip, words, 28 * s, 13 * s, 15 * s, PAPER, centred=False)
             inner = wide - 10 * s
-            _bar(chip, 5 * s, 25 * s, inner, 4 * s, FAINT)
+            bar(chip, 5 * s, 25 * s, inner, 4 * s, FAINT)
             if not np.isnan(fused):
-                _bar(chip, 5 * s, 25 * s, inner * fused, 4 * s, colour)
+                bar(chip, 5 * s, 25 * s, inner * fused, 4 * s, colour)
             if weight is not None:
-                _bar(chip, 5 * s, 31 * s, inner, 2 * s, SOUND)
-                _bar(chip, 5 * s, 31 * s, inner * weight, 2 * s, FACE)
+                bar(chip, 5 * s, 31 * s, inner, 2 * s, SOUND)
+                bar(chip, 5 * s, 31 * s, inner * weight, 2 * s, FACE)
 
     def _draw_strip(self, canvas: Canvas, time_s: float) -> None:
         """One row for each person of the last seconds: score over time, now at the right."""
@@ -213,28 +141,26 @@ class Overlay:
         for moment in self.moments[number]:
             _mark(strip, moment, (time_s - PAST_S, time_s), (left, right), top, s)
         middle = top + 10 * s
-        _disc(strip, 17 * s, middle, 8 * s, score_colour(np.array(now)))
-        _write(strip, str(number), 17 * s, middle, 11 * s, INK)
+        disc(strip, 17 * s, middle, 8 * s, score_colour(np.array(now)))
+        write(strip, str(number), 17 * s, middle, 11 * s, INK)
         if not np.isnan(now):
-            _write(
-                strip, f"{now * 100:.0f} %", right + 10 * s, middle, 13 * s, PAPER, centred=False
-            )
+            write(strip, f"{now * 100:.0f} %", right + 10 * s, middle, 13 * s, PAPER, centred=False)
 
     def _draw_key(self, strip: Image, middle: float) -> None:
         s = self.scale
         size, grey = max(9.0, 9 * s), (200, 200, 200)
-        _write(strip, f"last {PAST_S:.0f} s", 32 * s, middle, size, grey, centred=False)
+        write(strip, f"last {PAST_S:.0f} s", 32 * s, middle, size, grey, centred=False)
         x = strip.shape[1] - 60 * s
         for words, colour in (("sound", SOUND), ("face", FACE)):
             x -= text_mask(words, round(size)).shape[1]
-            _write(strip, words, x, middle, size, grey, centred=False)
+            write(strip, words, x, middle, size, grey, centred=False)
             x -= 14 * s
-            _bar(strip, x, middle - s, 10 * s, 2 * s, colour)
+            bar(strip, x, middle - s, 10 * s, 2 * s, colour)
             x -= 10 * s
         words = "trusted more:"
         x -= text_mask(words, round(size)).shape[1]
         if x > 110 * s:
-            _write(strip, words, x, middle, size, grey, centred=False)
+            write(strip, words, x, middle, size, grey, centred=False)
 
     def _recent(self, number: int, time_s: float) -> bool:
         rows = self.result.scores.get(number)
@@ -278,69 +204,6 @@ def sampled(rows: PersonScores, times: Floats) -> Floats:
     return np.where(distance <= STEADY_S / 2, np.interp(times, own, fused), np.nan)
 
 
-@lru_cache(maxsize=512)
-def text_mask(text: str, size_px: int) -> Image:
-    """(H, W) coverage of a line of text, 0 to 255, tightly cut."""
-    from PIL import Image as Pictures
-    from PIL import ImageDraw, ImageFont
-
-    font = ImageFont.load_default(max(6, size_px))  # comes with Pillow: the same on every machine
-    left, top, right, bottom = (int(v) for v in font.getbbox(text))
-    picture = Pictures.new("L", (max(1, right - left), max(1, bottom - top)))
-    ImageDraw.Draw(picture).text((-left, -top), text, fill=255, font=font)
-    return np.asarray(picture, np.uint8)
-
-
-def _edges(x1: int, y1: int, x2: int, y2: int, thick: int) -> list[tuple[int, int, int, int]]:
-    """The four bars (left, top, right, bottom) outside a rectangle."""
-    return [
-        (x1 - thick, y1 - thick, x2 + thick, y1),
-        (x1 - thick, y2, x2 + thick, y2 + thick),
-        (x1 - thick, y1, x1, y2),
-        (x2, y1, x2 + thick, y2),
-    ]
-
-
-def _span(start: int, end: int) -> slice:
-    return slice(max(0, start), max(0, end))
-
-
-def _yuv(bgr: Floats) -> Array:
-    pixel = np.clip(np.round(bgr), 0, 255).astype(np.uint8).reshape(1, 1, 3)
-    i420 = cv2.cvtColor(np.repeat(np.repeat(pixel, 2, 0), 2, 1), cv2.COLOR_BGR2YUV_I420)
-    return np.asarray(i420.reshape(-1)[[0, 4, 5]])
-
-
-def _write(
-    bgr: Image,
-    text: str,
-    x: float,
-    middle: float,
-    size: float,
-    colour: tuple[int, ...],
-    centred: bool = True,
-) -> None:
-    mask = text_mask(text, round(size))
-    high, wide = mask.shape
-    left = max(0, round(x - wide / 2) if centred else round(x))
-    top = max(0, round(middle - high / 2))
-    part = bgr[top : top + high, left : left + wide]
-    share = mask[: part.shape[0], : part.shape[1], None].astype(np.uint16)
-    part[:] = (part * (255 - share) + np.array(colour, np.uint16) * share + 127) // 255
-
-
-def _disc(bgr: Image, x: float, y: float, radius: float, colour: Floats) -> None:
-    fine = 4  # bits below the pixel
-    centre = (round(x * 2**fine), round(y * 2**fine))
-    tone = tuple(float(c) for c in colour)
-    cv2.circle(bgr, centre, round(radius * 2**fine), tone, -1, cv2.LINE_AA, fine)
-
-
-def _bar(bgr: Image, x: float, y: float, wide: float, high: float, colour: Any) -> None:
-    top, bottom = round(y), max(round(y) + 1, round(y + high))
-    bgr[top:bottom, max(0, round(x)) : max(0, round(x + wide))] = colour
-
-
 def _area(part: Image, values: Floats) -> None:
     """Fill a row (h, w, 3) up to the values (w/2,), coloured by them; nothing where missing."""
     high, wide = part.shape[:2]
@@ -365,4 +228,4 @@ def _mark(
     start, end = max(moment.start_s, span[0]), min(moment.end_s, span[1])
     if end > start:
         left, right = np.interp((start, end), span, edges)
-        _bar(strip, left, top - 1.5 * scale, right - left, 2 * scale, YES)
+        bar(strip, left, top - 1.5 * scale, right - left, 2 * scale, YES)

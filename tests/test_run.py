@@ -344,3 +344,20 @@ def test_configurations_that_cannot_be_used(tmp_path: Path, checkpoints: dict[st
         Runner(RunConfig(audio=str(tmp_path / "none.pt")))
     with pytest.raises(ConfigError, match="batch_size"):
         RunConfig(batch_size=0)
+
+
+def test_everything_is_written_when_it_is_asked_for(tmp_path: Path, config: RunConfig) -> None:
+    path = write_video(tmp_path / "v.mp4", seconds=1.5)
+    whole = replace(config, annotated=True, report=True)
+    run_video(path, tmp_path / "out", whole)
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == {
+        "annotated.mp4", "boxes.parquet", "moments.json", "report.html", "result.json",
+        "run.json", "scores.csv", "scores.parquet",
+    }  # fmt: skip
+    before = (tmp_path / "out" / "annotated.mp4").stat().st_mtime_ns
+    run_video(path, tmp_path / "out", whole)
+    assert (tmp_path / "out" / "annotated.mp4").stat().st_mtime_ns == before
+    strict = replace(whole, moments=MomentsConfig(threshold=0.99))
+    run_video(path, tmp_path / "out", strict)  # other moments: drawn anew
+    assert (tmp_path / "out" / "annotated.mp4").stat().st_mtime_ns != before

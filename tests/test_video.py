@@ -12,7 +12,7 @@ from quavf.errors import ConfigError, MediaError, StoreError
 from quavf.faces.crop import decode_jpeg
 from quavf.faces.search import FaceSearch, SearchConfig
 from quavf.quality import score_quality
-from quavf.sources.video import open_video_file, stored_region
+from quavf.sources.video import is_silent, open_video_file, stored_region
 from quavf.store import CropReader
 from quavf.video import (
     PreparedVideo,
@@ -246,3 +246,10 @@ def test_clip_names_are_safe(name: str) -> None:
 def test_rates_that_cannot_be_used(rate: float) -> None:
     with pytest.raises(ConfigError, match="rate"):
         VideoConfig(rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("samples", "silent"), [([], True), ([0, 4, -4], True), ([0, 5], False), ([-32768], False)]
+)
+def test_silence(samples: list[int], silent: bool) -> None:
+    assert is_silent(np.array(samples, np.int16)) == silent

@@ -15,6 +15,7 @@ from quavf.errors import ConfigError, QuavfError
 from quavf.files import config_hash, read_json, write_json
 from quavf.moments import MomentsConfig
 from quavf.pipeline import resolve_device
+from quavf.progress import progress
 from quavf.quality import score_quality
 from quavf.result import RESULT_FILE, Moment, Person, PersonScores, VideoResult
 from quavf.score import VideoScoring, step_s, with_moments
@@ -257,7 +258,15 @@ def write_shown(result: VideoResult, folder: Path, config: RunConfig) -> None:
     from quavf.report.video import write_report
 
     if config.annotated and result.boxes and not (folder / ANNOTATED).is_file():
-        write_annotated_video(result, folder / ANNOTATED)
+        with progress("Drawing", int(result.duration_s), unit="s of video") as bar:
+            drawn = 0
+
+            def report(time_s: float) -> None:
+                nonlocal drawn
+                bar.advance(int(time_s) - drawn, 1)
+                drawn = int(time_s)
+
+            write_annotated_video(result, folder / ANNOTATED, report)
     if config.report and not (folder / REPORT).is_file():
         write_report(result, folder)
 

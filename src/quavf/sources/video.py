@@ -184,7 +184,7 @@ def open_video_file(path: Path) -> VideoFile:
 
 def is_silent(samples: Samples) -> bool:
     """Whether there is nothing to hear at all."""
-    return not len(samples) or int(np.abs(samples.astype(np.int32)).max()) <= SILENT
+    return not len(samples) or max(int(samples.max()), -int(samples.min())) <= SILENT
 
 
 def _video_stream(path: Path, streams: tuple[VideoStream, ...]) -> VideoStream:

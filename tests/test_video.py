@@ -184,7 +184,10 @@ def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(video.persons) == len(whole.persons)
     np.testing.assert_array_equal(video.pictures, whole.pictures)
     np.testing.assert_array_equal(video.scored_ticks(1), whole.scored_ticks(1))
-    assert not list((tmp_path / "store" / "partial").iterdir())
+    steps.clear()
+    finer = prepared(path, tmp_path / "store", rate=30)  # cut anew, but not searched anew
+    assert steps == []
+    assert len(finer.scored_ticks(1)) > 2.5 * len(video.scored_ticks(1))
 
 
 def test_a_cut_splits_spans(tmp_path: Path) -> None:

@@ -240,7 +240,6 @@ class _Preparation:
                     notes=dict(+notes),
                 )
             )
-        self._partial.unlink(missing_ok=True)
 
     def read(self) -> PreparedVideo:
         return self._prepared(self.store.folder(self.clip))
@@ -267,14 +266,16 @@ class _Preparation:
             ) from None
 
     @property
-    def _partial(self) -> Path:
-        return self.store.path / "partial" / f"{self.clip}.{self.search_key}.npz"
+    def _search_path(self) -> Path:
+        return self.store.path / "search" / f"{self.clip}.{self.search_key}.npz"
 
     def _search(self) -> tuple[Found, Floats, Ints]:
         """First pass: the faces of all pictures, and the pictures' times and numbers."""
         options = DetectorOptions(min_score=min(LOOK_SCORE, self.config.search.min_score))
         search = FaceSearch(open_detector(self.config.search.detector, options), self.config.search)
-        done_s, times, numbers = self._resume(search)
+        done_s, times, numbers, complete = self._resume(search)
+        if complete:
+            return search.found(), np.array(times), np.array(numbers, np.int64)
         step = TICKS_A_SECOND / self.config.search.look_rate
         looked, saved_s, done, total = -1, done_s, 0, int(self.file.declared_s or 0)
         with progress("Finding faces", total, unit="s of video", inner="pictures") as bar:
@@ -292,29 +293,39 @@ class _Preparation:
                     search.step(shown)
                 if shown.time_s - saved_s > SAVE_EVERY_S:
                     saved_s = shown.time_s
-                    self._save_partial(search.found(), times, numbers)
+                    self._save_search(search.found(), times, numbers)
             bar.advance(max(total - done, 0))
         found = search.found()
-        self._save_partial(found, times, numbers)
+        self._save_search(found, times, numbers, complete=True)
         return found, np.array(times), np.array(numbers, np.int64)
 
-    def _save_partial(self, found: Found, times: list[float], numbers: list[int]) -> None:
-        _save(self._partial, pictures=np.array(times), numbers=np.array(numbers), **vars(found))
+    def _save_search(
+        self, found: Found, times: list[float], numbers: list[int], complete: bool = False
+    ) -> None:
+        _save(
+            self._search_path,
+            pictures=np.array(times),
+            numbers=np.array(numbers),
+            complete=np.array(complete),
+            **vars(found),
+        )
 
-    def _resume(self, search: FaceSearch) -> tuple[float, list[float], list[int]]:
-        if not self._partial.is_file():
-            return -1.0, [], []
+    def _resume(self, search: FaceSearch) -> tuple[float, list[float], list[int], bool]:
+        """What an earlier search has found: until when, its pictures, and whether it is all."""
+        if not self._search_path.is_file():
+            return -1.0, [], [], False
         try:
-            with np.load(self._partial) as content:
+            with np.load(self._search_path) as content:
                 arrays = {name: content[name] for name in content.files}
             times, numbers = arrays.pop("pictures").tolist(), arrays.pop("numbers").tolist()
+            complete = bool(arrays.pop("complete"))
             found = Found(**arrays)
             assert found.looks.shape == (len(found), DESCRIPTOR)
         except (OSError, ValueError, KeyError, TypeError, AssertionError):
-            log.warning("%s: cannot be read; searching from the start", self._partial)
-            return -1.0, [], []
+            log.warning("%s: cannot be read; searching from the start", self._search_path)
+            return -1.0, [], [], False
         search.resume(found)
-        return (times[-1] if times else -1.0), times, numbers
+        return (times[-1] if times else -1.0), times, numbers, complete
 
     def _cut(self, writer: ClipWriter, video: PreparedVideo) -> Counter[str]:
         """Second pass: the crops of all persons."""

@@ -73,7 +73,7 @@ class _ClipScoring:
         self, store: ClipStore, clip: str, judge: QualityScorer, report: Callable[[int], None]
     ) -> None:
         self.judge, self.report = judge, report
-        self.faces = store.faces(clip)
+        self.faces, self.confidences = store.faces(clip), store.confidences(clip)
         self.reader = CropReader(store, clip, self.faces)
         self.rules = semantics(store.config.semantics)
         key = config_hash([judge.name, judge.settings])
@@ -113,7 +113,8 @@ class _ClipScoring:
         notes["faces without any pixel, scored 0"] += len(regions) - len(seen)
         scores = np.zeros(len(regions))
         if seen:
-            scores[seen] = self.judge.score([r for r in regions if r is not None])
+            sure = None if self.confidences is None else self.confidences[rows.start :][seen]
+            scores[seen] = self.judge.score([r for r in regions if r is not None], sure)
         return scores
 
     def _region(self, row: int) -> Image | None:

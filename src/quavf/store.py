@@ -6,6 +6,7 @@
                        faces.parquet     one row a crop, sorted by person and frame
                        crops.tar         the crops, uncompressed tar of JPEG files
                        sound.wav         16-bit mono 16 kHz; absent when the clip has no sound
+                       confidence.parquet   the face detector's; absent where faces were annotated
                        quality/<scorer>.parquet   one score a row of faces.parquet
 
 A clip's folder appears whole or not at all.
@@ -64,7 +65,7 @@ SCHEMA = pa.schema(
 class StoreConfig:
     """What all clips of a store have in common; a store never mixes two of these."""
 
-    kind: str  # "ego4d" or "challenge": where the clips come from
+    kind: str  # "ego4d", "challenge" or "video": where the clips come from
     semantics: str  # "reference" or "fixed": tracks, crops and quality regions
     framing: str  # "grown": crops twice as large as the face box; "face": cut at the box
 
@@ -187,6 +188,12 @@ class ClipWriter:
         self._tar.addfile(member, io.BytesIO(jpeg))
         box, region, picture = geometry
         self._rows.append((person, frame, time_s, *box, *region, *picture, offset, len(jpeg)))
+
+    def add_confidences(self, confidences: dict[tuple[int, int], float]) -> None:
+        """The face detector's for each crop, by person and frame, in [0, 1]."""
+        keys = sorted(row[:2] for row in self._rows)
+        column = pa.array([confidences[key] for key in keys], type=pa.float64(), from_pandas=True)
+        pq.write_table(pa.table({"confidence": column}), self.folder / "confidence.parquet")
 
     def add_sound(self, samples: Ints) -> None:
         """(N,) 16-bit mono samples at 16 kHz, from the clip's start."""
@@ -340,6 +347,14 @@ class ClipStore:
                 yield writer
             finally:
                 writer.close()
+
+    def confidences(self, clip: str) -> Floats | None:
+        """(N,) the face detector's, a row of `faces` each; None where faces were annotated."""
+        path = self.folder(clip) / "confidence.parquet"
+        if not path.is_file():
+            return None
+        table = _read_table(path, pa.schema([("confidence", pa.float64())]), _ANEW)
+        return np.asarray(table["confidence"].to_numpy())
 
     def scorers(self) -> list[str]:
         """Names of the scorers that have scored every clip, sorted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +14,7 @@ from torch import Tensor
 from quavf.branches.audio import AudioBranch, log_mel
 from quavf.branches.transforms import face_part, normalised
 from quavf.branches.visual import VisualBranch
+from quavf.clock import SAMPLE_RATE
 from quavf.errors import StoreError
 from quavf.faces.crop import CROP_SIZE, decode_jpeg
 from quavf.records import Array, Floats, Ints
@@ -30,6 +31,7 @@ from quavf.windows import (
     frames_to_ticks,
     span_windows,
     spans,
+    visual_windows,
 )
 
 
@@ -119,6 +121,31 @@ class AudioPredictor:
             self.n_repaired += repair(line)
         return lines
 
+    def ticks(
+        self, data: ClipData, wanted: Ints, report: Callable[[int], None] = lambda _: None
+    ) -> Floats:
+        """(T,) scores at ascending ticks `wanted` (T,), 1/30 s from the start of the clip's sound.
+
+        Windows lie back to back from the clip's start, whoever is seen: each is heard once for all
+        persons, and not at all when it holds no wanted tick. NaN where the sound has ended.
+        `report` is told of each window that is done.
+        """
+        scores = np.full(len(wanted), np.nan)
+        n_ticks = -(-(data.manifest.n_samples or 0) * 30 // SAMPLE_RATE)
+        whole = Span(0, 0, max(n_ticks - 1, 0))
+        windows = [
+            w for w in audio_windows(n_ticks) if np.any((wanted >= w.use_from) & (wanted < w.end))
+        ]
+        for first in range(0, len(windows), self.batch_size):
+            batch = windows[first : first + self.batch_size]
+            lines = self._windows(np.stack([self._sound(data, whole, w) for w in batch]))
+            for window, line in zip(batch, lines, strict=True):
+                inside = (wanted >= window.use_from) & (wanted < window.end)
+                scores[inside] = line[wanted[inside] - window.start]
+                self.n_repaired += repair_part(scores, inside)
+            report(len(batch))
+        return scores
+
     def _sound(self, data: ClipData, span: Span, window: AudioWindow) -> Floats:
         """(480000,) samples of one window, silence where there is none."""
         clock, n_samples = data.manifest.clock, data.manifest.n_samples or 0
@@ -171,6 +198,37 @@ class VisualPredictor:
             self.n_repaired += repair(scores[rows])
             qualities[rows] = windows.quality
         return scores, qualities
+
+    def centres(
+        self, data: ClipData, wanted: Sequence[tuple[Span, Ints]]
+    ) -> list[tuple[Floats, Floats]]:
+        """For each (span, ascending centre frames (C,)) scores (C,) and window qualities (C,).
+
+        Only crops that a window needs are encoded, and each of them once.
+        """
+        quality, faces = data.store.quality(data.clip, self.scorer), data.faces
+        laid = []
+        for span, centres in wanted:
+            own = faces.rows_of(span.person)
+            windows = visual_windows(
+                faces.frame[own],
+                quality[own],
+                centres,
+                span,
+                self.branch.settings.windows.offsets(data.manifest.clock),
+            )
+            slots = np.where(windows.slots == EMPTY, EMPTY, windows.slots + own.start)
+            laid.append((slots, windows.quality))
+        needed = np.unique(np.concatenate([slots.ravel() for slots, _ in laid]))
+        rows = needed[needed != EMPTY].astype(np.int64)
+        self.n_unscored += int(np.isnan(quality[rows]).sum())
+        features = self._encoded(data, rows)
+        results = []
+        for slots, window_quality in laid:
+            scores = self._classified(features, slots, window_quality)
+            self.n_repaired += repair(scores)
+            results.append((scores, window_quality))
+        return results
 
     @torch.inference_mode()
     def _encoded(self, data: ClipData, rows: Ints) -> Tensor:
@@ -226,6 +284,14 @@ def load_crop(reader: CropReader, row: int) -> Tensor:
             f"{reader.path}: crop {row} is damaged; delete the clip's folder and prepare again"
         )
     return normalised(picture)
+
+
+def repair_part(scores: Floats, part: Array) -> int:
+    """`repair` of the masked scores only, in place; how many."""
+    own = scores[part]
+    n_bad = repair(own)
+    scores[part] = own
+    return n_bad
 
 
 def repair(scores: Floats) -> int:

@@ -314,7 +314,7 @@ def _simulate_options(parser: ArgumentParser) -> None:
 
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to make or go on with")
     parser.add_class_arguments(SimulateConfig, None, skip={"world"})
-    parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes, a clip each")
+    parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes")
 
 
 def _simulate(args: Namespace, console: Any) -> None:

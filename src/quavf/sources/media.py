@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
@@ -73,6 +74,24 @@ class Picture:
         right, bottom = left + _rounded_up(x2 - left), top + _rounded_up(y2 - top)
         pixels = self.converter.bgr(_cut_planes(self.source, left, top, right, bottom))
         return pixels[y1 - top : y2 - top, x1 - left : x2 - left]
+
+    def rgb(self, region: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
+        """(h, w, 3) RGB pixels of a region brought to `size` (width, height) by averaging.
+
+        Converted and shrunk in one step, at a third of the cost. The region may come out a pixel
+        wider: it begins and ends at even pixels.
+        """
+        x1, y1, x2, y2 = region
+        source = self.source
+        if (x1, y1, x2, y2) != (0, 0, source.width, source.height):
+            if source.format.name not in PLANAR_420:
+                pixels = self.bgr(region)[..., ::-1]
+                return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+            left, top = x1 // 2 * 2, y1 // 2 * 2
+            right, bottom = min(-(-x2 // 2) * 2, source.width), min(-(-y2 // 2) * 2, source.height)
+            source = _cut_planes(source, left, top, right // 2 * 2, bottom // 2 * 2)
+        small = source.reformat(*size, format="rgb24", interpolation="AREA")
+        return np.asarray(small.to_ndarray(), np.uint8)
 
     @cached_property
     def _whole(self) -> Image:
@@ -155,7 +174,7 @@ class Video:
 
 def open_video(path: Path) -> Video:
     """Open a file's first video stream. Raises MediaError saying what is wrong with the file."""
-    container = _open(path)
+    container = open_container(path)
     fault = None
     if not container.streams.video:
         fault = "no video in this file; is it sound only, or cut short?"
@@ -174,7 +193,7 @@ def read_sound(path: Path, notes: Counter[str]) -> Samples | None:
     packets, gaps and a late start become silence; an early start is cut. Raises MediaError when
     the file cannot be opened.
     """
-    container = _open(path)
+    container = open_container(path)
     with container:
         if not container.streams.audio:
             return None
@@ -220,7 +239,8 @@ def decode(container: InputContainer, stream: Stream, notes: Counter[str]) -> It
             notes["damaged packets"] += 1
 
 
-def _open(path: Path) -> InputContainer:
+def open_container(path: Path) -> InputContainer:
+    """A media file ready to read. Raises MediaError when it is missing or no media."""
     if not Path(path).is_file():
         raise MediaError(f"{path}: no such file")
     try:

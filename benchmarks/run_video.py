@@ -1,0 +1,230 @@
+"""Seconds per second of video, stage by stage, on a generated 1080p30 file with two faces.
+
+    python benchmarks/run_video.py --faces A.mp4 B.mp4 [--seconds 30] [--size published]
+
+`--faces` are two videos of one talking head each; their pictures are pasted in, moving. Weights are
+random: they cost what trained ones cost. Wall time depends on who else uses the machine, CPU time
+hardly; both are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import torch
+
+import quavf.faces.tracker as tracker
+import quavf.video as stages
+from quavf.branches.audio import AudioBranch
+from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.branches.visual import VisualBranch
+from quavf.config import AudioConfig, BranchSettings, VisualConfig
+from quavf.faces.search import FaceSearch
+from quavf.moments import MomentsConfig
+from quavf.quality import score_quality
+from quavf.records import Image
+from quavf.score import VideoScoring
+from quavf.sources.video import VideoFile, open_video_file
+from quavf.windows import WindowConfig
+
+FPS = 30
+SIZES = {  # audio encoder, image network
+    "small": ("tiny", "mobilenetv3_small_100"),
+    "published": ("small", "resnet50"),
+}
+
+
+class Stopwatch:
+    """Wall and CPU seconds by stage."""
+
+    def __init__(self) -> None:
+        self.wall: dict[str, float] = {}
+        self.cpu: dict[str, float] = {}
+
+    @contextmanager
+    def timing(self, stage: str) -> Iterator[None]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.wall[stage] = self.wall.get(stage, 0.0) + time.perf_counter() - wall
+        self.cpu[stage] = self.cpu.get(stage, 0.0) + time.process_time() - cpu
+
+    def move(self, stage: str, out_of: str) -> None:
+        """A stage that runs inside another one is counted by itself."""
+        for times in (self.wall, self.cpu):
+            times[out_of] -= times[stage]
+
+
+def generate(path: Path, seconds: float, heads: list[Path], height: int) -> None:
+    """1080p-like pictures of two moving heads on a wandering background, with the heads' sound."""
+    size = (height * 16 // 9 // 2 * 2, height)
+    pictures = [_pictures(head) for head in heads]
+    noise = np.random.default_rng(0).integers(0, 255, (9, 16, 3), np.uint8)
+    background = cv2.resize(noise, (size[0] + 200, height), interpolation=cv2.INTER_CUBIC)
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "23"})
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        audio = output.add_stream("aac", rate=16_000, layout="mono")
+        for k in range(int(seconds * FPS)):
+            shift = int(100 + 99 * np.sin(k / 40))
+            picture = background[:, shift : shift + size[0]].copy()
+            for which, own in enumerate(pictures):
+                head = own[int(k * 25 / FPS) % len(own)]
+                side = int(height * (0.33, 0.25)[which])
+                x = int(size[0] * (0.15, 0.6)[which] + height / 12 * np.sin(k / (25 + 6 * which)))
+                y = int(height * 0.3 + height / 20 * np.cos(k / 17))
+                picture[y : y + side, x : x + side] = cv2.resize(
+                    head, (side, side), interpolation=cv2.INTER_AREA
+                )
+            output.mux(
+                video.encode(av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24"))
+            )
+        output.mux(video.encode())
+        sound = np.concatenate([_sound(head) for head in heads])
+        sound = np.resize(sound, int(seconds * 16_000)).astype(np.float32)
+        for first in range(0, len(sound), 1024):
+            frame = av.AudioFrame.from_ndarray(sound[None, first : first + 1024], "fltp", "mono")
+            frame.sample_rate, frame.pts = 16_000, first
+            frame.time_base = Fraction(1, 16_000)
+            output.mux(audio.encode(frame))
+        output.mux(audio.encode())
+
+
+def _pictures(path: Path) -> list[Image]:
+    with av.open(str(path)) as container:
+        frames = container.decode(video=0)
+        return [np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for f in islice(frames, 200)]
+
+
+def _sound(path: Path) -> Image:
+    samples = open_video_file(path).sound()
+    assert samples is not None, f"{path}: no sound"
+    return np.asarray(samples / 32768)
+
+
+def measure(path: Path, folder: Path, size: str) -> tuple[Stopwatch, float, str]:
+    """Every stage in turn; the times, the video's length, and what was found."""
+    watch = Stopwatch()
+    file = open_video_file(path)
+    with watch.timing("decode once"):
+        n = sum(1 for _ in file.pictures())
+    encoder, backbone = SIZES[size]
+    torch.manual_seed(0)
+    settings = BranchSettings("fixed")
+    hearing = AudioBranch(AudioConfig(encoder, "random"), settings)
+    seeing = VisualBranch(VisualConfig(backbone, "random"), settings)
+    with _watched(watch):
+        with watch.timing("prepare"):
+            prepared = stages.prepare_video(path, folder / "store", windows=WindowConfig())
+        for stage in ("decode (find)", "decode (cut)", "detect", "track", "sound"):
+            watch.move(stage, "prepare")
+        watch.wall["cut"], watch.cpu["cut"] = watch.wall.pop("prepare"), watch.cpu.pop("prepare")
+    with watch.timing("quality"):
+        score_quality(prepared.store.path)
+    audio, visual = (
+        AudioPredictor(hearing.eval(), batch_size=1),
+        VisualPredictor(seeing.eval(), "light"),
+    )
+    data = ClipData(prepared.store, prepared.clip)
+    persons = range(1, len(prepared.persons) + 1)
+    ticks = np.unique(np.concatenate([prepared.scored_ticks(p) for p in persons]))
+    with watch.timing("audio"):
+        audio.ticks(data, ticks)
+    with watch.timing("visual"):
+        for person in persons:
+            visual.centres(data, prepared.spans(person))
+    with watch.timing("result"):
+        scoring = VideoScoring(prepared, None, None, "light", folder / "parts")
+        result = scoring.result(MomentsConfig(), {})
+        result.write(folder / "out")
+    from quavf.report.annotate import write_annotated_video
+    from quavf.report.video import write_report
+
+    with watch.timing("annotated.mp4"):
+        write_annotated_video(result, folder / "out" / "annotated.mp4")
+    with watch.timing("report"):
+        write_report(result, folder / "out")
+    found = f"{len(prepared.persons)} persons, {len(data.faces)} crops, {n} pictures"
+    return watch, result.duration_s, found
+
+
+@contextmanager
+def _watched(watch: Stopwatch) -> Iterator[None]:
+    """Count the parts of `prepare_video` by themselves."""
+    step, track, sound, pictures = (
+        FaceSearch.step, tracker.track_persons, VideoFile.sound, VideoFile.pictures,
+    )  # fmt: skip
+    passes = iter(("decode (find)", "decode (cut)"))
+
+    def timed(stage: str, call: object) -> object:
+        def run(*args: object) -> object:
+            with watch.timing(stage):
+                return call(*args)  # type: ignore[operator]
+
+        return run
+
+    def decoding(self: VideoFile) -> Iterator[object]:
+        stage, own = next(passes), pictures(self)
+        while True:
+            with watch.timing(stage):
+                shown = next(own, None)
+            if shown is None:
+                return
+            yield shown
+
+    replaced = {
+        (FaceSearch, "step"): timed("detect", step),
+        (stages, "track_persons"): timed("track", track),
+        (VideoFile, "sound"): timed("sound", sound),
+        (VideoFile, "pictures"): decoding,
+    }
+    for (owner, name), new in replaced.items():
+        setattr(owner, name, new)
+    try:
+        yield
+    finally:
+        for (owner, name), old in zip(replaced, (step, track, sound, pictures), strict=True):
+            setattr(owner, name, old)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--faces", nargs=2, type=Path, required=True, help="two talking heads")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the video, s (30)")
+    parser.add_argument("--height", type=int, default=1080, help="of the pictures, pixels (1080)")
+    parser.add_argument("--size", choices=sorted(SIZES), default="small", help="of the branches")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "generated.mp4"
+        generate(path, options.seconds, options.faces, options.height)
+        watch, duration_s, found = measure(path, Path(name), options.size)
+    print(f"{options.height}p{FPS}, {duration_s:.0f} s, {options.size}: {found}")
+    print(f"{'stage':16}{'wall s/s':>10}{'CPU s/s':>10}")
+    for stage in watch.wall:
+        print(
+            f"{stage:16}{watch.wall[stage] / duration_s:10.3f}{watch.cpu[stage] / duration_s:10.3f}"
+        )
+    for title, without in (
+        ("without video", {"decode once", "annotated.mp4", "report"}),
+        ("all", {"decode once"}),
+    ):
+        sums = [
+            sum(t for s, t in times.items() if s not in without) / duration_s
+            for times in (watch.wall, watch.cpu)
+        ]
+        print(f"{title:16}{sums[0]:10.3f}{sums[1]:10.3f}")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,305 @@
+"""Where a video's faces are: the whole picture now and then, and a closer look around each face in
+between.
+
+Scanning a whole picture finely enough for small faces costs some 100 ms; looking at the patch
+around a known face costs 3 ms and finds it at a better scale. New faces are thus found within a
+second, and known ones ten times a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from quavf.errors import ConfigError
+from quavf.faces.detect import Detections, FaceDetector, distinct
+from quavf.records import Floats, Image
+
+PATCH_GROWTH = 3.0  # side of the patch around a known face, over the face's
+PATCH_SHARE = 0.3  # of the picture's height: the patch's shortest side, room for small fast faces
+PATCH_FACE = 48  # pixels of the face in the patch: where the detector is at its best
+LONGEST_PATCH = 384  # pixels, whatever the face
+LOOK_SCORE = 0.3  # a face where one was known may be less plain than a new one
+BORDER = 0.02  # of a patch: a face that comes so near to its border is cut by it
+OVERLAP = 0.4  # faces that share more are one
+KNOWN_FOR_S = 1.0  # a face that is not found again is looked for so long
+MISSED_S = 0.15  # since it was last seen, until a scan is asked for
+HUES, SATURATIONS = 12, 4
+DESCRIPTOR = 2 * HUES * SATURATIONS  # numbers that tell how a face and the clothes below look
+SCENE_BINS = 4  # of each colour
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How faces are looked for.
+
+    Args:
+        detector: Face detector (retinaface, or one that was registered).
+        min_score: Detector's score from which a face is one, 0 to 1.
+        scan_height: Height in which whole pictures are searched, pixels; 864 keeps faces of 40
+            pixels at 1080p.
+        scan_rate: Whole pictures searched a second.
+        look_rate: Pictures a second in which known faces are followed, at most 30.
+        cut_change: Share of a picture's colours that changes at a camera cut, 0 to 1.
+    """
+
+    detector: str = "retinaface"
+    min_score: float = 0.5
+    scan_height: int = 864
+    scan_rate: float = 1.0
+    look_rate: float = 10.0
+    cut_change: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_score < 1:
+            raise ConfigError(f"search.min_score: {self.min_score} is not between 0 and 1")
+        if not 64 <= self.scan_height <= 4320:
+            raise ConfigError(f"search.scan_height: {self.scan_height} is not in 64 to 4320")
+        if not 0 < self.scan_rate <= self.look_rate <= 30:
+            raise ConfigError(
+                f"search: scan_rate {self.scan_rate} and look_rate {self.look_rate} must be over "
+                "0 and at most 30, and look_rate the higher one"
+            )
+        if not 0 < self.cut_change <= 1:
+            raise ConfigError(f"search.cut_change: {self.cut_change} is not in (0, 1]")
+
+
+class View(Protocol):
+    """One picture, read as far as it is needed."""
+
+    @property
+    def time_s(self) -> float: ...
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    def rgb(self, region: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
+        """A region (x1, y1, x2, y2) brought to `size` (width, height)."""
+        ...
+
+    def sketch(self) -> Image: ...
+
+
+@dataclass
+class Found:
+    """All faces found in a video, by time: rows of `times` (N,), `boxes` (N, 4), `scores` (N,),
+    `looks` (N, DESCRIPTOR; NaN: not measured), and the times of camera `cuts` (C,)."""
+
+    times: Floats
+    boxes: Floats
+    scores: Floats
+    looks: Floats
+    cuts: Floats
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+@dataclass(eq=False)
+class _Known:
+    box: Floats
+    seen_s: float
+    speed: Floats  # (4,) pixels a second, of each side
+    reported: bool = False  # that it was missed
+
+
+class FaceSearch:
+    """Goes through the pictures of one video in order; `found` is what it has seen so far."""
+
+    def __init__(self, detector: FaceDetector, config: SearchConfig) -> None:
+        self.detector, self.config = detector, config
+        self._rows: list[tuple[float, Floats, float, Floats]] = []
+        self._cuts: list[float] = []
+        self._known: list[_Known] = []
+        self._scanned_s = -np.inf
+        self._scene: Floats | None = None
+
+    def step(self, view: View) -> int:
+        """Find the faces of one picture; how many there are."""
+        if self._is_cut(view):
+            self._cuts.append(view.time_s)
+            self._known, self._scanned_s = [], -np.inf
+        scan = view.time_s - self._scanned_s >= 1 / self.config.scan_rate - 1e-6
+        scan = scan or self._misses(view.time_s)
+        faces = self._look(view)
+        looks = np.full((len(faces), DESCRIPTOR), np.nan)
+        if scan:
+            self._scanned_s = view.time_s
+            width, height = view.size
+            scan_height = min(self.config.scan_height, height)
+            scan_size = max(round(width * scan_height / height), 1), scan_height
+            picture = view.rgb((0, 0, width, height), scan_size)
+            faces = _together([faces, self._scan(view, picture)])
+            scale = scan_height / height
+            looks = np.stack([describe(picture, box * scale) for box in faces.boxes] or [looks[:0]])
+            looks = looks.reshape(len(faces), DESCRIPTOR)
+        for box, score, look in zip(faces.boxes, faces.scores, looks, strict=True):
+            self._rows.append((view.time_s, box, float(score), look))
+        self._remember(faces.boxes, view.time_s)
+        return len(faces)
+
+    def found(self) -> Found:
+        """Everything so far."""
+        times, boxes, scores, looks = zip(*self._rows, strict=True) if self._rows else ((),) * 4
+        return Found(
+            np.array(times, float),
+            np.array(boxes, float).reshape(-1, 4),
+            np.array(scores, float),
+            np.array(looks, np.float32).reshape(-1, DESCRIPTOR),
+            np.array(self._cuts, float),
+        )
+
+    def resume(self, found: Found) -> None:
+        """Go on after what an interrupted search had found."""
+        self._rows = [
+            (float(t), b, float(s), d)
+            for t, b, s, d in zip(found.times, found.boxes, found.scores, found.looks, strict=True)
+        ]
+        self._cuts = found.cuts.tolist()
+
+    def _is_cut(self, view: View) -> bool:
+        scene = scene_colours(view.sketch())
+        before, self._scene = self._scene, scene
+        if before is None:
+            return False
+        return bool(np.abs(scene - before).sum() / 2 > self.config.cut_change)
+
+    def _misses(self, time_s: float) -> bool:
+        """Whether a known face was just lost; each loss is told once."""
+        lost = [k for k in self._known if time_s - k.seen_s > MISSED_S and not k.reported]
+        for known in lost:
+            known.reported = True
+        return bool(lost)
+
+    def _scan(self, view: View, picture: Image) -> Detections:
+        scale = view.size[1] / picture.shape[0]
+        return _kept(_moved(self.detector.detect(picture), scale, (0, 0)), self.config.min_score)
+
+    def _look(self, view: View) -> Detections:
+        parts = []
+        for known in self._known:
+            box = known.box + known.speed * (view.time_s - known.seen_s)
+            region, scale = patch(box, view.size)
+            if region[2] - region[0] < 16 or region[3] - region[1] < 16:
+                continue
+            wide, high = region[2] - region[0], region[3] - region[1]
+            size = max(round(wide * scale), 16), max(round(high * scale), 16)
+            faces = self.detector.detect(view.rgb(region, size))
+            faces = _moved(faces, wide / size[0], region[:2])
+            parts.append(_kept(_whole(faces, region, view.size), LOOK_SCORE))
+        return _together(parts)
+
+    def _remember(self, boxes: Floats, time_s: float) -> None:
+        """What to look for next: the faces of now, and for a while those that were missed."""
+        left = list(self._known)
+        known: list[_Known] = []
+        for box in boxes:
+            before = _nearest(box, left, time_s)
+            speed = np.zeros(4)
+            if before is not None:
+                left.remove(before)
+                speed = np.tile(_centre(box) - _centre(before.box), 2) / (time_s - before.seen_s)
+            known.append(_Known(box, time_s, speed))
+        known += [k for k in left if time_s - k.seen_s < KNOWN_FOR_S]
+        self._known = known
+
+
+def patch(box: Floats, size: tuple[int, int]) -> tuple[tuple[int, int, int, int], float]:
+    """The region (x1, y1, x2, y2) to look at around a face, inside the picture, and its scale."""
+    side = float(np.max(box[2:] - box[:2]))
+    half = max(PATCH_GROWTH * side, PATCH_SHARE * size[1]) / 2
+    centre = (box[:2] + box[2:]) / 2
+    low = np.clip(np.floor(centre - half), 0, size).astype(int)
+    high = np.clip(np.ceil(centre + half), 0, size).astype(int)
+    scale = min(PATCH_FACE / max(side, 1.0), LONGEST_PATCH / (2 * half), 2.0)
+    return (int(low[0]), int(low[1]), int(high[0]), int(high[1])), scale
+
+
+def scene_colours(sketch: Image) -> Floats:
+    """(64,) share of the picture's samples in each coarse colour."""
+    coarse = sketch.reshape(-1, 3).astype(np.int64) * SCENE_BINS // 256
+    index = (coarse[:, 0] * SCENE_BINS + coarse[:, 1]) * SCENE_BINS + coarse[:, 2]
+    shares: Floats = np.bincount(index, minlength=SCENE_BINS**3) / len(index)
+    return shares
+
+
+def describe(picture: Image, box: Floats) -> Floats:
+    """(DESCRIPTOR,) how a face with its hair, and the clothes below it, are coloured.
+
+    Two histograms of hue and saturation, square roots of shares: their dot products are
+    Bhattacharyya coefficients. NaN where less than half of a part is inside the picture.
+    """
+    x1, y1, x2, y2 = box
+    w, h = x2 - x1, y2 - y1
+    face = (x1 - 0.15 * w, y1 - 0.3 * h, x2 + 0.15 * w, y2)
+    chest = (x1 - 0.4 * w, y2 + 0.25 * h, x2 + 0.4 * w, y2 + 1.1 * h)
+    return np.concatenate([_colours(picture, part) for part in (face, chest)])
+
+
+def alike(a: Floats, b: Floats) -> float:
+    """How alike two descriptions are, 0 to 1; NaN when they have no part in common."""
+    halves = np.stack([a * b]).reshape(2, -1).sum(axis=1)  # NaN for a part that one lacks
+    there = halves[~np.isnan(halves)]
+    return float(there.mean()) if len(there) else float("nan")
+
+
+def _colours(picture: Image, part: Sequence[float]) -> Floats:
+    height, width = picture.shape[:2]
+    x1, y1, x2, y2 = (round(float(side)) for side in part)
+    area = max(x2 - x1, 1) * max(y2 - y1, 1)
+    x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
+    if (x2 - x1) * (y2 - y1) < area / 2 or x2 - x1 < 2 or y2 - y1 < 2:
+        return np.full(HUES * SATURATIONS, np.nan)
+    hsv = cv2.cvtColor(picture[y1:y2, x1:x2], cv2.COLOR_RGB2HSV)
+    counts: Any = cv2.calcHist([hsv], [0, 1], None, [HUES, SATURATIONS], [0, 180, 0, 256])
+    return np.asarray(np.sqrt(counts.ravel() / counts.sum()))
+
+
+def _moved(faces: Detections, scale: float, corner: Sequence[int]) -> Detections:
+    offset = np.array([*corner, *corner], float)
+    return Detections(faces.boxes * scale + offset, faces.scores)
+
+
+def _whole(
+    faces: Detections, region: tuple[int, int, int, int], size: tuple[int, int]
+) -> Detections:
+    """Those that the region's border does not cut, unless the picture ends there too."""
+    margin = BORDER * min(region[2] - region[0], region[3] - region[1])
+    low = np.where(np.array(region[:2]) > 0, np.array(region[:2]) + margin, -np.inf)
+    high = np.where(np.array(region[2:]) < size, np.array(region[2:]) - margin, np.inf)
+    whole = np.all((faces.boxes[:, :2] >= low) & (faces.boxes[:, 2:] <= high), axis=1)
+    return Detections(faces.boxes[whole], faces.scores[whole])
+
+
+def _kept(faces: Detections, min_score: float) -> Detections:
+    keep = faces.scores >= min_score
+    return Detections(faces.boxes[keep], faces.scores[keep])
+
+
+def _together(parts: Sequence[Detections]) -> Detections:
+    """One box a face, of several detections the surest."""
+    if not parts:
+        return Detections.none()
+    boxes = np.concatenate([p.boxes for p in parts])
+    scores = np.concatenate([p.scores for p in parts])
+    kept = distinct(boxes, scores, OVERLAP)
+    return Detections(boxes[kept], scores[kept])
+
+
+def _centre(box: Floats) -> Floats:
+    return np.asarray((box[:2] + box[2:]) / 2)
+
+
+def _nearest(box: Floats, known: Sequence[_Known], time_s: float) -> _Known | None:
+    """The known face that this one is: nearest to where it should be, within a face's size."""
+    best, shortest = None, float(np.max(box[2:] - box[:2])) * 1.5
+    for candidate in known:
+        expected = candidate.box + candidate.speed * (time_s - candidate.seen_s)
+        distance = float(np.linalg.norm(_centre(box) - _centre(expected)))
+        if distance < shortest:
+            best, shortest = candidate, distance
+    return best

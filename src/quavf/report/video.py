@@ -1,0 +1,256 @@
+"""The page that people look at: one folder with a video and a `report.html` that needs no network.
+
+The page is put together from `template/`: style, script and data are inside it. Its security
+policy lets only that one script run, whatever a file name or a note may hold.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import os
+import re
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quavf.errors import MediaError
+from quavf.files import user_os_errors, write_text
+from quavf.records import Floats
+from quavf.report.annotate import convert_video, plays_in_browsers, start_offset_s
+from quavf.report.words import brief_words, length_words, person_words, summarise
+from quavf.result import Person, PersonScores, VideoResult
+
+REPORT_FILE = "report.html"
+ANNOTATED_FILE = "annotated.mp4"
+PLAIN_FILE = "video.mp4"
+COLUMNS = ("fused", "audio", "visual", "quality")
+MAX_STEPS = 40_000  # of one person: 1.1 hours at 10 a second; beyond, neighbours are averaged
+FULL, MISSING = 250, 255  # a score in one byte: 0.4 % steps
+HELD_S = 0.15  # a score stands for so much time before and after it
+GAP_S = 0.5  # a longer time without scores is shown as not in view
+MODEL_TITLES = {"audio": "Sound", "visual": "Face", "quality": "Face quality", "faces": "Faces"}
+
+
+def write_report(result: VideoResult, folder: Path) -> Path:
+    """Write `report.html` into `folder` and return its path; puts a video beside it.
+
+    Takes `annotated.mp4` when it is there. Otherwise `video.mp4` is made: the original when
+    browsers play it, else an H.264 copy. Without a readable original the page has no video, and
+    says so.
+    """
+    folder = Path(folder)
+    video, offset_s = _video_beside(result, folder)
+    write_text(folder / REPORT_FILE, report_html(result, video, offset_s))
+    return folder / REPORT_FILE
+
+
+def report_html(result: VideoResult, video: str | None, offset_s: float = 0.0) -> str:
+    """The page; `video` is a plain file name beside it, whose picture 0 shows at `offset_s`."""
+    template = files("quavf.report") / "template"
+    script = (template / "report.js").read_text(encoding="utf-8")
+    style = (template / "report.css").read_text(encoding="utf-8")
+    summary = summarise(result)
+    values = {
+        "policy": _policy(script, style),
+        "title": html.escape(_printable(result.video.name)),
+        "headline": html.escape(summary.headline),
+        "lede": html.escape(" ".join(summary.details)),
+        "video": f'src="{html.escape(video)}"' if video else "",
+        "facts": "".join(
+            f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in _facts(result)
+        ),
+        "notes": _notes(result),
+        "data": script_json(_content(result, video, offset_s, summary.nothing)),
+        "css": style,
+        "js": script,
+    }
+    page = (template / "report.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], page)
+
+
+def script_json(content: Any) -> str:
+    """JSON that cannot end the script element that holds it, nor start a comment in it."""
+    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _policy(script: str, style: str) -> str:
+    """Nothing from elsewhere; only this very script and style."""
+    script_hash, style_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (script, style)
+    )
+    return (
+        f"default-src 'none'; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; "
+        "img-src data:; media-src 'self' file:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _content(
+    result: VideoResult, video: str | None, offset_s: float, nothing: str
+) -> dict[str, Any]:
+    return {
+        "video": video,
+        "offset": round(offset_s, 4),
+        "duration": round(result.duration_s, 3),
+        "fps": float(result.fps),
+        "size": list(result.frame_size),
+        "threshold": result.threshold,
+        "sound": result.has_sound,
+        "nothing": nothing,
+        "persons": [_person_content(result, person) for person in result.persons],
+    }
+
+
+def _person_content(result: VideoResult, person: Person) -> dict[str, Any]:
+    rows = result.scores.get(person.number)
+    start_s, step_s, packed = (0.0, 1.0, {}) if rows is None else pack_scores(rows)
+    return {
+        "number": person.number,
+        "name": f"Person {person.number}",
+        "words": person_words(result, person.number),
+        "brief": brief_words(result, person.number),
+        "thumbnail": _data_uri(person.thumbnail),
+        "start": start_s,
+        "step": step_s,
+        "packed": packed,
+        "unseen": _unseen(rows, result.duration_s),
+        "moments": [
+            [round(m.start_s, 3), round(m.end_s, 3), round(m.confidence, 3)]
+            for m in result.moments_of(person.number)
+        ],
+        "truth": None
+        if result.truth is None
+        else [[round(m.start_s, 3), round(m.end_s, 3)] for m in result.truth_of(person.number)],
+    }
+
+
+def pack_scores(rows: PersonScores) -> tuple[float, float, dict[str, str]]:
+    """(start_s, step_s, columns): scores on an even grid of time, a byte each, as base64.
+
+    0 to 250 stand for 0 to 1, 255 for missing. Rows that fall into one step are averaged, a step
+    without one takes the nearest within `HELD_S`. A column without any value is left out.
+    """
+    if not len(rows):
+        return 0.0, 1.0, {}
+    start_s, span_s = float(rows.time_s[0]), float(rows.time_s[-1] - rows.time_s[0])
+    step_s = max(_step_s(rows), span_s / (MAX_STEPS - 1))
+    n_steps = round(span_s / step_s) + 1
+    bins = np.minimum(np.round((rows.time_s - start_s) / step_s).astype(int), n_steps - 1)
+    grid_s = start_s + step_s * np.arange(n_steps)
+    right = np.clip(np.searchsorted(rows.time_s, grid_s), 1, max(len(rows) - 1, 1))
+    right = np.minimum(right, len(rows) - 1)
+    left = np.maximum(right - 1, 0)
+    nearest = np.where(
+        np.abs(rows.time_s[left] - grid_s) <= np.abs(rows.time_s[right] - grid_s), left, right
+    )
+    near = np.abs(rows.time_s[nearest] - grid_s) <= max(HELD_S, step_s)
+    packed = {}
+    for name in COLUMNS:
+        values: Floats = getattr(rows, name)
+        known = ~np.isnan(values)
+        if not known.any():
+            continue
+        count = np.bincount(bins[known], minlength=n_steps)
+        total = np.bincount(bins[known], weights=values[known], minlength=n_steps)
+        held = np.where(near, values[nearest], np.nan)
+        mean = np.where(count > 0, total / np.maximum(count, 1), held)
+        filled = np.where(np.isnan(mean), 0.0, np.clip(mean, 0, 1))
+        bytes_ = np.where(np.isnan(mean), MISSING, np.round(filled * FULL))
+        packed[name] = base64.b64encode(bytes_.astype(np.uint8).tobytes()).decode()
+    return start_s, step_s, packed
+
+
+def _step_s(rows: PersonScores) -> float:
+    steps = np.diff(rows.time_s)
+    return float(np.median(steps)) if len(steps) and np.median(steps) > 0 else 0.1
+
+
+def _unseen(rows: PersonScores | None, duration_s: float) -> list[list[float]]:
+    """Stretches without scores, longer than `GAP_S`."""
+    if rows is None or not len(rows):
+        return [[0.0, round(duration_s, 3)]]
+    starts = np.append(0.0, rows.time_s + _step_s(rows))  # a score holds until the next one
+    ends = np.append(rows.time_s, duration_s)
+    return [
+        [round(float(a), 2), round(float(b), 2)]
+        for a, b in zip(starts, ends, strict=True)
+        if b - a > GAP_S
+    ]
+
+
+def _data_uri(jpeg: bytes) -> str | None:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode() if jpeg else None
+
+
+def _facts(result: VideoResult) -> list[tuple[str, str]]:
+    width, height = result.frame_size
+    facts = [
+        ("Length", length_words(result.duration_s)),
+        ("Picture", f"{width} × {height}, {float(result.fps):.4g} a second"),
+    ]
+    steps = [_step_s(rows) for rows in result.scores.values() if len(rows) > 1]
+    if steps:
+        facts.append(("Scored", f"{1 / float(np.median(steps)):.3g} times a second"))
+    facts.append(("Counts from", f"{result.threshold * 100:.3g} %"))
+    if result.truth is not None:
+        n_labels = len(result.truth)
+        facts.append(("Labels", "one stretch" if n_labels == 1 else f"{n_labels:,} stretches"))
+    facts += [
+        (MODEL_TITLES.get(key, _printable(key)), _printable(name))
+        for key, name in result.models.items()
+    ]
+    return facts
+
+
+def _notes(result: VideoResult) -> str:
+    notes = list(result.notes)
+    if not result.has_sound and not any("sound" in note or "audio" in note for note in notes):
+        notes.insert(0, "The video has no sound: the scores come from faces alone.")
+    if not notes:
+        return ""
+    items = "".join(f"<li>{html.escape(_printable(note))}</li>" for note in notes)
+    return f'<ul class="notes">{items}</ul>'
+
+
+def _printable(text: str) -> str:
+    """Without control characters, direction marks and broken Unicode, which could mislead."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _video_beside(result: VideoResult, folder: Path) -> tuple[str | None, float]:
+    """The name of the video file in `folder`, made if need be, and when its first picture shows."""
+    if (folder / ANNOTATED_FILE).is_file():
+        return ANNOTATED_FILE, 0.0
+    try:
+        if not plays_in_browsers(result.video):
+            convert_video(result.video, folder / PLAIN_FILE)
+            return PLAIN_FILE, 0.0
+        offset_s = start_offset_s(result.video)
+    except MediaError:
+        return None, 0.0
+    _link_or_copy(result.video, folder / PLAIN_FILE)
+    return PLAIN_FILE, offset_s
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A hard link costs no space; another disk, or one that knows no links, gets a copy."""
+    with user_os_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and target.samefile(source):
+            return
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            try:
+                os.link(source.resolve(), temporary)
+            except OSError:
+                shutil.copyfile(source, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)

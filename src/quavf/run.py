@@ -1,0 +1,305 @@
+"""Any raw video, from the recording to a report: the public functions and classes."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quavf.errors import ConfigError, QuavfError
+from quavf.files import config_hash, read_json, write_json
+from quavf.moments import MomentsConfig
+from quavf.pipeline import resolve_device
+from quavf.progress import progress
+from quavf.quality import score_quality
+from quavf.result import RESULT_FILE, Moment, Person, PersonScores, VideoResult
+from quavf.score import VideoScoring, step_s, with_moments
+from quavf.video import VideoConfig, prepare_video, video_fingerprint
+from quavf.windows import WindowConfig
+
+if TYPE_CHECKING:
+    from quavf.branches.predict import AudioPredictor, VisualPredictor
+
+log = logging.getLogger(__name__)
+
+STORE = "store"  # folder of the crops and the sound, inside the output folder
+PARTS = "parts"  # of scores, until all are there
+RUN_FILE = "run.json"
+ANNOTATED = "annotated.mp4"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How a raw video is scored and what is made of it.
+
+    Args:
+        audio: Checkpoint of the audio branch; empty: leave the branch out.
+        visual: Checkpoint of the visual branch; empty: leave the branch out.
+        video: How faces are found, and how often they are scored.
+        moments: How scores become moments.
+        quality: Scorer of face quality: light, fan, or one that was registered.
+        device: cpu, cuda, ...; auto: a GPU if there is one.
+        batch_size: Crops that the image network sees at once.
+        audio_batch_size: Windows of 30 s that the audio branch hears at once.
+        annotated: Write annotated.mp4.
+        report: Write report.html.
+        keep_store: Keep the crops and the sound (store/) after the run.
+    """
+
+    audio: str = ""
+    visual: str = ""
+    video: VideoConfig = field(default_factory=VideoConfig)
+    moments: MomentsConfig = field(default_factory=MomentsConfig)
+    quality: str = "light"
+    device: str = "auto"
+    batch_size: int = 64
+    audio_batch_size: int = 1
+    annotated: bool = True
+    report: bool = True
+    keep_store: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "audio_batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: {getattr(self, name)} is under 1")
+
+
+@dataclass(frozen=True)
+class VideoRun:
+    """A finished run: what was found, and how to write it down."""
+
+    result: VideoResult
+    config: RunConfig
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """Who talked to the camera wearer, from when to when, how sure."""
+        return self.result.moments
+
+    @property
+    def scores(self) -> dict[int, PersonScores]:
+        """Scores over time, by person."""
+        return self.result.scores
+
+    @property
+    def persons(self) -> tuple[Person, ...]:
+        return self.result.persons
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went wrong or is missing, in plain words."""
+        return self.result.notes
+
+    def save(self, out: Path | str) -> Path:
+        """Write tables, moments and, as the configuration says, video and report; the folder."""
+        folder = Path(out)
+        self.result.write(folder)
+        write_shown(self.result, folder, self.config)
+        return folder
+
+
+@dataclass(frozen=True)
+class VideoOutcome:
+    """What became of one of several videos: `run` is None when it failed, `error` says why."""
+
+    video: Path
+    folder: Path
+    run: VideoRun | None
+    error: str = ""
+
+
+class Runner:
+    """Both branches, loaded once, ready to go through videos.
+
+    Raises ConfigError when there is no branch, CheckpointError when one cannot be loaded.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        if not config.audio and not config.visual:
+            raise ConfigError("run: give --audio, --visual, or both")
+        from quavf.branches.predict import AudioPredictor, VisualPredictor
+
+        self.config = config
+        self.device = resolve_device(config.device)
+        self._audio: AudioPredictor | None = None
+        self._visual: VisualPredictor | None = None
+        if config.audio:
+            branch = _load("audio", config.audio)
+            self._audio = AudioPredictor(branch, self.device, config.audio_batch_size)
+        if config.visual:
+            branch = _load("visual", config.visual)
+            self._visual = VisualPredictor(branch, config.quality, self.device, config.batch_size)
+
+    @property
+    def windows(self) -> WindowConfig:
+        """Those that the visual branch looks through; without it, the faces scored and no more."""
+        return self._visual.branch.settings.windows if self._visual else WindowConfig(n_slots=1)
+
+    def run(
+        self,
+        video: Path | str,
+        out: Path | str | None = None,
+        truth: Sequence[Moment] | None = None,
+    ) -> VideoRun:
+        """What a video shows: who talked to the camera wearer, and when.
+
+        With `out` all is written there, and an interrupted run goes on where it was; without it
+        nothing is kept, and `VideoRun.save` writes. `truth` are labels to show beside. Raises
+        MediaError when the file is no video.
+        """
+        if out is None:
+            with tempfile.TemporaryDirectory(prefix="quavf-") as temporary:
+                return VideoRun(self._scored(Path(video), Path(temporary), truth), self.config)
+        folder = Path(out)
+        before = _read_run(folder)
+        result = self._scored(Path(video), folder, truth)
+        if before != _read_run(folder):
+            for name in (ANNOTATED, REPORT):
+                (folder / name).unlink(missing_ok=True)
+        write_shown(result, folder, self.config)
+        if not self.config.keep_store:
+            shutil.rmtree(folder / STORE, ignore_errors=True)
+        return VideoRun(result, self.config)
+
+    def _scored(self, video: Path, out: Path, truth: Sequence[Moment] | None) -> VideoResult:
+        """The result, from the folder when it is there and made in the same way."""
+        config = self.config
+        key = self._key(video)
+        shown = {"moments": asdict(config.moments), "truth": [asdict(m) for m in truth or ()]}
+        before = _read_run(out)
+        if before.get("key") == key and (out / RESULT_FILE).is_file():
+            result = VideoResult.read(out)
+            if before.get("shown") == shown:
+                log.info("%s: %s is done already", out, video)
+                return result
+            result = with_moments(result, config.moments, step_s(config.video.rate, result.fps))
+        else:
+            prepared = prepare_video(video, out / STORE, config.video, self.windows)
+            score_quality(prepared.store.path, config.quality, device=self.device)
+            scoring = VideoScoring(
+                prepared, self._audio, self._visual, config.quality, out / PARTS / key
+            )
+            result = scoring.result(config.moments, self._models())
+        result = replace(result, truth=None if truth is None else tuple(truth))
+        result.write(out)
+        write_json(out / RUN_FILE, {"key": key, "shown": shown, "config": asdict(config)})
+        shutil.rmtree(out / PARTS, ignore_errors=True)
+        return result
+
+    def _models(self) -> dict[str, str]:
+        models = {"faces": self.config.video.search.detector, "quality": self.config.quality}
+        for kind in ("audio", "visual"):
+            path = getattr(self.config, kind)
+            if path:
+                models[kind] = Path(path).name
+        return models
+
+    def _key(self, video: Path) -> str:
+        """All that decides the scores: the file, the settings, the weights."""
+        fingerprint = video_fingerprint(video, self.config.video, self.windows)
+        weights = [_stamp(getattr(self.config, kind)) for kind in ("audio", "visual")]
+        return config_hash([fingerprint, weights, self.config.quality])
+
+
+def run_video(
+    video: Path | str,
+    out: Path | str,
+    config: RunConfig,
+    truth: Sequence[Moment] | None = None,
+) -> VideoRun:
+    """Score a video and write scores, moments, annotated video and report to `out`."""
+    return Runner(config).run(video, out, truth)
+
+
+def run_videos(
+    videos: Sequence[Path | str], out: Path | str, config: RunConfig
+) -> list[VideoOutcome]:
+    """The same for several videos, each into a folder of its name; one that fails stops no other.
+
+    A single video goes into `out` itself.
+    """
+    runner = Runner(config)
+    outcomes = []
+    for video, folder in zip(videos, output_folders(videos, Path(out)), strict=True):
+        try:
+            outcomes.append(VideoOutcome(Path(video), folder, runner.run(video, folder)))
+        except QuavfError as error:
+            log.warning("%s", error)
+            outcomes.append(VideoOutcome(Path(video), folder, None, str(error)))
+    return outcomes
+
+
+def output_folders(videos: Sequence[Path | str], out: Path) -> list[Path]:
+    """Where each video's output goes: `out` for one, else safe names that differ."""
+    if len(videos) == 1:
+        return [out]
+    taken: set[str] = set()
+    folders = []
+    for video in videos:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(video).stem).strip("_-")[:80] or "video"
+        name, k = stem, 1
+        while name.lower() in taken:
+            k += 1
+            name = f"{stem}-{k}"
+        taken.add(name.lower())
+        folders.append(out / name)
+    return folders
+
+
+def write_shown(result: VideoResult, folder: Path, config: RunConfig) -> None:
+    """The annotated video and the report, where they are asked for and not there yet."""
+    from quavf.report.annotate import write_annotated_video
+    from quavf.report.video import write_report
+
+    if config.annotated and result.boxes and not (folder / ANNOTATED).is_file():
+        with progress("Drawing", int(result.duration_s), unit="s of video") as bar:
+            drawn = 0
+
+            def report(time_s: float) -> None:
+                nonlocal drawn
+                bar.advance(int(time_s) - drawn, 1)
+                drawn = int(time_s)
+
+            write_annotated_video(result, folder / ANNOTATED, report)
+    if config.report and not (folder / REPORT).is_file():
+        write_report(result, folder)
+
+
+def _load(kind: str, path: str) -> Any:
+    from quavf.branches.checkpoint import branch_kind, load_branch
+
+    branch = load_branch(Path(path))
+    if branch_kind(branch) != kind:
+        raise ConfigError(f"--{kind} {path}: this is a checkpoint of the other branch")
+    return branch
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    """What the folder's last finished run was made of; empty when there was none."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return {}
+    try:
+        content = read_json(path)
+    except QuavfError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _stamp(path: str) -> list[Any]:
+    """Tells one state of a checkpoint from another."""
+    if not path:
+        return []
+    file = Path(path)
+    if file.is_dir():
+        from quavf.branches.checkpoint import BEST
+
+        file = file / BEST
+    state = file.stat()
+    return [str(file.resolve()), state.st_size, state.st_mtime_ns]

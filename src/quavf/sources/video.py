@@ -1,0 +1,209 @@
+"""Any raw video: its pictures by exact time, turned as they are shown, and its sound from their
+start."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from quavf.clock import MODEL_FPS, SAMPLE_RATE, Clock
+from quavf.errors import MediaError
+from quavf.records import Image
+from quavf.sources.media import (
+    CUT_SHORT_S,
+    LONGEST_HOLD_S,
+    Picture,
+    Samples,
+    decode,
+    open_container,
+    read_sound,
+)
+
+TICKS = Clock(MODEL_FPS)  # the models' time base: 30 ticks a second from the first picture
+SILENT = 4  # of 32768: louder sound than this anywhere is sound
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture as a player shows it: `number` in the file from 0, `ticks` that it is on for."""
+
+    number: int
+    time_s: float
+    ticks: range  # 1/30 s from the first picture; may be empty at more than 30 pictures a second
+    source: VideoFrame
+    turns: int  # counterclockwise quarter turns that bring the stored picture upright
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, pixels."""
+        width, height = self.source.width, self.source.height
+        return (height, width) if self.turns % 2 else (width, height)
+
+    def bgr(self, region: tuple[int, int, int, int]) -> Image:
+        """(h, w, 3) BGR pixels of a region (x1, y1, x2, y2) inside the shown picture."""
+        stored = Picture(self.number, self.time_s, self.source)
+        cut = stored.bgr(stored_region(region, self.size, self.turns))
+        return np.ascontiguousarray(np.rot90(cut, self.turns))
+
+    def rgb(self, region: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
+        """(h, w, 3) a region of the shown picture brought to `size` (width, height)."""
+        stored = Picture(self.number, self.time_s, self.source)
+        turned = size[::-1] if self.turns % 2 else size
+        part = stored.rgb(stored_region(region, self.size, self.turns), (turned[0], turned[1]))
+        return np.ascontiguousarray(np.rot90(part, self.turns))
+
+    def sketch(self) -> Image:
+        """(36, 64, 3) RGB samples of the picture as stored: enough to tell scenes apart."""
+        small = self.source.reformat(width=64, height=36, format="rgb24", interpolation="POINT")
+        return np.asarray(small.to_ndarray(), np.uint8)
+
+
+def stored_region(
+    region: tuple[int, int, int, int], size: tuple[int, int], turns: int
+) -> tuple[int, int, int, int]:
+    """A region of the shown picture, of `size` (width, height), in the stored picture."""
+    x1, y1, x2, y2 = region
+    width, height = size
+    for _ in range(turns % 4):  # undo one counterclockwise quarter turn: turn clockwise
+        x1, y1, x2, y2 = height - y2, x1, height - y1, x2
+        width, height = height, width
+    return x1, y1, x2, y2
+
+
+@dataclass
+class VideoFile:
+    """A video file that can be decoded: `open_video_file` makes one.
+
+    `size` (width, height) as shown; `fps` nominal; `notes` count what was damaged.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    fps: Fraction
+    turns: int
+    start: Fraction  # time stamp of the first picture, s
+    declared_s: float | None
+    notes: Counter[str]
+
+    def pictures(self) -> Iterator[Shown]:
+        """Every picture in order, in one decoding pass.
+
+        A picture is on from the tick nearest to its time to the next picture's, for a second at
+        most. Damaged pictures are left out and counted.
+        """
+        self.notes.clear()
+        pending: tuple[int, Fraction, VideoFrame] | None = None
+        for number, time, source in self._timed():
+            if pending is not None:
+                yield self._shown(*pending, end=TICKS.s_to_frame(time))
+            pending = number, time, source
+        if pending is not None:
+            yield self._shown(*pending, end=TICKS.s_to_frame(pending[1]) + 1)
+        end_s = 0.0 if pending is None else float(pending[1])
+        if self.declared_s is not None and end_s < self.declared_s - CUT_SHORT_S:
+            self.notes["pictures end before the declared duration"] += 1
+
+    def _shown(self, number: int, time: Fraction, source: VideoFrame, end: int) -> Shown:
+        first = TICKS.s_to_frame(time)
+        longest = int(LONGEST_HOLD_S * MODEL_FPS)
+        ticks = range(first, min(end, first + longest))
+        return Shown(number, float(time), ticks, source, self.turns)
+
+    def _timed(self) -> Iterator[tuple[int, Fraction, VideoFrame]]:
+        container = open_container(self.path)
+        with container:
+            stream = _video_stream(self.path, container.streams.video)
+            base = stream.time_base or Fraction(1, 90_000)
+            number, previous = -1, Fraction(-1)
+            for source in decode(container, stream, self.notes):
+                number += 1
+                turned = (source.height, source.width) if self.turns % 2 else None
+                if (turned or (source.width, source.height)) != self.size:
+                    self.notes["pictures of another size, left out"] += 1
+                    continue
+                if source.pts is None:
+                    time = previous + 1 / self.fps if number else Fraction(0)
+                else:
+                    time = source.pts * base - self.start
+                if time <= previous or time < 0:
+                    self.notes["pictures out of order, left out"] += 1
+                    continue
+                yield number, time, source
+                previous = time
+
+    def sound(self) -> Samples | None:
+        """(N,) 16-bit mono samples at 16 kHz from the first picture on; None without sound.
+
+        Sound that starts later than the picture is preceded by silence, and cut when it starts
+        earlier.
+        """
+        start_s = _sound_start(self.path)
+        if start_s is None:
+            return None
+        samples = read_sound(self.path, self.notes)
+        if samples is None:
+            return None
+        shift = round((start_s - self.start) * SAMPLE_RATE)
+        if shift < 0:
+            return samples[-shift:]
+        return np.concatenate([np.zeros(shift, np.int16), samples]) if shift else samples
+
+
+def open_video_file(path: Path) -> VideoFile:
+    """What a video file holds. Raises MediaError that says what is wrong with it."""
+    path = Path(path)
+    container = open_container(path)
+    notes: Counter[str] = Counter()
+    with container:
+        stream = _video_stream(path, container.streams.video)
+        declared = None
+        if stream.duration is not None and stream.time_base is not None:
+            declared = float(stream.duration * stream.time_base)
+        elif container.duration:
+            declared = container.duration / av.time_base
+        first = next(decode(container, stream, notes), None)
+        if first is None:
+            raise MediaError(
+                f"{path}: not a single picture can be decoded; download or export it again"
+            )
+        rate = stream.average_rate or stream.base_rate or MODEL_FPS
+        turns = round(first.rotation / 90) % 4
+        size = (first.height, first.width) if turns % 2 else (first.width, first.height)
+        start = first.pts * stream.time_base if first.pts is not None else Fraction(0)
+    return VideoFile(path, size, Fraction(rate), turns, Fraction(start), declared, Counter())
+
+
+def is_silent(samples: Samples) -> bool:
+    """Whether there is nothing to hear at all."""
+    return not len(samples) or max(int(samples.max()), -int(samples.min())) <= SILENT
+
+
+def _video_stream(path: Path, streams: tuple[VideoStream, ...]) -> VideoStream:
+    """The first one that is no cover picture of a sound file."""
+    for stream in streams:
+        if not stream.disposition & Disposition.attached_pic:
+            stream.thread_type = "AUTO"
+            return stream
+    raise MediaError(f"{path}: no video in this file; is it sound only?")
+
+
+def _sound_start(path: Path) -> Fraction | None:
+    """Time stamp of the first sound, s; None when none can be decoded."""
+    with open_container(path) as container:
+        if not container.streams.audio:
+            return None
+        stream = container.streams.audio[0]
+        for frame in decode(container, stream, Counter()):
+            if frame.pts is None or frame.time_base is None:
+                return Fraction(0)
+            return Fraction(frame.pts * frame.time_base)
+    return None

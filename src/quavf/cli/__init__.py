@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from quavf import __version__
-from quavf.cli.commands import COMMANDS
+from quavf.cli.commands import COMMANDS, USER_ERROR
 from quavf.errors import QuavfError
 
 INTERRUPTED = 130  # exit code, as shells give it
-USER_ERROR = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+USER_ERROR = 2  # exit code of every mistake that the user can mend
 PROBLEMS_FOUND = 1  # exit code of `submit --check` when there are some
 
 
@@ -309,6 +310,52 @@ def _submit(args: Namespace, console: Any) -> int:
     return PROBLEMS_FOUND if problems else 0
 
 
+def _run_options(parser: ArgumentParser) -> None:
+    from quavf.run import RunConfig
+
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files, of any frame rate")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder to write; several videos: a folder each inside",
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        metavar="X",
+        help="scores a second, 0: every picture; short for --video.rate",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="X",
+        help="score from which a moment can begin; short for --moments.threshold",
+    )
+    parser.add_class_arguments(RunConfig, None)
+
+
+def _run(args: Namespace, console: Any) -> int:
+    from dataclasses import replace
+
+    from quavf.report.words import summarise
+    from quavf.run import RunConfig, run_videos
+
+    config = _fields(RunConfig, args)
+    if args.rate is not None:
+        config = replace(config, video=replace(config.video, rate=args.rate))
+    if args.threshold is not None:
+        config = replace(config, moments=replace(config.moments, threshold=args.threshold))
+    outcomes = run_videos(args.videos, args.out, config)
+    for outcome in outcomes:
+        if outcome.run is None:
+            console.print(f"{outcome.video}: failed: {outcome.error}", markup=False)
+        else:
+            console.print(f"{outcome.video}: {summarise(outcome.run.result).text}", markup=False)
+            console.print(f"  {outcome.folder}", markup=False)
+    return USER_ERROR if any(outcome.run is None for outcome in outcomes) else 0
+
+
 def _simulate_options(parser: ArgumentParser) -> None:
     from quavf.simulate.config import SimulateConfig
 
@@ -359,6 +406,12 @@ COMMANDS = {
         "--out DIR [options]",
         _simulate_options,
         _simulate,
+    ),
+    "run": Command(
+        "Tell from a raw video who talked to the camera wearer, and when.",
+        "VIDEO [VIDEO ...] --out DIR [--audio CKPT] [--visual CKPT] [options]",
+        _run_options,
+        _run,
     ),
     "prepare ego4d": Command(
         "Cut faces and sound of Ego4D's annotated clips into a store.",

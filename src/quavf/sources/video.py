@@ -15,7 +15,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from quavf.clock import MODEL_FPS, SAMPLE_RATE, Clock
+from quavf.clock import MODEL_FPS, Clock
 from quavf.errors import MediaError
 from quavf.records import Image
 from quavf.sources.media import (
@@ -141,21 +141,8 @@ class VideoFile:
                 previous = time
 
     def sound(self) -> Samples | None:
-        """(N,) 16-bit mono samples at 16 kHz from the first picture on; None without sound.
-
-        Sound that starts later than the picture is preceded by silence, and cut when it starts
-        earlier.
-        """
-        start_s = _sound_start(self.path)
-        if start_s is None:
-            return None
-        samples = read_sound(self.path, self.notes)
-        if samples is None:
-            return None
-        shift = round((start_s - self.start) * SAMPLE_RATE)
-        if shift < 0:
-            return samples[-shift:]
-        return np.concatenate([np.zeros(shift, np.int16), samples]) if shift else samples
+        """(N,) 16-bit mono samples at 16 kHz from the first picture on; None without sound."""
+        return read_sound(self.path, self.notes)
 
 
 def open_video_file(path: Path) -> VideoFile:
@@ -194,16 +181,3 @@ def _video_stream(path: Path, streams: tuple[VideoStream, ...]) -> VideoStream:
             stream.thread_type = "AUTO"
             return stream
     raise MediaError(f"{path}: no video in this file; is it sound only?")
-
-
-def _sound_start(path: Path) -> Fraction | None:
-    """Time stamp of the first sound, s; None when none can be decoded."""
-    with open_container(path) as container:
-        if not container.streams.audio:
-            return None
-        stream = container.streams.audio[0]
-        for frame in decode(container, stream, Counter()):
-            if frame.pts is None or frame.time_base is None:
-                return Fraction(0)
-            return Fraction(frame.pts * frame.time_base)
-    return None

@@ -93,15 +93,26 @@ class AudioPredictor:
             frames_to_ticks(data.faces.frame[rows] - span.start_frame, clock)
             for span, rows in found
         ]
-        lines = self.spans(
+        lines = self._lines(
             data, [(s, int(t[-1]) + 1) for (s, _), t in zip(found, ticks, strict=True)]
         )
+        bad = np.zeros(len(scores), bool)
         for (_, rows), at, line in reversed(list(zip(found, ticks, lines, strict=True))):
+            bad[rows] = np.isnan(line)[at]
+            repair(line)
             scores[rows] = line[at]
+        self.n_repaired += int(bad.sum())
         return scores
 
     def spans(self, data: ClipData, wanted: Sequence[tuple[Span, int]]) -> list[Floats]:
         """For each (span, number of ticks) its scores (ticks,), one every 1/30 s."""
+        lines = self._lines(data, wanted)
+        for line in lines:
+            self.n_repaired += repair(line)
+        return lines
+
+    def _lines(self, data: ClipData, wanted: Sequence[tuple[Span, int]]) -> list[Floats]:
+        """The same as the network gives them."""
         lines = [np.full(n_ticks, np.nan) for _, n_ticks in wanted]
         jobs = [
             (line, window, span)
@@ -117,8 +128,6 @@ class AudioPredictor:
                 line[window.use_from : window.end] = row[
                     window.use_from - window.start : window.end - window.start
                 ]
-        for line in lines:
-            self.n_repaired += repair(line)
         return lines
 
     def ticks(
@@ -168,7 +177,7 @@ class VisualPredictor:
     def __init__(
         self, branch: VisualBranch, scorer: str, device: str = "cpu", batch_size: int = 64
     ) -> None:
-        self.branch = branch.to(device).to(memory_format=torch.channels_last)
+        self.branch = branch.to(device)
         self.scorer, self.device, self.batch_size = scorer, device, batch_size
         self.rules = semantics(branch.settings.semantics)
         self.n_repaired = 0
@@ -184,6 +193,7 @@ class VisualPredictor:
         scored = np.flatnonzero(data.scored())
         self.n_unscored += int(np.isnan(quality[scored]).sum())
         features = self._encoded(data, scored)
+        bad = np.zeros(len(scores), bool)
         for span in reversed(data.spans):
             own, rows = data.faces.rows_of(span.person), data.rows(span)
             windows = span_windows(
@@ -194,9 +204,11 @@ class VisualPredictor:
                 data.manifest.clock,
             )
             slots = np.where(windows.slots == EMPTY, EMPTY, windows.slots + own.start)
-            scores[rows] = self._classified(features, slots, windows.quality)
-            self.n_repaired += repair(scores[rows])
-            qualities[rows] = windows.quality
+            found = self._classified(features, slots, windows.quality)
+            bad[rows] = np.isnan(found)
+            repair(found)
+            scores[rows], qualities[rows] = found, windows.quality
+        self.n_repaired += int(bad.sum())
         return scores, qualities
 
     def centres(

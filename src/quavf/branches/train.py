@@ -108,6 +108,7 @@ class BranchModule(L.LightningModule):
         self._frozen = branch.frozen_modules()
         for module in self._frozen:
             module.requires_grad_(False)
+        self.train()  # Lightning leaves the modes as it finds them
 
     def train(self, mode: bool = True) -> BranchModule:
         """Frozen parts stay in eval mode: no dropout, no moving batch-norm statistics."""

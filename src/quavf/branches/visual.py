@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from quavf.branches.temporal import TemporalModule
 from quavf.config import BranchSettings, VisualConfig
 from quavf.errors import ConfigError
+from quavf.faces.crop import CROP_SIZE
 
 
 class VisualBranch(nn.Module):
@@ -35,8 +36,10 @@ class VisualBranch(nn.Module):
         self.head = nn.Linear(config.dim * (1 + config.use_quality), 2)
         if config.frozen:
             self.backbone.requires_grad_(False)
-            for layer in self._last_layers():
+            for layer in self.last_layers():
                 layer.requires_grad_(True)
+        # From the start: a change of layout between two steps would change their last bits.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, crops: Tensor, quality: Tensor) -> Tensor:
         """crops (B, T, 3, H, W) normalised, quality (B,) in [0, 1] -> logits (B, 2)."""
@@ -67,10 +70,10 @@ class VisualBranch(nn.Module):
         """What stays as it is in training: the backbone but for its last layer."""
         if not self.config.frozen:
             return []
-        last = {inner for layer in self._last_layers() for inner in layer.modules()}
+        last = {inner for layer in self.last_layers() for inner in layer.modules()}
         return [m for m in self.backbone.modules() if last.isdisjoint(m.modules())]
 
-    def _last_layers(self) -> list[nn.Module]:
+    def last_layers(self) -> list[nn.Module]:
         """Of the backbone; some networks have two, side by side."""
         last: nn.Module | tuple[nn.Module, ...] = self.backbone.get_classifier()
         return list(last) if isinstance(last, tuple) else [last]
@@ -78,10 +81,22 @@ class VisualBranch(nn.Module):
 
 def _backbone(config: VisualConfig) -> Any:
     try:
-        return timm.create_model(config.backbone, num_classes=config.dim)
+        model = timm.create_model(config.backbone, num_classes=config.dim)
     except (RuntimeError, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"visual.backbone: timm has no model {config.backbone!r} ({reason}); "
             "see `python -c 'import timm; print(timm.list_models())'`"
         ) from None
+    told = model.pretrained_cfg
+    size = told.get("input_size", (3, CROP_SIZE, CROP_SIZE))[-1]
+    if told.get("fixed_input_size") and size != CROP_SIZE and not _takes_any_size(model):
+        raise ConfigError(
+            f"visual.backbone: {config.backbone} takes pictures of {size} x {size} only, faces are "
+            f"{CROP_SIZE} x {CROP_SIZE}; choose another"
+        )
+    return model
+
+
+def _takes_any_size(model: Any) -> bool:
+    return bool(getattr(model, "dynamic_img_size", False))

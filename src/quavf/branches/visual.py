@@ -39,7 +39,7 @@ class VisualBranch(nn.Module):
             for layer in self.last_layers():
                 layer.requires_grad_(True)
         # From the start: a change of layout between two steps would change their last bits.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, crops: Tensor, quality: Tensor) -> Tensor:
         """crops (B, T, 3, H, W) normalised, quality (B,) in [0, 1] -> logits (B, 2)."""
@@ -81,7 +81,7 @@ class VisualBranch(nn.Module):
 
 def _backbone(config: VisualConfig) -> Any:
     try:
-        model = timm.create_model(config.backbone, num_classes=config.dim)
+        model: Any = timm.create_model(config.backbone, num_classes=config.dim)
     except (RuntimeError, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 AUDIO = TrainAudioConfig(
     audio=AudioConfig(encoder="32x1x2", encoder_weights="random", dim=32, n_heads=2),
-    trainer=TrainerConfig(epochs=8, batch_size=4, lr=5e-3),
+    trainer=TrainerConfig(epochs=6, batch_size=4, lr=5e-3),
 )
 VISUAL = TrainVisualConfig(
     visual=VisualConfig(
         backbone="test_efficientnet", backbone_weights="random", frozen=False, dim=32, n_heads=4
     ),
     windows=WindowConfig(step=24),
-    trainer=TrainerConfig(epochs=3, batch_size=8, lr=3e-3, limit_val_clips=1),
+    trainer=TrainerConfig(epochs=2, batch_size=8, lr=3e-3, limit_val_clips=1),
 )
 
 

@@ -309,6 +309,12 @@ def test_unknown_backbone(name: str) -> None:
         VisualBranch(VisualConfig(backbone=name))
 
 
+@pytest.mark.parametrize(("name", "size"), [("test_vit3", 160), ("vit_base_patch16_384", 384)])
+def test_backbone_for_pictures_of_another_size(name: str, size: int) -> None:
+    with pytest.raises(ConfigError, match=f"{name} takes pictures of {size} x {size} only, faces"):
+        VisualBranch(VisualConfig(backbone=name))
+
+
 @pytest.mark.parametrize(
     ("backbone", "learning"),
     [

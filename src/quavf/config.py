@@ -244,6 +244,9 @@ class BranchSettings:
     windows: WindowConfig = field(default_factory=WindowConfig)
     quality: str = ""  # scorer that it was trained with; empty: unknown (published checkpoints)
 
+    def __post_init__(self) -> None:
+        semantics(self.semantics)
+
 
 T = TypeVar("T")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -119,8 +120,9 @@ def load_pretrained(branch: AudioBranch | VisualBranch) -> None:
     state = _hub_timm(branch.config) if source == "hub" else _timm_file(Path(source))
     own = branch.backbone.state_dict()
     head = {k for k, v in own.items() if k not in state or state[k].shape != v.shape}
-    expected = {key for key, _ in branch.backbone.named_parameters() if "fc" in key or "head" in key
-                or "classifier" in key}  # fmt: skip
+    last = {id(weight) for layer in branch.last_layers() for weight in layer.parameters()}
+    expected = {key for key, weight in branch.backbone.named_parameters() if id(weight) in last}
+    expected |= {key for key in own if key.endswith(".num_batches_tracked")}  # old files lack it
     if not head <= expected:
         raise CheckpointError(
             f"visual.backbone_weights: {source}: does not fit {branch.config.backbone} (for "
@@ -171,23 +173,26 @@ def _whisper_file(path: Path, config: AudioConfig) -> StateDict:
         path = path / "model.safetensors"
     if not path.is_file():
         raise CheckpointError(f"audio.encoder_weights: {path}: no such file")
-    content = read_weights(path)
-    state = content.get("model_state_dict", content) if isinstance(content, dict) else {}
+    state = _tensors(read_weights(path), "model_state_dict")
     for prefix in ("model.encoder.", "encoder."):
         inside = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         state = inside or state
-    if any(key.startswith("blocks.") for key in state):
+    if "conv1.weight" in state and any(key.startswith("blocks.") for key in state):
         state, _ = from_openai_whisper(state, encoder_shape(config.encoder)[2])
-    return dict(state)
+    return state
 
 
 def _timm_file(path: Path) -> StateDict:
     if not path.is_file():
         raise CheckpointError(f"visual.backbone_weights: {path}: no such file")
-    content = read_weights(path)
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
+    return _tensors(read_weights(path), "state_dict", "model")
+
+
+def _tensors(content: Any, *names: str) -> StateDict:
+    """The weights in a file's content, there or under one of these names; else nothing."""
+    for name in names:
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
     if not isinstance(content, dict):
-        raise CheckpointError(f"visual.backbone_weights: {path}: no weights in it")
-    return dict(content)
+        return {}
+    return {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}

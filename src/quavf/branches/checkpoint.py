@@ -63,7 +63,9 @@ def load_branch(
     path = Path(path)
     file = path / BEST if path.is_dir() else path
     if not file.is_file():
-        raise CheckpointError(f"{file}: no such file")
+        raise CheckpointError(
+            f"{file}: no such file; give a checkpoint, or the folder of a training run"
+        )
     if is_safetensors(file):
         branch = _load_own(file)
         _check_agreement(file, branch, encoder_heads, n_heads, backbone)
@@ -106,7 +108,7 @@ def checkpoint_info(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         return dict(json.loads(metadata[METADATA_KEY]))
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: not a checkpoint of this package ({reason(error)}); train one with "
             "`quavf train`, or download it again"
@@ -120,14 +122,14 @@ def _load_own(path: Path) -> Branch:
             f"{path}: checkpoint format {description.get('format')}, this version reads {FORMAT}"
         )
     kind = description.get("branch")
-    if kind not in CONFIGS:
+    if not isinstance(kind, str) or kind not in CONFIGS:
         raise CheckpointError(f"{path}: branch {kind!r} is not one of {sorted(CONFIGS)}")
     try:
         config: AudioConfig | VisualConfig = from_dict(CONFIGS[kind], description["config"])
         settings = from_dict(BranchSettings, description["settings"])
-    except (ConfigError, KeyError, TypeError) as error:
+        return _filled(path, config, settings, read_weights(path))
+    except (ConfigError, KeyError) as error:
         raise CheckpointError(f"{path}: damaged configuration ({error})") from None
-    return _filled(path, config, settings, read_weights(path))
 
 
 def _check_agreement(
@@ -175,7 +177,9 @@ def _model_state(path: Path) -> StateDict:
     """The weights of a published checkpoint."""
     content = read_weights(path)
     state = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise CheckpointError(
             f"{path}: no weights under 'model'; is this a QuAVF checkpoint "
             "({metric, model, optim, epoch, trainIter})?"

@@ -20,6 +20,8 @@ from quavf.errors import CheckpointError
 
 StateDict = dict[str, Tensor]
 
+TORCH_FILES = (b"PK", b"\x80")  # how they begin: a zip archive, or (before torch 1.6) a pickle
+
 
 def read_weights(path: Path) -> Any:
     """The content of a pickle or safetensors file, tensors on the CPU; nothing is executed."""
@@ -29,6 +31,13 @@ def read_weights(path: Path) -> Any:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path}: damaged ({error}); download it again") from None
+    head = _head(path)
+    if not head.startswith(TORCH_FILES):
+        found = f"it begins with {head!r}" if head else "it is empty"
+        raise CheckpointError(
+            f"{path}: not a checkpoint, neither of torch nor safetensors ({found}); download it "
+            "again, or give another file"
+        )
     try:
         with torch.serialization.safe_globals(_allowed()):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -37,7 +46,7 @@ def read_weights(path: Path) -> Any:
             f"{path}: not a checkpoint, or one that could run code when loaded, which is refused "
             f"({reason(error)})"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # a damaged pickle makes its reader fail in any way there is
         raise CheckpointError(
             f"{path}: not a readable checkpoint ({reason(error)}); download it again"
         ) from None
@@ -56,17 +65,23 @@ def _allowed() -> list[Any]:
 
 
 def is_safetensors(path: Path) -> bool:
-    """By content: an 8-byte header length and a JSON object."""
+    """By content: an 8-byte length, under 4 GiB, and a JSON object. No torch file has both."""
+    head = _head(path)
+    return head[4:8] == bytes(4) and head[8:] == b"{"
+
+
+def _head(path: Path) -> bytes:
+    """The first 9 bytes, or as many as there are."""
     try:
         with path.open("rb") as file:
-            head = file.read(9)
+            return file.read(9)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
-    return len(head) == 9 and head[8:] == b"{" and not head.startswith(b"PK")
 
 
 def reason(error: Exception) -> str:
     """The first sentence of a library's message, without its advice to load unsafely."""
     text = re.sub(r"\x1b\[\d+m", "", str(error))
-    refused = re.search(r"Unsupported (?:global|class|operand).{0,120}?(?=[.\n])", text, re.I)
-    return (refused[0] if refused else text.splitlines()[0] if text else type(error).__name__)[:200]
+    refused = re.search(r"unsupported (?:global: )?(?:global|class|operand) \S+", text, re.I)
+    first = (text.splitlines() or [""])[0].split(". ")[0]
+    return (refused[0] if refused else first or type(error).__name__)[:200]

@@ -14,6 +14,9 @@ from quavf.recipes import recipe_path
 
 WIDEST = 100  # columns
 LONGEST = 400  # characters of a message
+FILE_MESSAGES = (  # how a parser complains of a file without naming it
+    "Problems parsing config|Unexpected config|Option .* is not accepted|Group .* does not accept"
+)
 
 
 class HelpFormatter(DefaultHelpFormatter):
@@ -93,11 +96,15 @@ def with_recipe(words: list[str], command: str) -> list[str]:
 def parse(parser: ArgumentParser, words: list[str]) -> Namespace:
     """The options, dataclasses among them built. Raises ConfigError, one line, for wrong ones."""
     try:
-        parsed: Namespace = parser.instantiate(parser.parse_args(words))
-        return parsed
+        parsed = parser.parse_args(words)
+        for name, value in vars(parser.get_defaults()).items():
+            if isinstance(value, Namespace) and not isinstance(parsed[name], Namespace):
+                raise ConfigError(f"--{name}: expected settings of its own, found {parsed[name]!r}")
+        built: Namespace = parser.instantiate(parsed)
+        return built
     except argparse.ArgumentError as error:
         message = _one_line(str(error))
-        if re.match("Problems parsing config|Unexpected config|Option .* is not accepted", message):
+        if re.match(FILE_MESSAGES, message):
             message = f"{' or '.join(_config_files(words))}: {message}"
         raise ConfigError(f"{message}; see `{parser.prog} --help`") from None
 

@@ -22,7 +22,7 @@ def print_summary(
         title=title, title_justify="left", title_style="bold", box=None, show_header=False
     )
     table.add_column(style="dim")
-    table.add_column(justify="left")
+    table.add_column(justify="left", overflow="fold")  # a path is no use when its end is missing
     for name, value in figures.items():
         table.add_row(name, _text(value))
     console.print(table)

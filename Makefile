@@ -1,7 +1,7 @@
 # `make demo` and `make test` set up what is missing first.
 #   PYTHON   the Python to use, 3.11 or newer
 #   TORCH    an index of PyTorch builds to install torch from, for a smaller CPU-only set-up or
-#            another CUDA version (see docs/setup in the README)
+#            another CUDA version (see the README)
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,54 +21,16 @@ from quavf.branches.visual import VisualBranch
 from quavf.clock import Clock
 from quavf.config import BranchSettings
 from quavf.errors import StoreError
-from quavf.faces.crop import encode_jpeg
 from quavf.pipeline import PARTS, PredictConfig, predict
 from quavf.records import Segment
 from quavf.scores import Scores, read_config, read_scores
 from quavf.semantics import FIXED, semantics
-from quavf.store import ClipStore, CropReader, Manifest, StoreConfig
+from quavf.store import ClipStore, CropReader, StoreConfig
 from tests_data import needs_golden
-from tiny_store import WHOLE
+from tiny_store import make_store
 
 NAN = float("nan")
 TICKS = np.arange(900) / 1000  # what a branch that tells its own outputs would say
-
-
-def make_store(
-    path: Path,
-    faces: dict[int, Sequence[int]],
-    segments: Sequence[Segment] = (),
-    n_samples: int | None = 2_000_000,
-    clock: Clock | None = None,
-    framing: str = "grown",
-    clips: Sequence[str] = ("clip",),
-) -> ClipStore:
-    """Clips alike; every crop has a grey of its own, sound sample n holds n modulo 30000."""
-    store = ClipStore.create(path, StoreConfig("ego4d", "fixed", framing))
-    rows = sorted((person, frame) for person, frames in faces.items() for frame in frames)
-    for clip in clips:
-        with store.writing(clip) as writer:
-            for index, (person, frame) in enumerate(rows):
-                crop = np.full((224, 224, 3), 40 + index * 37 % 200, np.uint8)
-                writer.add_crop(person, frame, 0.0, WHOLE, encode_jpeg(crop))
-            if n_samples is not None:
-                writer.add_sound(np.arange(n_samples) % 30_000)
-            writer.finish(
-                Manifest(
-                    clip=clip,
-                    split="test",
-                    clock=clock or Clock(),
-                    segments=tuple(segments),
-                    n_samples=n_samples,
-                    n_crops=len(rows),
-                    frame_size=None,
-                    fingerprint="0",
-                    config_hash=store.config.hash,
-                )
-            )
-        quality = np.random.default_rng(0).uniform(0.2, 1, len(rows))
-        store.write_quality(clip, "light", quality, {})
-    return store
 
 
 def columns(scores: Scores) -> dict[str, Any]:

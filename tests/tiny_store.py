@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +67,44 @@ def _sound() -> np.ndarray:
     time = np.arange(N_FRAMES * SAMPLE_RATE // 30 + 1) / SAMPLE_RATE
     pitch = np.where(time < 2, 200.0, 900.0)
     return (8000 * np.sin(2 * np.pi * pitch * time)).astype(np.int16)
+
+
+def make_store(
+    path: Path,
+    faces: dict[int, Sequence[int]],
+    segments: Sequence[Segment] = (),
+    n_samples: int | None = 2_000_000,
+    clock: Clock | None = None,
+    framing: str = "grown",
+    clips: Sequence[str] = ("clip",),
+) -> ClipStore:
+    """Clips alike with these people's `faces` (person: frames) and nothing else.
+
+    Every crop has a slope of its own, sound sample n holds n modulo 30000.
+    """
+    store = ClipStore.create(path, StoreConfig("ego4d", "fixed", framing))
+    rows = sorted((person, frame) for person, frames in faces.items() for frame in frames)
+    for clip in clips:
+        with store.writing(clip) as writer:
+            for index, (person, frame) in enumerate(rows):
+                slope = np.linspace(0, 40 + index * 37 % 200, 224).astype(np.uint8)
+                crop = np.tile(slope[:, None], (224, 1, 3))
+                writer.add_crop(person, frame, 0.0, WHOLE, encode_jpeg(crop))
+            if n_samples is not None:
+                writer.add_sound(np.arange(n_samples) % 30_000)
+            writer.finish(
+                Manifest(
+                    clip=clip,
+                    split="test",
+                    clock=clock or Clock(),
+                    segments=tuple(segments),
+                    n_samples=n_samples,
+                    n_crops=len(rows),
+                    frame_size=None,
+                    fingerprint="0",
+                    config_hash=store.config.hash,
+                )
+            )
+        quality = np.random.default_rng(0).uniform(0.2, 1, len(rows))
+        store.write_quality(clip, "light", quality, {})
+    return store

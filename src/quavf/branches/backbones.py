@@ -37,8 +37,8 @@ _WHISPER_NAMES = (
 _RECOGNISED = {
     "layer4.": (
         "resnet50",
-        "resnet18",
         "test_resnet",
+        "resnet18",
         "resnet26",
         "resnet34",
         "resnet101",
@@ -49,6 +49,7 @@ _RECOGNISED = {
         "seresnet50",
     ),
     "conv_stem.": (
+        "test_efficientnet",
         "mobilenetv2_100",
         "mobilenetv3_small_050",
         "mobilenetv3_small_100",
@@ -56,14 +57,13 @@ _RECOGNISED = {
         "efficientnet_b0",
         "efficientnet_b1",
         "efficientnet_b2",
-        "test_efficientnet",
     ),
-    "stem.": ("convnext_atto", "convnext_nano", "convnext_tiny", "convnext_small", "test_convnext"),
+    "stem.": ("test_convnext", "convnext_atto", "convnext_nano", "convnext_tiny", "convnext_small"),
     "cls_token": (
+        "test_vit",
         "vit_tiny_patch16_224",
         "vit_small_patch16_224",
         "vit_base_patch16_224",
-        "test_vit",
     ),
 }
 

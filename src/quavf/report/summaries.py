@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+WIDEST = 1000  # columns: a long path is left to the terminal to break, so that it can be copied
 NOTES_TITLE = "Dropped, mended or worth knowing"
 
 
@@ -22,17 +23,17 @@ def print_summary(
         title=title, title_justify="left", title_style="bold", box=None, show_header=False
     )
     table.add_column(style="dim")
-    table.add_column(justify="left", overflow="fold")  # a path is no use when its end is missing
+    table.add_column(justify="left")
     for name, value in figures.items():
         table.add_row(name, _text(value))
-    console.print(table)
+    console.print(table, width=WIDEST)
     if notes:
         table = Table(box=None, show_header=False, title=NOTES_TITLE, title_justify="left")
         table.add_column(justify="right", style="yellow")
         table.add_column()
         for name, count in notes.items():
             table.add_row(f"{count:,}", name)
-        console.print(table)
+        console.print(table, width=WIDEST)
 
 
 def _text(value: Any) -> str:

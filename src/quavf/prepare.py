@@ -127,10 +127,11 @@ def _prepare(
                         summary.failed[clip] += " (an older version of this clip is in the store)"
                     log.warning("clip %s is left out: %s", clip, summary.failed[clip])
             bar.advance(1, n_frames)
-    return _summarise(store, summary, index_notes)
+    return summarise(store, summary, index_notes)
 
 
-def _summarise(store: ClipStore, summary: PrepareSummary, index_notes: Notes) -> PrepareSummary:
+def summarise(store: ClipStore, summary: PrepareSummary, index_notes: Notes) -> PrepareSummary:
+    """Count what a store holds; also written to its `summary.json`."""
     notes, by_split = Counter(index_notes), Counter[str]()
     for clip in store.clips():
         manifest = store.manifest(clip)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -25,6 +23,7 @@ from quavf.simulate.contact import contact_sheet
 from quavf.simulate.layout import Json, ego4d_clip, test_segments
 from quavf.simulate.media import read_frames, write_face, write_sound, write_video
 from quavf.simulate.picture import Painter
+from quavf.simulate.pool import in_processes
 from quavf.simulate.truth import TruthTable, annotate, observe
 from quavf.simulate.world import ClipKey, ClipWorld, imagine
 
@@ -107,19 +106,8 @@ def _make_all(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), disable=not progress) as bar:
         task = bar.add_task("clips", total=len(keys))
-        if workers == 1 or len(keys) < 2:
-            for key in keys:
-                make_clip(out, config, key)
-                bar.advance(task)
-            return
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-            for _ in pool.map(make_clip, [out] * len(keys), [config] * len(keys), keys):
-                bar.advance(task)
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
+        for _ in in_processes(partial(make_clip, out, config), keys, workers):
+            bar.advance(task)
 
 
 def make_clip(out: Path, config: SimulateConfig, key: ClipKey) -> None:

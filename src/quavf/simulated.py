@@ -1,0 +1,104 @@
+"""Simulated clips straight into a store: faces and sound, and the truth, but no video."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from quavf.clock import Clock
+from quavf.errors import ConfigError, StoreError
+from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
+from quavf.files import config_hash, user_os_errors
+from quavf.prepare import PrepareSummary, summarise
+from quavf.progress import progress
+from quavf.simulate.config import SimulateConfig
+from quavf.simulate.direct import DirectClip, direct_clip
+from quavf.simulate.pool import in_processes
+from quavf.simulate.run import GENERATION, clip_keys, write_truth
+from quavf.simulate.world import ClipKey
+from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
+
+EVERY = 5  # frames; divides the half second between the crops of a window
+TRUTH = "truth.parquet"  # in a clip's folder
+
+
+def prepare_simulated(
+    store: Path, config: SimulateConfig, *, every: int = EVERY, workers: int = 1
+) -> PrepareSummary:
+    """Simulate clips into a store, with the labels, boxes and sound that `simulate` would give.
+
+    Only the faces of labelled segments are drawn, every `every` frames, without the traces of
+    video compression; the test split is labelled like the others. Beside each clip's files lies
+    `truth.parquet`. Clips that are there are kept, so more clips can be added to the same world.
+    """
+    if every < 1:
+        raise ConfigError(f"every is {every}; draw at least every 15th frame, 1 for all")
+    path = Path(store)
+    target = ClipStore.create(path, StoreConfig("simulated", "fixed", "grown"))
+    world = {**asdict(config), "generation": GENERATION, "every": every}
+    for free in ("clips", "val_share", "test_share"):
+        del world[free]
+    fingerprint = config_hash(world)
+    keys = clip_keys(config)
+    _check_strangers(target, {key.name for key in keys}, fingerprint)
+    missing = [key for key in keys if not target.holds(key.name)]
+    job = partial(_write, target, config, fingerprint, every)
+    with user_os_errors(path), progress("Simulating", len(keys)) as bar:
+        bar.advance(len(keys) - len(missing))
+        for _ in in_processes(job, missing, workers):
+            bar.advance(1, round(config.seconds * 30))
+    summary = PrepareSummary(path, skipped=len(keys) - len(missing))
+    return summarise(target, summary, Counter())
+
+
+def _check_strangers(store: ClipStore, names: set[str], fingerprint: str) -> None:
+    for clip in store.clips():
+        if clip not in names or not store.has(clip, fingerprint):
+            raise StoreError(
+                f"{store.path}: holds clip {clip}, which these settings do not make; choose "
+                "another --store, or delete this one"
+            )
+
+
+def _write(
+    store: ClipStore, config: SimulateConfig, fingerprint: str, every: int, key: ClipKey
+) -> None:
+    clip = direct_clip(config, key)
+    sound = np.clip(np.round(clip.sound * 32767), -32768, 32767).astype(np.int16)
+    size = clip.painter.size
+    with store.writing(key.name) as writer:
+        n_empty = _write_crops(writer, clip, every)
+        writer.add_sound(sound)
+        write_truth(writer.folder / TRUTH, clip.table)
+        writer.finish(
+            Manifest(
+                clip=key.name,
+                split=key.split,
+                clock=Clock(),
+                segments=clip.segments,
+                n_samples=len(sound),
+                n_crops=writer.n_crops,
+                frame_size=size,
+                fingerprint=fingerprint,
+                config_hash=store.config.hash,
+                notes={"boxes without any pixel in the frame": n_empty} if n_empty else {},
+            )
+        )
+
+
+def _write_crops(writer: ClipWriter, clip: DirectClip, every: int) -> int:
+    """Draw and write the faces; how many had no pixel in the frame."""
+    n_empty = 0
+    for crop in clip.crops(every):
+        geometry = crop_geometry(np.array(crop.grown), clip.painter.size)
+        if geometry is None:
+            n_empty += 1
+            continue
+        jpeg = encode_jpeg(render_crop(crop.region, geometry))
+        place = (crop.box.tolist(), geometry.region, geometry.picture)
+        writer.add_crop(crop.person, crop.frame, crop.frame / 30, place, jpeg)
+    return n_empty

@@ -326,7 +326,7 @@ def pictures(data: Data) -> Iterator[str]:
 
 def statistics(data: Data) -> Iterator[str]:
     """Batch-norm statistics after some training batches, no weight being changed."""
-    config = TrainVisualConfig("reference", data.scorer, data.visual.config)
+    config = TrainVisualConfig("reference", data.scorer, visual=data.visual.config)
     samples = VisualTrainSet(data.store, config, data.scorer)
     module = BranchModule(copy.deepcopy(data.visual), None, config).train()
     loader = DataLoader(samples, BATCH_SIZE, shuffle=True, generator=torch.Generator())

@@ -33,19 +33,39 @@ STAGES: dict[str, set[str]] = {  # unit: what it may import beside the core and 
     "report": {"evaluation", "metrics", "fusion", "scores", "result", "moments", "sources"},
     "simulate": set(),
     "recipes": set(),
+    "weights": set(),
 }
 JUDGING = {"scores", "fusion", "evaluation", "submission"}
 COMPOSERS: dict[str, set[str]] = {  # the same for modules that put stages together
     "prepare": {"sources", "faces", "store"},
     "video": {"sources", "faces", "store"},
     "quality": {"faces", "store"},
-    "pipeline": {"store", "branches", "report"} | JUDGING,
+    "simulated": {"prepare", "faces", "store", "simulate"},
+    "pipeline": {"store", "branches", "report", "weights"} | JUDGING,
     "score": {"video", "faces", "store", "branches", "fusion", "moments", "result"},
-    "run": {"video", "score", "quality", "pipeline", "branches", "moments", "result", "report"},
+    "run": {
+        "video",
+        "score",
+        "quality",
+        "pipeline",
+        "branches",
+        "moments",
+        "result",
+        "report",
+        "weights",
+    },
     "demo": {"prepare", "quality", "pipeline", "branches", "simulate", "report", "evaluation"},
 }
 COMPOSERS["cli"] = {*COMPOSERS, "branches", "simulate", "report", "recipes", "evaluation"}
-COMPOSERS["__init__"] = {"prepare", "quality", "pipeline", "branches", "evaluation", "run"}
+COMPOSERS["__init__"] = {
+    "prepare",
+    "quality",
+    "pipeline",
+    "branches",
+    "evaluation",
+    "run",
+    "simulated",
+}
 
 OWNERS = {  # third-party library: the units or modules that alone may import it
     "PIL": {"report"},

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms import RandomResizedCrop
 
+from quavf.branches.augment import add_noise
 from quavf.branches.transforms import (
     MEAN,
     STD,
-    add_noise,
     face_part,
     normalised,
     random_part,

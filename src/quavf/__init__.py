@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from quavf.pipeline import fuse_folders as fuse
     from quavf.prepare import prepare_challenge, prepare_ego4d
     from quavf.quality import import_quality, score_quality
+    from quavf.run import RunConfig, load, run_video
+    from quavf.simulated import prepare_simulated
     from quavf.windows import WindowConfig
 
 __version__ = "0.1.0"
@@ -35,6 +37,7 @@ __all__ = [
     "EvaluateConfig",
     "PredictConfig",
     "QuavfError",
+    "RunConfig",
     "TrainAudioConfig",
     "TrainVisualConfig",
     "TrainerConfig",
@@ -44,10 +47,13 @@ __all__ = [
     "evaluate",
     "fuse",
     "import_quality",
+    "load",
     "load_branch",
     "predict",
     "prepare_challenge",
     "prepare_ego4d",
+    "prepare_simulated",
+    "run_video",
     "score_quality",
     "train_audio",
     "train_visual",
@@ -59,6 +65,7 @@ _MODULES = {  # where a name comes from; under another name there: `module:name`
     "AugmentConfig": "config",
     "EvaluateConfig": "evaluation",
     "PredictConfig": "pipeline",
+    "RunConfig": "run",
     "TrainAudioConfig": "config",
     "TrainVisualConfig": "config",
     "TrainerConfig": "config",
@@ -68,10 +75,13 @@ _MODULES = {  # where a name comes from; under another name there: `module:name`
     "evaluate": "pipeline",
     "fuse": "pipeline:fuse_folders",
     "import_quality": "quality",
+    "load": "run",
     "load_branch": "branches.checkpoint",
     "predict": "pipeline",
     "prepare_challenge": "prepare",
     "prepare_ego4d": "prepare",
+    "prepare_simulated": "simulated",
+    "run_video": "run",
     "score_quality": "quality",
     "train_audio": "branches.train",
     "train_visual": "branches.train",

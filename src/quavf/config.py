@@ -72,7 +72,9 @@ class VisualConfig:
     Args:
         backbone: Image network: any name of the timm library.
         backbone_weights: Where its weights come from: hub (download), random, or a file.
+        size: Pixels a side that the image network sees; faces are stored with 224.
         frozen: Keep the network's weights as they are, but for its last layer.
+        frozen_stages: Else keep those of its first so many stages (the stem is one).
         dim: Features of a crop, and width of the temporal modules.
         n_layers: Number of temporal modules.
         n_heads: Attention heads of each.
@@ -83,7 +85,9 @@ class VisualConfig:
 
     backbone: str = "resnet50"
     backbone_weights: str = "hub"
+    size: int = 224
     frozen: bool = True
+    frozen_stages: int = 0
     dim: int = 512
     n_layers: int = 1
     n_heads: int = 8
@@ -95,6 +99,10 @@ class VisualConfig:
         _check_temporal("visual", self)
         if self.quality_bins < 1:
             raise ConfigError(f"visual.quality_bins: {self.quality_bins} is under 1")
+        if self.frozen_stages < 0:
+            raise ConfigError(f"visual.frozen_stages: {self.frozen_stages} is under 0")
+        if not 32 <= self.size <= 224:
+            raise ConfigError(f"visual.size: {self.size} is not in [32, 224]")
 
 
 def _check_temporal(name: str, config: AudioConfig | VisualConfig) -> None:
@@ -109,34 +117,57 @@ def _check_temporal(name: str, config: AudioConfig | VisualConfig) -> None:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of training samples.
+    """Random changes of training samples; beyond the crop and the noise, published: none.
 
     Args:
         crop_scale: Part of a crop's area that is kept, lowest and highest; each face on its own.
         crop_ratio: Width to height of that part, lowest and highest.
         flip: Probability of mirroring all faces of a window (published: 0).
-        noise: Probability of adding white noise to the sound (published: 0).
+        colour: Most that a window's brightness, contrast and tints change, 0 to 1.
+        grey: Probability of taking a window's colours out.
+        soften: Probability of making a window's faces small and large again, as if far or blurred.
+        jpeg: Probability of compressing a window's faces hard.
+        cover: Probability of covering a part of a face.
+        noise: Probability of adding noise to the sound (published: 0).
         noise_snr_db: Signal-to-noise ratio of that noise, lowest and highest, dB.
+        noise_slope: Its spectrum, lowest and highest, dB an octave; 0 is white.
+        filter_db: Most that a random smooth filter changes the sound, dB; 0 is none.
+        codec: Probability of band limits and coarse steps, as of a telephone or a cheap codec.
+        mute: Probability of silencing the sound, which then is not to me; only where unlabelled
+            sound is trained on.
+        level_db: Change of the sound's level, lowest and highest, dB.
     """
 
     crop_scale: tuple[float, float] = (0.36, 0.64)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.0
+    colour: float = 0.0
+    grey: float = 0.0
+    soften: float = 0.0
+    jpeg: float = 0.0
+    cover: float = 0.0
     noise: float = 0.0
     noise_snr_db: tuple[float, float] = (3.0, 20.0)
+    noise_slope: tuple[float, float] = (0.0, 0.0)
+    filter_db: float = 0.0
+    codec: float = 0.0
+    mute: float = 0.0
+    level_db: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        for name in ("crop_scale", "crop_ratio", "noise_snr_db"):
+        for name in ("crop_scale", "crop_ratio", "noise_snr_db", "noise_slope", "level_db"):
             low, high = getattr(self, name)
             if low > high:
                 raise ConfigError(f"augment.{name}: {low} is over {high}; give the lower one first")
-        for name in ("flip", "noise"):
+        for name in ("flip", "colour", "grey", "soften", "jpeg", "cover", "noise", "codec", "mute"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name}: {getattr(self, name)} is not in [0, 1]")
         if not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
             raise ConfigError(f"augment.crop_scale: {self.crop_scale} is not in (0, 1]")
         if not self.crop_ratio[0] > 0:
             raise ConfigError(f"augment.crop_ratio: {self.crop_ratio} is not over 0")
+        if self.filter_db < 0:
+            raise ConfigError(f"augment.filter_db: {self.filter_db} is under 0")
 
 
 @dataclass(frozen=True)
@@ -198,18 +229,25 @@ class TrainAudioConfig:
 
     Args:
         semantics: reference (as published, bit for bit) or fixed.
+        context: segment (a labelled segment's sound alone, as published) or clip (whatever is heard
+            around it as well, up to 30 s); kept with the checkpoint.
+        unlabelled: Share of the outputs trained on that lie where nobody is labelled, as not
+            talking to me; needs the context of the clip (published: 0).
         audio: The model.
         augment: Random changes of training samples.
         trainer: How training runs.
     """
 
     semantics: str = "fixed"
+    context: str = "segment"
+    unlabelled: float = 0.0
     audio: AudioConfig = field(default_factory=AudioConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
     def __post_init__(self) -> None:
         semantics(self.semantics)
+        _check_context(self.context, self.unlabelled)
 
 
 @dataclass(frozen=True)
@@ -219,6 +257,10 @@ class TrainVisualConfig:
     Args:
         semantics: reference (as published, bit for bit) or fixed.
         quality: Scorer whose quality is used; empty: the only one in the store.
+        context: segment (windows end where the labelled segment does, as published) or clip (they
+            reach beyond it); kept with the checkpoint.
+        unlabelled: Share of the windows that are of faces outside labelled segments, as not
+            talking to me; needs the context of the clip (published: 0).
         visual: The model.
         windows: Windows of crops.
         augment: Random changes of training samples.
@@ -227,6 +269,8 @@ class TrainVisualConfig:
 
     semantics: str = "fixed"
     quality: str = ""
+    context: str = "segment"
+    unlabelled: float = 0.0
     visual: VisualConfig = field(default_factory=VisualConfig)
     windows: WindowConfig = field(default_factory=WindowConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -234,6 +278,7 @@ class TrainVisualConfig:
 
     def __post_init__(self) -> None:
         semantics(self.semantics)
+        _check_context(self.context, self.unlabelled)
 
 
 @dataclass(frozen=True)
@@ -243,9 +288,20 @@ class BranchSettings:
     semantics: str = "reference"
     windows: WindowConfig = field(default_factory=WindowConfig)
     quality: str = ""  # scorer that it was trained with; empty: unknown (published checkpoints)
+    context: str = "segment"  # or "clip": what the windows lie over
 
     def __post_init__(self) -> None:
         semantics(self.semantics)
+        _check_context(self.context)
+
+
+def _check_context(context: str, unlabelled: float = 0.0) -> None:
+    if context not in ("segment", "clip"):
+        raise ConfigError(f"context: {context!r} is not known; use segment or clip")
+    if not 0 <= unlabelled < 1:
+        raise ConfigError(f"unlabelled: {unlabelled} is not in [0, 1)")
+    if unlabelled and context != "clip":
+        raise ConfigError(f"unlabelled: {unlabelled} needs context: clip, not {context}")
 
 
 T = TypeVar("T")

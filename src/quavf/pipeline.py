@@ -24,6 +24,7 @@ from quavf.scores import Scores, read_config, read_scores, write_scores
 from quavf.store import ClipStore
 from quavf.submission import check_submission as check_rows
 from quavf.submission import write_submission as write_rows
+from quavf.weights import weights_path
 
 if TYPE_CHECKING:
     from quavf.branches.checkpoint import Branch
@@ -91,14 +92,16 @@ def predict(
 ) -> PredictSummary:
     """Score every face of a store with one branch or both, and fuse them.
 
-    `audio` and `visual` are checkpoints (see `load_branch`); either may be left out. Interrupted
+    `audio` and `visual` are checkpoints (see `load_branch`) or names of weights that come with the
+    package, such as `small`; either may be left out. Interrupted
     runs go on where they were. Writes a scores folder (see `Scores`).
     """
     config = config or PredictConfig()
     if audio is None and visual is None:
         raise ConfigError("predict: give --audio, --visual, or both")
     clips = ClipStore.open(Path(store))
-    audio, visual = (None if path is None else Path(path) for path in (audio, visual))
+    audio = None if audio is None else weights_path(audio, "audio")
+    visual = None if visual is None else weights_path(visual, "visual")
     return _PredictRun(clips, Path(out), audio, visual, config).go()
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quavf.errors import ConfigError, QuavfError
+from quavf.errors import CheckpointError, ConfigError, QuavfError
 from quavf.files import config_hash, read_json, write_json
 from quavf.moments import MomentsConfig
 from quavf.pipeline import resolve_device
@@ -20,6 +20,7 @@ from quavf.quality import score_quality
 from quavf.result import RESULT_FILE, Moment, Person, PersonScores, VideoResult
 from quavf.score import VideoScoring, step_s, with_moments
 from quavf.video import VideoConfig, prepare_video, video_fingerprint
+from quavf.weights import DEFAULT, weights_names, weights_path
 from quavf.windows import WindowConfig
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class RunConfig:
     """How a raw video is scored and what is made of it.
 
     Args:
-        audio: Checkpoint of the audio branch; empty: leave the branch out.
-        visual: Checkpoint of the visual branch; empty: leave the branch out.
+        audio: Checkpoint of the audio branch, or small; empty: leave the branch out.
+        visual: Checkpoint of the visual branch, or small; empty: leave the branch out.
         video: How faces are found, and how often they are scored.
         moments: How scores become moments.
         quality: Scorer of face quality: light, fan, or one that was registered.
@@ -52,8 +53,8 @@ class RunConfig:
         keep_store: Keep the crops and the sound (store/) after the run.
     """
 
-    audio: str = ""
-    visual: str = ""
+    audio: str = DEFAULT
+    visual: str = DEFAULT
     video: VideoConfig = field(default_factory=VideoConfig)
     moments: MomentsConfig = field(default_factory=MomentsConfig)
     quality: str = "light"
@@ -203,8 +204,27 @@ class Runner:
     def _key(self, video: Path) -> str:
         """All that decides the scores: the file, the settings, the weights."""
         fingerprint = video_fingerprint(video, self.config.video, self.windows)
-        weights = [_stamp(getattr(self.config, kind)) for kind in ("audio", "visual")]
+        weights = [_stamp(kind, getattr(self.config, kind)) for kind in ("audio", "visual")]
         return config_hash([fingerprint, weights, self.config.quality])
+
+
+def load(weights: Path | str = DEFAULT, config: RunConfig | None = None) -> Runner:
+    """Both branches of the weights that come with the package, or of a folder with
+    `audio.safetensors` and `visual.safetensors`: `quavf.load("small").run("dinner.mp4")`.
+
+    `config` says everything but the checkpoints. Raises CheckpointError when there are none.
+    """
+    folder = Path(weights)
+    if folder.is_dir():
+        audio, visual = (str(folder / f"{kind}.safetensors") for kind in ("audio", "visual"))
+    elif str(weights) in weights_names():
+        audio = visual = str(weights)
+    else:
+        raise CheckpointError(
+            f"{weights}: no such folder, and no weights of that name come with the package (there "
+            f"are: {', '.join(weights_names()) or 'none'})"
+        )
+    return Runner(replace(config or RunConfig(), audio=audio, visual=visual))
 
 
 def run_video(
@@ -274,7 +294,7 @@ def write_shown(result: VideoResult, folder: Path, config: RunConfig) -> None:
 def _load(kind: str, path: str) -> Any:
     from quavf.branches.checkpoint import branch_kind, load_branch
 
-    branch = load_branch(Path(path))
+    branch = load_branch(weights_path(path, kind))
     if branch_kind(branch) != kind:
         raise ConfigError(f"--{kind} {path}: this is a checkpoint of the other branch")
     return branch
@@ -292,11 +312,11 @@ def _read_run(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _stamp(path: str) -> list[Any]:
+def _stamp(kind: str, path: str) -> list[Any]:
     """Tells one state of a checkpoint from another."""
     if not path:
         return []
-    file = Path(path)
+    file = weights_path(path, kind)
     if file.is_dir():
         from quavf.branches.checkpoint import BEST
 

@@ -144,7 +144,9 @@ class VideoScoring:
         return made
 
     def _is_audible(self, data: ClipData) -> bool:
-        return data.manifest.n_samples is not None and not self.video.silent
+        """Whether the audio branch can judge: silence only where it was trained on it."""
+        knows_silence = self.audio is not None and self.audio.branch.settings.context == "clip"
+        return data.manifest.n_samples is not None and (knows_silence or not self.video.silent)
 
     def _thumbnails(self, data: ClipData) -> dict[int, bytes]:
         """By person the middle of the crop whose face can be seen best, as JPEG."""
@@ -172,7 +174,8 @@ class VideoScoring:
         if n_samples is None:
             notes.append(f"The video has no sound: {alone}.")
         elif video.silent:
-            notes.append(f"The sound is silent throughout: {alone}.")
+            heard = "nobody was heard to talk" if self._is_audible(data) else alone
+            notes.append(f"The sound is silent throughout: {heard}.")
         elif n_samples / 16_000 < video.duration_s - SHORT_SOUND_S:
             notes.append(
                 f"The sound ends at {n_samples / 16_000:.1f} s, before the pictures do "

@@ -22,7 +22,7 @@ from quavf.simulate.run import GENERATION, clip_keys, write_truth
 from quavf.simulate.world import ClipKey
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
 
-EVERY = 5  # frames; divides the half second between the crops of a window
+EVERY = 15  # frames: the half second between the crops of a window
 TRUTH = "truth.parquet"  # in a clip's folder
 
 
@@ -31,7 +31,7 @@ def prepare_simulated(
 ) -> PrepareSummary:
     """Simulate clips into a store, with the labels, boxes and sound that `simulate` would give.
 
-    Only the faces of labelled segments are drawn, every `every` frames, without the traces of
+    Faces are drawn every `every` frames, in labelled segments and outside, without the traces of
     video compression; the test split is labelled like the others. Beside each clip's files lies
     `truth.parquet`. Clips that are there are kept, so more clips can be added to the same world.
     """
@@ -93,7 +93,7 @@ def _write(
 def _write_crops(writer: ClipWriter, clip: DirectClip, every: int) -> int:
     """Draw and write the faces; how many had no pixel in the frame."""
     n_empty = 0
-    for crop in clip.crops(every):
+    for crop in clip.crops(every, everywhere=True):
         geometry = crop_geometry(np.array(crop.grown), clip.painter.size)
         if geometry is None:
             n_empty += 1

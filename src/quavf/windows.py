@@ -103,6 +103,11 @@ def visual_windows(
     return VisualWindows(centres, np.where(there, rows, EMPTY), total / len(offsets))
 
 
+def whole_clip(person: int) -> Span:
+    """One person from a clip's start to whatever its end is."""
+    return Span(person, 0, int(np.iinfo(np.int64).max) - 1)
+
+
 def training_windows(
     frames: Ints,
     quality: Floats,
@@ -110,21 +115,63 @@ def training_windows(
     config: WindowConfig,
     semantics: Semantics,
     clock: Clock,
+    *,
+    beyond: bool = False,
 ) -> VisualWindows:
-    """The windows of a labelled segment whose quality suffices, a step apart."""
+    """The windows of a labelled segment whose quality suffices, a step apart.
+
+    They end where the segment does, or reach `beyond` it.
+    """
     n_centres = segment.n_frames - 2 if semantics.scan_two_frames_short else segment.n_frames
     centres = segment.start_frame + np.arange(max(n_centres, 0))
     span = Span(segment.person, segment.start_frame, segment.last_frame)
+    if beyond:
+        centres = centres[np.isin(centres, frames)]
+        span = whole_clip(segment.person)
     windows = visual_windows(frames, quality, centres, span, config.offsets(clock))
     kept = _every_step(np.flatnonzero(windows.quality >= config.min_quality), config.step)
     return VisualWindows(centres[kept], windows.slots[kept], windows.quality[kept])
 
 
-def span_windows(
-    frames: Ints, quality: Floats, span: Span, config: WindowConfig, clock: Clock
+def unlabelled_windows(
+    frames: Ints,
+    quality: Floats,
+    segments: Sequence[Segment],
+    person: int,
+    config: WindowConfig,
+    clock: Clock,
 ) -> VisualWindows:
-    """A window around every crop of a span, as in the challenge's test set: no threshold."""
+    """Windows around a person's crops in no labelled segment, a step apart, of enough quality."""
+    free = np.ones(len(frames), bool)
+    for segment in segments:
+        if segment.person == person:
+            free[Span(person, segment.start_frame, segment.last_frame).rows(frames)] = False
+    span = whole_clip(person)
+    windows = visual_windows(frames, quality, frames[free], span, config.offsets(clock))
+    good = np.flatnonzero(windows.quality >= config.min_quality)
+    kept = good[
+        np.searchsorted(windows.centres[good], _every_step(windows.centres[good], config.step))
+    ]
+    return VisualWindows(windows.centres[kept], windows.slots[kept], windows.quality[kept])
+
+
+def span_windows(
+    frames: Ints,
+    quality: Floats,
+    span: Span,
+    config: WindowConfig,
+    clock: Clock,
+    *,
+    beyond: bool = False,
+) -> VisualWindows:
+    """A window around every crop of a span, as in the challenge's test set: no threshold.
+
+    They end where the span's crops do, or reach `beyond` it.
+    """
     inside = frames[span.rows(frames)]
+    if beyond:
+        whole = whole_clip(span.person)
+        return visual_windows(frames, quality, inside, whole, config.offsets(clock))
     if not len(inside):
         return visual_windows(frames, quality, inside, span, config.offsets(clock))
     seen = Span(span.person, int(inside[0]), int(inside[-1]))

@@ -179,7 +179,14 @@ def _whisper_file(path: Path, config: AudioConfig) -> StateDict:
         state = inside or state
     if "conv1.weight" in state and any(key.startswith("blocks.") for key in state):
         state, _ = from_openai_whisper(state, encoder_shape(config.encoder)[2])
-    return state
+    n_layers = encoder_shape(config.encoder)[1]  # of a deeper encoder the first ones
+    return {key: value for key, value in state.items() if _layer(key) < n_layers}
+
+
+def _layer(key: str) -> int:
+    """Which layer of a Whisper encoder a weight belongs to; -1: none."""
+    found = re.match(r"layers\.(\d+)\.", key)
+    return int(found[1]) if found else -1
 
 
 def _timm_file(path: Path) -> StateDict:

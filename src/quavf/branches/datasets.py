@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from quavf.branches.predict import ClipData, load_crop
-from quavf.branches.transforms import add_noise, random_part, seeded
+from quavf.branches.augment import FaceChanges, change_sound
+from quavf.branches.predict import ClipData, load_picture
+from quavf.branches.transforms import normalised, seeded
+from quavf.clock import SAMPLE_RATE, Clock
 from quavf.config import TrainAudioConfig, TrainVisualConfig
 from quavf.errors import StoreError
 from quavf.faces.crop import CROP_SIZE
@@ -23,13 +26,20 @@ from quavf.windows import (
     EMPTY,
     WINDOW_SAMPLES,
     WINDOW_TICKS,
+    AudioItem,
+    VisualWindows,
     audio_items,
+    audio_read,
+    audio_windows,
+    frame_to_sample,
     n_labelled_ticks,
     training_piece,
     training_windows,
+    unlabelled_windows,
 )
 
 IGNORED = -100  # label of an output that is not trained on
+UNKNOWN = -1  # label of an item whose outputs differ
 
 Sample = tuple[Tensor, ...]
 
@@ -48,33 +58,40 @@ class ClassCounts:
 
 
 class AudioTrainSet(Dataset[Sample]):
-    """(samples (480000,), labels (900,)) of every labelled segment, with or without faces.
+    """(samples (480000,), labels (900,)): of labelled segments, or of clips with all they hold.
 
-    A sample depends on (seed, epoch, index) and on nothing else.
+    Segments count with or without faces. A sample depends on (seed, epoch, index) alone.
     """
 
     def __init__(self, store: ClipStore, config: TrainAudioConfig) -> None:
-        self.store, self.rules = store, semantics(config.semantics)
+        self.store, self.rules, self.context = store, semantics(config.semantics), config.context
         self.augment, self.seed = config.augment, config.trainer.seed
+        self.unlabelled = config.unlabelled
         self.epoch = 0
         self.clips: list[str] = []
-        rows: list[tuple[int, int, int, int]] = []  # clip, start, end, label
+        rows: list[tuple[int, int, int, int]] = []  # clip, start, end, label or UNKNOWN
         positive = negative = 0
         for clip in store.clips("train"):
             manifest = store.manifest(clip)
             if manifest.n_samples is None:
                 continue
-            for item in audio_items(
-                manifest.segments, manifest.n_samples, manifest.clock, self.rules
-            ):
-                segment = item.segment
-                rows.append((len(self.clips), item.start_sample, item.end_sample, segment.label))
-                n_frames = segment.last_frame - segment.start_frame
-                positive += n_frames * segment.label
-                negative += n_frames * (1 - segment.label)
+            items = audio_items(manifest.segments, manifest.n_samples, manifest.clock, self.rules)
+            for item in items:
+                n_frames = item.segment.last_frame - item.segment.start_frame
+                positive += n_frames * item.segment.label
+                negative += n_frames * (1 - item.segment.label)
+            rows += [(len(self.clips), *row) for row in self._pieces(items, manifest.n_samples)]
             self.clips.append(clip)
+        negative += round((positive + negative) * self.unlabelled / (1 - self.unlabelled))
         self.counts = _counted(positive, negative, store, "labelled sound")
         self.items = np.array(rows, np.int64)  # (N, 4)
+
+    def _pieces(self, items: list[AudioItem], n_samples: int) -> list[tuple[int, int, int]]:
+        """Start, end and label of what training pieces of a clip are drawn from."""
+        if self.context == "segment":
+            return [(item.start_sample, item.end_sample, item.segment.label) for item in items]
+        windows = audio_windows(Clock().sample_to_frame(n_samples)) if items else []
+        return [(*audio_read(window, n_samples, self.rules), UNKNOWN) for window in windows]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -84,13 +101,40 @@ class AudioTrainSet(Dataset[Sample]):
         with seeded(self.seed, self.epoch, index) as rng:
             low, high = training_piece(end - start, rng)
             sound = torch.from_numpy(self.store.sound(self.clips[clip], start + low, start + high))
-            if rng.random() < self.augment.noise:
-                sound = add_noise(sound, self.augment, rng)
-        labels = torch.full((WINDOW_TICKS,), IGNORED)
-        labels[: n_labelled_ticks(len(sound), self.rules)] = label
+            sound = change_sound(sound, self.augment, rng)
+            labels = torch.full((WINDOW_TICKS,), IGNORED)
+            n_ticks = n_labelled_ticks(len(sound), self.rules)
+            labels[:n_ticks] = label
+            if label == UNKNOWN:
+                labels[:n_ticks] = self._heard(self.clips[clip], start + low, n_ticks, rng)
+                if self.augment.mute and rng.random() < self.augment.mute:
+                    sound = torch.zeros_like(sound)
+                    labels[:n_ticks] = 0
         samples = torch.zeros(WINDOW_SAMPLES)
         samples[: len(sound)] = sound
         return samples, labels
+
+    def _heard(self, clip: str, start: int, n_ticks: int, rng: random.Random) -> Tensor:
+        """(n_ticks,) labels from a sample on; where two segments disagree, IGNORED.
+
+        Where there is none a random part counts as not to me, so that it has its share.
+        """
+        manifest = self.store.manifest(clip)
+        ticks = np.arange(n_ticks)
+        claimed = np.zeros((2, n_ticks), bool)
+        for segment in manifest.segments:
+            if segment.person > WEARER:
+                first, last = (
+                    (frame_to_sample(frame, manifest.clock, self.rules) - start) * 30 / SAMPLE_RATE
+                    for frame in (segment.start_frame, segment.last_frame)
+                )
+                claimed[segment.label] |= (ticks >= first) & (ticks <= last)
+        labels = np.where(claimed[1], 1, np.where(claimed[0], 0, IGNORED))
+        labels[claimed.all(axis=0)] = IGNORED
+        free = np.flatnonzero(~claimed.any(axis=0))
+        n_wanted = round((n_ticks - len(free)) * self.unlabelled / (1 - self.unlabelled))
+        labels[rng.sample(free.tolist(), min(n_wanted, len(free)))] = 0
+        return torch.from_numpy(labels)
 
 
 class VisualTrainSet(Dataset[Sample]):
@@ -107,17 +151,26 @@ class VisualTrainSet(Dataset[Sample]):
         clip_of, slots, quality, labels = [], [], [], []
         for index, clip in enumerate(self.clips):
             for windows, label in _clip_windows(ClipData(store, clip), scorer, config):
-                clip_of.append(np.full(len(windows[0]), index, np.int32))
-                slots.append(windows[0].astype(np.int32))
-                quality.append(windows[1])
-                labels.append(np.full(len(windows[0]), label, np.int8))
+                clip_of.append(np.full(len(windows.centres), index, np.int32))
+                slots.append(windows.slots.astype(np.int32))
+                quality.append(windows.quality)
+                labels.append(np.full(len(windows.centres), label, np.int8))
         self.clip_of, self.labels = _joined(clip_of, np.int32), _joined(labels, np.int8)
         self.quality = _joined(quality, np.float64)
         n_slots = config.windows.n_slots
         self.slots = np.concatenate([*slots, np.empty((0, n_slots), np.int32)])  # (N, 15)
+        self._keep(_share(self.labels, config.unlabelled, config.trainer.seed))
         n_positive = int(self.labels.sum())
         what = f"window of quality {config.windows.min_quality} or more"
         self.counts = _counted(n_positive, len(self.labels) - n_positive, store, what)
+
+    def _keep(self, rows: Ints) -> None:
+        self.clip_of, self.slots, self.quality = (
+            self.clip_of[rows],
+            self.slots[rows],
+            self.quality[rows],
+        )
+        self.labels = np.maximum(self.labels[rows], 0)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -126,11 +179,11 @@ class VisualTrainSet(Dataset[Sample]):
         reader = self._reader(int(self.clip_of[index]))
         crops = torch.zeros(self.slots.shape[1], 3, CROP_SIZE, CROP_SIZE)
         with seeded(self.seed, self.epoch, index) as rng:
-            flip = rng.random() < self.augment.flip
+            changes = FaceChanges.draw(self.augment, rng)
             for slot, row in enumerate(self.slots[index].tolist()):
                 if row != EMPTY:
-                    crop = random_part(load_crop(reader, row), self.augment)
-                    crops[slot] = crop.flip(-1) if flip else crop
+                    picture = changes.compressed(load_picture(reader, row))
+                    crops[slot] = changes.changed(normalised(picture), rng)
         quality = torch.tensor(self.quality[index], dtype=torch.float64)
         return crops, quality, torch.tensor(int(self.labels[index]))
 
@@ -143,24 +196,43 @@ class VisualTrainSet(Dataset[Sample]):
 
 def _clip_windows(
     data: ClipData, scorer: str, config: TrainVisualConfig
-) -> Iterator[tuple[tuple[Ints, Array], int]]:
-    """For each segment of people other than the wearer: slots as rows of the faces, quality."""
-    rules = semantics(config.semantics)
-    quality = data.store.quality(data.clip, scorer)
-    for segment in data.manifest.segments:
+) -> Iterator[tuple[VisualWindows, int]]:
+    """For each segment of people other than the wearer: windows of rows of the faces, label.
+
+    Last, where they are asked for, those of every person outside segments, UNKNOWN.
+    """
+    rules, clock = semantics(config.semantics), data.manifest.clock
+    quality, segments = data.store.quality(data.clip, scorer), data.manifest.segments
+    beyond = config.context == "clip"
+    for segment in segments:
         own = data.faces.rows_of(segment.person)
         if segment.person <= WEARER or own.start == own.stop:
             continue
+        frames = data.faces.frame[own]
         windows = training_windows(
-            data.faces.frame[own],
-            quality[own],
-            segment,
-            config.windows,
-            rules,
-            data.manifest.clock,
+            frames, quality[own], segment, config.windows, rules, clock, beyond=beyond
         )
-        slots = np.where(windows.slots == EMPTY, EMPTY, windows.slots + own.start)
-        yield (slots, windows.quality), segment.label
+        yield _of_clip(windows, own.start), segment.label
+    for person in data.faces.persons() if config.unlabelled else ():
+        own = data.faces.rows_of(person)
+        windows = unlabelled_windows(
+            data.faces.frame[own], quality[own], segments, person, config.windows, clock
+        )
+        yield _of_clip(windows, own.start), UNKNOWN
+
+
+def _of_clip(windows: VisualWindows, first_row: int) -> VisualWindows:
+    """The same with rows of all the clip's faces instead of one person's."""
+    slots = np.where(windows.slots == EMPTY, EMPTY, windows.slots + first_row)
+    return VisualWindows(windows.centres, slots, windows.quality)
+
+
+def _share(labels: Array, unlabelled: float, seed: int) -> Ints:
+    """Ascending rows: all labelled ones, and a random part of the UNKNOWN ones."""
+    known, unknown = np.flatnonzero(labels != UNKNOWN), np.flatnonzero(labels == UNKNOWN)
+    wanted = min(round(len(known) * unlabelled / (1 - unlabelled)), len(unknown))
+    chosen = np.random.default_rng(seed).choice(unknown, wanted, replace=False)
+    return np.sort(np.concatenate([known, chosen]))
 
 
 class ChunkSampler(Sampler[list[int]]):

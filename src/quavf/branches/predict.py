@@ -17,7 +17,7 @@ from quavf.branches.visual import VisualBranch
 from quavf.clock import SAMPLE_RATE
 from quavf.errors import StoreError
 from quavf.faces.crop import CROP_SIZE, decode_jpeg
-from quavf.records import Array, Floats, Ints
+from quavf.records import Array, Floats, Image, Ints
 from quavf.semantics import semantics
 from quavf.store import ClipStore, CropReader, Faces, Manifest
 from quavf.windows import (
@@ -86,6 +86,8 @@ class AudioPredictor:
         scores = np.full(len(data.faces), np.nan)
         if data.manifest.n_samples is None:
             return scores
+        if self.branch.settings.context == "clip":
+            return self._faces_in_clip(data, scores)
         found = [(span, data.rows(span)) for span in data.spans]
         found = [(span, rows) for span, rows in found if rows.stop > rows.start]
         clock = data.manifest.clock
@@ -104,9 +106,25 @@ class AudioPredictor:
         self.n_repaired += int(bad.sum())
         return scores
 
+    def _faces_in_clip(self, data: ClipData, scores: Floats) -> Floats:
+        """The same when the branch context whole clips: the faces of one moment score alike."""
+        rows = np.flatnonzero(data.scored())
+        ticks = frames_to_ticks(data.faces.frame[rows], data.manifest.clock)
+        wanted, at = np.unique(ticks, return_inverse=True)
+        found = self.ticks(data, wanted)
+        last = found[~np.isnan(found)][-1:]  # a face later than the sound has the last score
+        scores[rows] = np.where(np.isnan(found), last if len(last) else np.nan, found)[at]
+        return scores
+
     def spans(self, data: ClipData, wanted: Sequence[tuple[Span, int]]) -> list[Floats]:
         """For each (span, number of ticks) its scores (ticks,), one every 1/30 s."""
-        lines = self._lines(data, wanted)
+        if self.branch.settings.context == "clip":
+            clock = data.manifest.clock
+            starts = frames_to_ticks(np.array([span.start_frame for span, _ in wanted]), clock)
+            ticks = [start + np.arange(n) for start, (_, n) in zip(starts, wanted, strict=True)]
+            lines = [self.ticks(data, line) for line in ticks]
+        else:
+            lines = self._lines(data, wanted)
         for line in lines:
             self.n_repaired += repair(line)
         return lines
@@ -192,7 +210,8 @@ class VisualPredictor:
         quality = data.store.quality(data.clip, self.scorer)
         scored = np.flatnonzero(data.scored())
         self.n_unscored += int(np.isnan(quality[scored]).sum())
-        features = self._encoded(data, scored)
+        beyond = self.branch.settings.context == "clip"
+        features = self._encoded(data, np.arange(len(scores)) if beyond else scored)
         bad = np.zeros(len(scores), bool)
         for span in reversed(data.spans):
             own, rows = data.faces.rows_of(span.person), data.rows(span)
@@ -202,6 +221,7 @@ class VisualPredictor:
                 span,
                 self.branch.settings.windows,
                 data.manifest.clock,
+                beyond=beyond,
             )
             slots = np.where(windows.slots == EMPTY, EMPTY, windows.slots + own.start)
             found = self._classified(features, slots, windows.quality)
@@ -288,14 +308,19 @@ class VisualPredictor:
         return scores
 
 
-def load_crop(reader: CropReader, row: int) -> Tensor:
-    """(3, 224, 224) one stored crop, normalised. Raises StoreError when it is damaged."""
+def load_picture(reader: CropReader, row: int) -> Image:
+    """(224, 224, 3) RGB, one stored crop. Raises StoreError when it is damaged."""
     picture = decode_jpeg(reader.read(row))
     if picture is None or picture.shape != (CROP_SIZE, CROP_SIZE, 3):
         raise StoreError(
             f"{reader.path}: crop {row} is damaged; delete the clip's folder and prepare again"
         )
-    return normalised(picture)
+    return picture
+
+
+def load_crop(reader: CropReader, row: int) -> Tensor:
+    """(3, 224, 224) one stored crop, normalised."""
+    return normalised(load_picture(reader, row))
 
 
 def repair_part(scores: Floats, part: Array) -> int:

@@ -243,12 +243,12 @@ class _Run:
     def _branch(self) -> Branch:
         branch: Branch
         if isinstance(self.config, TrainAudioConfig):
-            branch = AudioBranch(self.config.audio, BranchSettings(self.config.semantics))
+            settings = BranchSettings(self.config.semantics, context=self.config.context)
+            branch = AudioBranch(self.config.audio, settings)
         else:
-            settings = BranchSettings(
-                self.config.semantics, self.config.windows, self.config.quality
-            )
-            branch = VisualBranch(self.config.visual, settings)
+            c = self.config
+            settings = BranchSettings(c.semantics, c.windows, c.quality, c.context)
+            branch = VisualBranch(c.visual, settings)
         load_pretrained(branch)
         return branch
 

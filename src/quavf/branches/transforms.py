@@ -48,18 +48,6 @@ def random_part(crop: Tensor, config: AugmentConfig) -> Tensor:
     return F.resized_crop(crop, top, left, height, width, [CROP_SIZE, CROP_SIZE])  # type: ignore[no-any-return]
 
 
-def add_noise(samples: Tensor, config: AugmentConfig, rng: random.Random) -> Tensor:
-    """White noise at a random signal-to-noise ratio (QuAVF's AddAudNoise).
-
-    samples (N,). The ratio is drawn from `rng`, the noise from torch's global generator.
-    """
-    snr_db = rng.uniform(*config.noise_snr_db)
-    noise = torch.randn_like(samples)
-    power, noise_power = samples.pow(2).mean(), noise.pow(2).mean()
-    gain = (power / (noise_power * 10 ** (snr_db / 10))).sqrt()
-    return samples + gain * noise
-
-
 @contextmanager
 def seeded(*key: int) -> Iterator[random.Random]:
     """A generator for this sample alone; torch's global one is seeded alike inside the block."""

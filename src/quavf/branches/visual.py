@@ -6,12 +6,15 @@ from typing import Any
 
 import timm
 import torch
+import torch.nn.functional as F  # noqa: N812
+from timm.models import group_modules
 from torch import Tensor, nn
 
 from quavf.branches.temporal import TemporalModule
 from quavf.config import BranchSettings, VisualConfig
 from quavf.errors import ConfigError
 from quavf.faces.crop import CROP_SIZE
+from quavf.semantics import semantics
 
 
 class VisualBranch(nn.Module):
@@ -38,18 +41,34 @@ class VisualBranch(nn.Module):
             self.backbone.requires_grad_(False)
             for layer in self.last_layers():
                 layer.requires_grad_(True)
+        for module in self.frozen_modules():
+            module.requires_grad_(False)
+        # As published, empty slots take part in batch-norm statistics that move.
+        self.encode_empty = semantics(self.settings.semantics).moving_batch_norm
         # From the start: a change of layout between two steps would change their last bits.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, crops: Tensor, quality: Tensor) -> Tensor:
         """crops (B, T, 3, H, W) normalised, quality (B,) in [0, 1] -> logits (B, 2)."""
-        features = self.encode(crops.flatten(0, 1))  # (B*T, D)
+        flat = crops.flatten(0, 1)  # (B*T, 3, H, W)
+        features = self.encode(flat) if self.encode_empty else self._encode_seen(flat)  # (B*T, D)
         return self.classify(features.view(*crops.shape[:2], -1), quality)
 
     def encode(self, crops: Tensor) -> Tensor:
         """crops (N, 3, H, W) normalised -> features (N, D)."""
+        if crops.shape[-1] > self.config.size:
+            size = [self.config.size] * 2
+            crops = F.interpolate(crops, size, mode="bilinear", antialias=True)
         features: Tensor = self.backbone(crops)
         return features
+
+    def _encode_seen(self, crops: Tensor) -> Tensor:
+        """The same, with all empty slots (zeros) encoded as one."""
+        seen = crops.flatten(1).any(dim=1)  # (N,)
+        if bool(seen.all()):
+            return self.encode(crops)
+        features = self.encode(torch.cat([crops[:1] * 0, crops[seen]]))  # (1 + seen, D)
+        return features[seen.cumsum(0) * seen]
 
     def classify(self, features: Tensor, quality: Tensor) -> Tensor:
         """features (B, T, D), quality (B,) -> logits (B, 2)."""
@@ -67,11 +86,16 @@ class VisualBranch(nn.Module):
         return logits
 
     def frozen_modules(self) -> list[nn.Module]:
-        """What stays as it is in training: the backbone but for its last layer."""
-        if not self.config.frozen:
+        """What stays as it is in training: the backbone but for its last layer, or its start."""
+        modules = dict(self.backbone.named_modules())
+        if self.config.frozen:
+            last = {inner for layer in self.last_layers() for inner in layer.modules()}
+            return [m for m in modules.values() if last.isdisjoint(m.modules())]
+        if not self.config.frozen_stages:
             return []
-        last = {inner for layer in self.last_layers() for inner in layer.modules()}
-        return [m for m in self.backbone.modules() if last.isdisjoint(m.modules())]
+        stages = group_modules(self.backbone, self.backbone.group_matcher(coarse=True))
+        first = sorted(stages)[: self.config.frozen_stages]
+        return [modules[name] for stage in first for name in stages[stage]]
 
     def last_layers(self) -> list[nn.Module]:
         """Of the backbone; some networks have two, side by side."""
@@ -90,10 +114,10 @@ def _backbone(config: VisualConfig) -> Any:
         ) from None
     told = model.pretrained_cfg
     size = told.get("input_size", (3, CROP_SIZE, CROP_SIZE))[-1]
-    if told.get("fixed_input_size") and size != CROP_SIZE and not _takes_any_size(model):
+    if told.get("fixed_input_size") and size != config.size and not _takes_any_size(model):
         raise ConfigError(
             f"visual.backbone: {config.backbone} takes pictures of {size} x {size} only, faces are "
-            f"{CROP_SIZE} x {CROP_SIZE}; choose another"
+            f"{config.size} x {config.size}; choose another"
         )
     return model
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from quavf.cli import preparing
+
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
@@ -21,78 +23,6 @@ class Command:
     usage: str
     options: Callable[[ArgumentParser], None]
     run: Callable[[Namespace, Any], int | None]
-
-
-def _ego4d_options(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--annotations",
-        required=True,
-        metavar="DIR",
-        help="folder that holds av_train.json and av_val.json",
-    )
-    parser.add_argument(
-        "--clips", required=True, metavar="DIR", help="folder that holds <clip_uid>.mp4"
-    )
-    parser.add_argument(
-        "--store", required=True, metavar="STORE", help="folder to make or go on with"
-    )
-    parser.add_argument(
-        "--semantics",
-        default="fixed",
-        choices=("fixed", "reference"),
-        help="tracks and quality regions mended, or exactly as published",
-    )
-    parser.add_argument(
-        "--splits",
-        metavar="DIR",
-        help="folder of train.txt, val.txt (valid.txt), test.txt with a clip id a "
-        "line; default: av_train.json is train, av_val.json is val",
-    )
-
-
-def _ego4d(args: Namespace, console: Any) -> None:
-    from quavf.prepare import prepare_ego4d
-
-    summary = prepare_ego4d(args.annotations, args.clips, args.store, args.semantics, args.splits)
-    _print_prepared(summary, console)
-
-
-def _challenge_options(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--root",
-        required=True,
-        metavar="DIR",
-        help="folder of <segment>/face/<frame>.jpg and <segment>/audio/aud.wav, "
-        "such as social_test/final_test_data",
-    )
-    parser.add_argument(
-        "--store", required=True, metavar="STORE", help="folder to make or go on with"
-    )
-
-
-def _challenge(args: Namespace, console: Any) -> None:
-    from quavf.prepare import prepare_challenge
-
-    _print_prepared(prepare_challenge(args.root, args.store), console)
-
-
-def _print_prepared(summary: Any, console: Any) -> None:
-    from quavf.report.summaries import print_summary
-
-    figures = {
-        "clips": summary.clips,
-        "of these done before": summary.skipped,
-        "by split": summary.clips_by_split,
-        "labelled segments": f"{summary.segments:,} ({summary.positive_segments:,} talking to me)",
-        "face crops": summary.crops,
-        "sound": f"{summary.sound_hours:.2f} h",
-    }
-    notes = dict(summary.notes)
-    if summary.failed:
-        notes["clips left out"] = len(summary.failed)
-    print_summary(console, f"Store {summary.store}", figures, notes)
-    for clip, reason in list(summary.failed.items())[:5]:
-        console.print(f"  left out: {clip}: {reason}", markup=False)
 
 
 def _quality_options(parser: ArgumentParser) -> None:
@@ -356,26 +286,6 @@ def _run(args: Namespace, console: Any) -> int:
     return USER_ERROR if any(outcome.run is None for outcome in outcomes) else 0
 
 
-def _simulate_options(parser: ArgumentParser) -> None:
-    from quavf.simulate.config import SimulateConfig
-
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to make or go on with")
-    parser.add_class_arguments(SimulateConfig, None, skip={"world"})
-    parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes")
-
-
-def _simulate(args: Namespace, console: Any) -> None:
-    from pathlib import Path
-
-    from quavf.simulate.config import SimulateConfig
-    from quavf.simulate.run import simulate
-
-    names = ("seed", "clips", "seconds", "preset", "val_share", "test_share")
-    config = SimulateConfig(**{name: getattr(args, name) for name in names})
-    report = simulate(Path(args.out), config, args.workers, progress=True)
-    console.print(str(report), markup=False)
-
-
 def _demo_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", default="demo", metavar="DIR", help="folder to write")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn clips")
@@ -404,8 +314,8 @@ COMMANDS = {
     "simulate": Command(
         "Simulate conversations with exact ground truth; needs quavf[simulate].",
         "--out DIR [options]",
-        _simulate_options,
-        _simulate,
+        preparing.simulate_options,
+        preparing.simulate,
     ),
     "run": Command(
         "Tell from a raw video who talked to the camera wearer, and when.",
@@ -416,14 +326,20 @@ COMMANDS = {
     "prepare ego4d": Command(
         "Cut faces and sound of Ego4D's annotated clips into a store.",
         "--annotations DIR --clips DIR --store STORE [options]",
-        _ego4d_options,
-        _ego4d,
+        preparing.ego4d_options,
+        preparing.ego4d,
     ),
     "prepare challenge": Command(
         "Take the challenge's test segments into a store.",
         "--root DIR --store STORE",
-        _challenge_options,
-        _challenge,
+        preparing.challenge_options,
+        preparing.challenge,
+    ),
+    "prepare simulated": Command(
+        "Simulate conversations straight into a store; needs quavf[simulate].",
+        "--store STORE [options]",
+        preparing.simulated_options,
+        preparing.simulated,
     ),
     "quality": Command(
         "Score how well each face of a store can be seen.",

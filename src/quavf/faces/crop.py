@@ -108,9 +108,9 @@ def quality_region(
     return np.asarray(patch[fy1:fy2, fx1:fx2], np.uint8)
 
 
-def encode_jpeg(picture_bgr: Image) -> bytes:
-    """JPEG bytes of a BGR picture, as OpenCV writes them at quality 95."""
-    done, data = cv2.imencode(".jpg", picture_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+def encode_jpeg(picture_bgr: Image, quality: int = JPEG_QUALITY) -> bytes:
+    """JPEG bytes of a BGR picture, as OpenCV writes them."""
+    done, data = cv2.imencode(".jpg", picture_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     return data.tobytes()
 

@@ -289,6 +289,8 @@ def _party() -> WorldConfig:
 
 
 PRESETS = {"clean": _clean, "table": WorldConfig, "party": _party}
+MIXED = "mixed"
+MIXTURE = ("table", "clean", "table", "party")  # clip by clip, again and again
 
 
 @dataclass(frozen=True)
@@ -299,7 +301,8 @@ class SimulateConfig:
         seed: everything follows from it.
         clips: clips in all, over the three splits.
         seconds: length of a clip.
-        preset: the world: clean (easy), table (middling) or party (hard).
+        preset: the world: clean (easy), table (middling), party (hard), or mixed: clip by clip one
+            of these, half of them table.
         val_share: part of the clips that is for validation.
         test_share: part of the clips that is for testing, in the layout of the challenge.
         world: the world in full; nothing means that of the preset.
@@ -314,8 +317,9 @@ class SimulateConfig:
     world: WorldConfig | None = None
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ConfigError(f"preset is {self.preset!r}; choose one of {', '.join(PRESETS)}")
+        known = (*PRESETS, MIXED)
+        if self.preset not in known:
+            raise ConfigError(f"preset is {self.preset!r}; choose one of {', '.join(known)}")
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; it cannot be negative")
         if self.clips < 1:
@@ -325,13 +329,12 @@ class SimulateConfig:
         shares = (self.val_share, self.test_share)
         if min(shares) < 0 or sum(shares) > 1:
             raise ConfigError(f"val_share and test_share are {shares}; together at most 1")
-        if self.world is None:
+        if self.world is None and self.preset != MIXED:
             object.__setattr__(self, "world", PRESETS[self.preset]())
 
-    @property
-    def resolved(self) -> WorldConfig:
-        assert self.world is not None
-        return self.world
+    def world_of(self, index: int) -> WorldConfig:
+        """The world of the clip of that number in its split."""
+        return self.world or PRESETS[MIXTURE[index % len(MIXTURE)]]()
 
     def counts(self) -> dict[str, int]:
         """Clips by split; validation and test round to the nearest, training has the rest."""

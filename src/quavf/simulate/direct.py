@@ -26,11 +26,11 @@ class DirectClip:
     sound: Floats  # float32 mono at 16 kHz
     painter: Painter
 
-    def crops(self, stride: int = 1) -> Iterator[Crop]:
-        """The tracked faces in labelled segments, every `stride` frames, drawn one by one."""
+    def crops(self, stride: int = 1, *, everywhere: bool = False) -> Iterator[Crop]:
+        """The tracked faces in labelled segments, or `everywhere`, drawn every `stride` frames."""
         boxes: dict[int, tuple[Array, Floats]] = {}
         for person, track in self.tracks.items():
-            inside = np.zeros(len(track.frames), bool)
+            inside = np.full(len(track.frames), everywhere)
             for segment in self.segments:
                 if segment.person == person:
                     after = track.frames >= segment.start_frame

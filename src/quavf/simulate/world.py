@@ -103,7 +103,7 @@ class ClipWorld:
 
 def imagine(config: SimulateConfig, key: ClipKey) -> ClipWorld:
     """The world of one clip."""
-    world = config.resolved
+    world = config.world_of(key.index)
     n_frames = round(config.seconds * FPS)
     seconds = n_frames / float(FPS)
     plan = converse(world.talk, key.stream("talk"), seconds)

@@ -179,6 +179,7 @@ class TrainerConfig:
         batch_size: Samples in a batch, on each device.
         accumulate: Batches whose gradients are added up before a step.
         lr: Learning rate of Adam.
+        schedule: constant (as published), or cosine: the rate falls to nothing over all epochs.
         weight_decay: Of AdamW; 0 is plain Adam, as published.
         clip_norm: Largest gradient norm; 0 does not clip.
         class_weights: Weigh the loss by class frequency.
@@ -198,6 +199,7 @@ class TrainerConfig:
     batch_size: int = 32
     accumulate: int = 1
     lr: float = 1e-5
+    schedule: str = "constant"
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     class_weights: bool = True
@@ -221,6 +223,8 @@ class TrainerConfig:
                 raise ConfigError(f"trainer.{name}: {getattr(self, name)} is under 0")
         if not self.lr > 0:
             raise ConfigError(f"trainer.lr: {self.lr} is not over 0")
+        if self.schedule not in ("constant", "cosine"):
+            raise ConfigError(f"trainer.schedule: {self.schedule!r}; use constant or cosine")
 
 
 @dataclass(frozen=True)

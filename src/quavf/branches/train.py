@@ -157,6 +157,18 @@ class TrainingModule(BranchModule):
         self.data, self.clips, self.run = data, clips, run
         self.validator = Validator(branch, run.store, run.scorer)
 
+    def configure_optimizers(self) -> Any:
+        optimizer = super().configure_optimizers()
+        if self.options.schedule == "constant":
+            return optimizer
+        plan = self.run.plan(len(self.data), self.trainer.world_size)
+        n_steps = math.ceil(plan.n_batches / self.options.accumulate) * self.options.epochs
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
     def train_dataloader(self) -> DataLoader[Sample]:
         plan = self.run.plan(len(self.data), self.trainer.world_size)
         epoch, chunk = divmod(self.current_epoch, plan.n_chunks)

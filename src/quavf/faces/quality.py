@@ -77,7 +77,8 @@ def open_scorer(
     return _FACTORIES[name](ScorerOptions(weights, device, batch_size))
 
 
-def _check(regions: Sequence[Image]) -> None:
+def check_regions(regions: Sequence[Image]) -> None:
+    """For scorers: AssertionError unless each region is an RGB uint8 picture with an area."""
     for region in regions:
         assert region.dtype == np.uint8, region.dtype
         assert region.ndim == 3, region.shape

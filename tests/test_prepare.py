@@ -226,6 +226,24 @@ def test_interrupted_prepare_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch
     assert files(root / "store") == files(root / "straight")
 
 
+def test_a_second_prepare_is_refused_while_one_is_at_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also between two clips; and it takes nothing away from the first."""
+    prepare(root, "straight")
+    clip = ClipStore.clips
+
+    def clips(self: ClipStore, split: str | None = None) -> list[str]:
+        with pytest.raises(StoreError, match="another process is writing clips into this store"):
+            prepare(root)
+        return clip(self, split)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ClipStore, "clips", clips)
+        prepare(root)
+    assert files(root / "store") == files(root / "straight")
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

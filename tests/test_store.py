@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import pickle
 import resource
+import subprocess
+import sys
 import tarfile
 import wave
 from collections.abc import Callable, Iterator
@@ -293,9 +296,71 @@ def test_leftovers_of_a_killed_run_are_removed(store: ClipStore) -> None:
         path = store.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")
+        os.utime(path, (1, 1))
     assert store.clips() == ["a"]
     assert ClipStore.create(store.path, CONFIG).clips() == ["a"]
     assert files(store.path) == before
+
+
+def test_what_others_are_writing_is_left_alone(store: ClipStore) -> None:
+    """Another `prepare` of the same store takes away neither a clip nor a table half-done."""
+    table = store.folder("a") / "quality" / ".light.parquet.x.tmp"
+    table.parent.mkdir()
+    table.write_text("half")
+    with store.writing("b") as writer:
+        writer.add_crop(1, 5, 0.0, ((0,) * 4, (0,) * 4, (0,) * 4), b"x")
+        other = ClipStore.create(store.path, CONFIG)
+        with (
+            pytest.raises(StoreError, match=r"store: another process is writing clips .*; wait"),
+            other.writing("b"),
+        ):
+            pass
+        writer.finish(manifest("b", n_crops=1))
+    assert store.clips() == ["a", "b"]
+    assert table.is_file()
+    write(other, "c")
+
+
+def test_a_store_is_held_for_a_whole_block(store: ClipStore) -> None:
+    other = ClipStore.open(store.path)
+    with store.alone():
+        write(store, "b")
+        with pytest.raises(StoreError, match="another process"):
+            write(other, "c")
+        write(store, "c")
+    write(other, "d")
+    assert store.clips() == ["a", "b", "c", "d"]
+
+
+def test_a_killed_process_holds_nothing(store: ClipStore) -> None:
+    script = (
+        "import os, sys\n"
+        "from quavf.store import ClipStore\n"
+        "with ClipStore.open(sys.argv[1]).writing('b'):\n"
+        "    print('writing', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(store.path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        other = ClipStore.create(store.path, CONFIG)
+        assert len(list((store.path / "clips").glob(".b.*.tmp"))) == 1
+        with pytest.raises(StoreError, match="another process"):
+            write(other, "b")
+        process.kill()
+    write(ClipStore.create(store.path, CONFIG), "b")
+    assert not list((store.path / "clips").glob(".*"))
+
+
+def test_a_disk_without_locks(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    write(ClipStore.create(store.path, CONFIG), "b")
+    assert store.clips() == ["a", "b"]
 
 
 def test_creating_again_changes_nothing(store: ClipStore) -> None:

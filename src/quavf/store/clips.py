@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from quavf.errors import AnnotationError, ConfigError, StoreError
 from quavf.files import (
     config_hash,
     is_safe_name,
+    locked,
     read_json,
     replacing,
     replacing_folder,
@@ -33,12 +35,15 @@ from quavf.store.writer import ClipWriter
 
 log = logging.getLogger(__name__)
 
+OLD_S = 3600.0  # a quality table is written in one go: one that took longer was given up
+
 
 class ClipStore:
     """A store on disk. Open it with `ClipStore.open` or `ClipStore.create`."""
 
     def __init__(self, path: Path, config: StoreConfig) -> None:
         self.path, self.config = Path(path), config
+        self._alone = False
 
     @classmethod
     def open(cls, path: Path) -> ClipStore:
@@ -82,15 +87,39 @@ class ClipStore:
                     )
             write_json(path / "store.json", {"format": FORMAT, **asdict(config)})
             store = cls(path, config)
-        store._remove_leftovers()
+        with locked(path / "store.json") as free:
+            if free:
+                store._remove_leftovers()
         return store
 
     def _remove_leftovers(self) -> None:
-        """Half-written clips and files of a run that was killed."""
+        """Half-written clips and files of a run that was killed; call it with the store locked."""
         for leftover in (self.path / "clips").glob(".*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
-        for leftover in [*self.path.glob(".*.tmp"), *self.path.glob("clips/*/quality/.*.tmp")]:
+        tables = self.path.glob("clips/*/quality/.*.tmp")  # of scorers, who do not lock the store
+        for leftover in [*self.path.glob(".*.tmp"), *filter(_given_up, tables)]:
             leftover.unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep all others from writing clips for as long as the block takes.
+
+        Raises StoreError when another is at it. Blocks of one ClipStore may stand in each other.
+        """
+        if self._alone:
+            yield
+            return
+        with locked(self.path / "store.json") as free:
+            if not free:
+                raise StoreError(
+                    f"{self.path}: another process is writing clips into this store; wait for its "
+                    "end, or choose another --store"
+                )
+            self._alone = True
+            try:
+                yield
+            finally:
+                self._alone = False
 
     def clips(self, split: str | None = None) -> list[str]:
         """The ids of all finished clips, sorted; of one split if named."""
@@ -153,8 +182,11 @@ class ClipStore:
 
     @contextmanager
     def writing(self, clip: str) -> Iterator[ClipWriter]:
-        """Write a clip; call `finish` last. An older version of the clip is replaced."""
-        with replacing_folder(self.folder(clip)) as folder:
+        """Write a clip; call `finish` last. An older version of the clip is replaced.
+
+        Raises StoreError while another process writes clips.
+        """
+        with self.alone(), replacing_folder(self.folder(clip)) as folder:
             writer = ClipWriter(folder)
             try:
                 yield writer
@@ -232,6 +264,13 @@ class ClipStore:
     def _quality_path(self, clip: str, scorer: str) -> Path:
         assert is_safe_name(scorer), scorer
         return self.folder(clip) / "quality" / f"{scorer}.parquet"
+
+
+def _given_up(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > OLD_S
+    except FileNotFoundError:  # finished meanwhile
+        return False
 
 
 def _settings_hash(path: Path) -> str:

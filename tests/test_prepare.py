@@ -27,6 +27,7 @@ from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.prepare import PrepareSummary, prepare_ego4d
 from quavf.sources.media import open_video
 from quavf.store import ClipStore, ClipWriter, CropReader
+from quavf.store import clips as clips_module
 
 WHOLE = (0.0, 0.0, float(SIZE[0]), float(SIZE[1]))  # x, y, width, height
 STEREO = np.stack([tone(0.7, 48_000)] * 2)
@@ -239,6 +240,7 @@ def test_a_second_prepare_is_refused_while_one_is_at_it(
         return clip(self, split)
 
     with monkeypatch.context() as patch:
+        patch.setattr(clips_module, "PATIENCE_S", 0.0)
         patch.setattr(ClipStore, "clips", clips)
         prepare(root)
     assert files(root / "store") == files(root / "straight")

@@ -36,6 +36,7 @@ from quavf.store.writer import ClipWriter
 log = logging.getLogger(__name__)
 
 OLD_S = 3600.0  # a quality table is written in one go: one that took longer was given up
+PATIENCE_S = 1.0  # longer than leftovers take to be removed, for which the store is locked too
 
 
 class ClipStore:
@@ -104,22 +105,27 @@ class ClipStore:
     def alone(self) -> Iterator[None]:
         """Keep all others from writing clips for as long as the block takes.
 
-        Raises StoreError when another is at it. Blocks of one ClipStore may stand in each other.
+        Raises StoreError when another is at it. `writing` may stand inside.
         """
+        with self._lock(shared=False):
+            before, self._alone = self._alone, True
+            try:
+                yield
+            finally:
+                self._alone = before
+
+    @contextmanager
+    def _lock(self, shared: bool) -> Iterator[None]:
         if self._alone:
             yield
             return
-        with locked(self.path / "store.json") as free:
+        with locked(self.path / "store.json", shared=shared, patience_s=PATIENCE_S) as free:
             if not free:
                 raise StoreError(
                     f"{self.path}: another process is writing clips into this store; wait for its "
                     "end, or choose another --store"
                 )
-            self._alone = True
-            try:
-                yield
-            finally:
-                self._alone = False
+            yield
 
     def clips(self, split: str | None = None) -> list[str]:
         """The ids of all finished clips, sorted; of one split if named."""
@@ -184,9 +190,9 @@ class ClipStore:
     def writing(self, clip: str) -> Iterator[ClipWriter]:
         """Write a clip; call `finish` last. An older version of the clip is replaced.
 
-        Raises StoreError while another process writes clips.
+        Several may write, each its own clips. Raises StoreError while one has the store `alone`.
         """
-        with self.alone(), replacing_folder(self.folder(clip)) as folder:
+        with self._lock(shared=True), replacing_folder(self.folder(clip)) as folder:
             writer = ClipWriter(folder)
             try:
                 yield writer

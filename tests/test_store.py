@@ -590,6 +590,8 @@ def test_quality_there_and_back(store: ClipStore) -> None:
     assert store.has_quality("a", "light", {"grid": 64})
     assert not store.has_quality("a", "light", {"grid": 32})
     assert not store.has_quality("a", "fan", {"grid": 64})
+    metadata = pq.read_schema(store.folder("a") / "quality" / "light.parquet").metadata
+    assert json.loads(metadata[b"settings_json"]) == {"grid": 64}
 
 
 def test_scorers_have_scored_every_clip(store: ClipStore) -> None:

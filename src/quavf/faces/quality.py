@@ -52,7 +52,7 @@ ScorerFactory = Callable[[ScorerOptions], QualityScorer]
 def register_scorer(name: str, factory: ScorerFactory) -> None:
     """Make `open_scorer(name)` call `factory`. ConfigError if the name is taken or unfit.
 
-    The name becomes part of a column name in the store.
+    The name becomes a file name in the store.
     """
     if not is_safe_name(name):
         raise ConfigError(f"quality scorer {name!r}: use letters, digits, '_', '-' and '.' only")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import time
@@ -252,9 +253,15 @@ class ClipStore:
     def write_quality(
         self, clip: str, scorer: str, scores: Floats, settings: dict[str, Any]
     ) -> None:
-        """`scores` (N,), a row of `faces` each, in [0, 1] or NaN when there is none."""
+        """`scores` (N,), a row of `faces` each, in [0, 1] or NaN when there is none.
+
+        `settings`, anything that JSON can hold, are kept in the table's metadata.
+        """
         table = pa.table({"quality": pa.array(scores, type=pa.float64(), from_pandas=True)})
-        table = table.replace_schema_metadata({"settings": config_hash(settings)})
+        text = json.dumps(settings, sort_keys=True, default=str)
+        table = table.replace_schema_metadata(
+            {"settings": config_hash(settings), "settings_json": text}
+        )
         with replacing(self._quality_path(clip, scorer)) as temporary:
             pq.write_table(table, temporary)
 

@@ -74,7 +74,7 @@ OWNERS = {  # third-party library: the units or modules that alone may import it
     "espeakng_loader": {"simulate"},
     "face_alignment": {"faces.quality_fan"},
     "jsonargparse": {"cli"},
-    "lightning": {"branches.train"},
+    "lightning": {"branches.train", "branches.callbacks"},
     "matplotlib": {"report"},
     "numba": {"simulate"},
     "onnxruntime": {"faces.detect"},

@@ -204,6 +204,16 @@ def test_log_mel_of_any_length(n_samples: int) -> None:
     torch.testing.assert_close(mel, log_mel(padded))
 
 
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_log_mel_is_the_same_in_mixed_precision(precision: torch.dtype) -> None:
+    """Training in bf16 hears what prediction in float32 hears."""
+    sound = torch.randn(2, 16_000)
+    with torch.autocast("cpu", precision):
+        mel = log_mel(sound)
+    assert mel.dtype == torch.float32
+    assert torch.equal(mel, log_mel(sound))
+
+
 def test_log_mel_of_silence_is_flat() -> None:
     assert torch.equal(log_mel(torch.zeros(1, 16_000)), torch.full((1, 80, 3000), -1.5))
 

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import re
 import zipfile
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +25,9 @@ from quavf.branches.audio import AudioBranch
 from quavf.branches.backbones import _RECOGNISED, load_pretrained, recognise_backbone
 from quavf.branches.checkpoint import (
     METADATA_KEY,
+    PUBLISHED_AUDIO,
+    PUBLISHED_PARTS,
+    PUBLISHED_VISUAL,
     Branch,
     branch_kind,
     checkpoint_info,
@@ -34,6 +38,7 @@ from quavf.branches.visual import VisualBranch
 from quavf.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.errors import CheckpointError
 from quavf.windows import WindowConfig
+from tests_data import GOLDEN, needs_golden
 
 
 def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -283,6 +288,61 @@ def test_other_keys_and_shapes(change: Any, part: str, tmp_path: Path) -> None:
     state = change(published_state(tiny_audio()))
     torch.save({"model": state}, tmp_path / "x.ckpt")
     refused(tmp_path / "x.ckpt", part, encoder_heads=2, n_heads=2)
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (tiny_audio, "extra.weight"),
+        (tiny_audio, "inProj.1.weight"),
+        (tiny_audio, "inProj.0.scale"),
+        (tiny_audio, "scoreEmbed.weight"),
+        (tiny_audio, "temporalModule.0.norm.weight"),
+        (tiny_audio, "temporalModule.0.attn.bias_k"),
+        (tiny_audio, "temporalModule.0.embed.bias"),
+        (tiny_audio, "temporalModule.x.attn.in_proj_bias"),
+        (tiny_audio, "predHead.0.weight"),
+        (tiny_audio, "predHead.1.scale"),
+        (tiny_audio, "module.predHead.1.bias"),
+        (tiny_audio, "backbone.extra"),
+        (tiny_visual, "extra.weight"),
+        (tiny_visual, "inProj.0.weight"),
+        (tiny_visual, "inProj.1.scale"),
+        (tiny_visual, "scoreEmbed.bias"),
+        (tiny_visual, "temporalModule.0.norm.weight"),
+        (tiny_visual, "temporalModule.0.attn.bias_k"),
+        (tiny_visual, "temporalModule.0.extra"),
+        (tiny_visual, "predHead.2.weight"),
+        (tiny_visual, "predHead.1.scale"),
+        (tiny_visual, "backbone.extra"),
+    ],
+)
+def test_weights_that_no_part_uses(make: Any, key: str, tmp_path: Path) -> None:
+    """All that is in the file is used, or known to be made and not used."""
+    branch = make()
+    state = published_state(branch) | {key: torch.ones(1)}
+    torch.save({"model": state}, tmp_path / "x.ckpt")
+    named = {} if isinstance(branch, AudioBranch) else {"backbone": branch.config.backbone}
+    inside = re.fullmatch(PUBLISHED_PARTS, key)  # of a part: named as the part calls it
+    told = key.rsplit(".", 1)[-1] if inside else f"no place for {key!r}"
+    refused(tmp_path / "x.ckpt", told, n_heads=2, **named)
+
+
+def test_the_first_unknown_weight_is_named(tmp_path: Path) -> None:
+    unknown = {"fusion.weight": torch.ones(1), "fusion.bias": torch.ones(1)}
+    torch.save({"model": published_state(tiny_visual()) | unknown}, tmp_path / "x.ckpt")
+    refused(tmp_path / "x.ckpt", "the model has no place for 'fusion.weight'; is this", n_heads=2)
+
+
+@needs_golden
+def test_every_key_of_the_published_system_is_known() -> None:
+    """At full size: both branches, as the published system names their weights."""
+    listed = GOLDEN / "state_dict_keys_fullsize.txt"
+    audio, visual = re.split(r"^# visual.*$", listed.read_text(), flags=re.M)
+    for text, pattern in ((audio, PUBLISHED_AUDIO), (visual, PUBLISHED_VISUAL)):
+        keys = [line.split("\t")[0] for line in text.splitlines() if "\t" in line]
+        assert len(keys) in (196, 330)
+        assert [key for key in keys if not re.fullmatch(pattern, key)] == []
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.prepare import PrepareSummary, prepare_ego4d
 from quavf.sources.media import open_video
 from quavf.store import ClipStore, ClipWriter, CropReader
+from quavf.store import clips as clips_module
 
 WHOLE = (0.0, 0.0, float(SIZE[0]), float(SIZE[1]))  # x, y, width, height
 STEREO = np.stack([tone(0.7, 48_000)] * 2)
@@ -223,6 +224,25 @@ def test_interrupted_prepare_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch
     stamps = times(root / "store" / "clips" / "a")
     assert prepare(root).skipped == 1
     assert times(root / "store" / "clips" / "a") == stamps
+    assert files(root / "store") == files(root / "straight")
+
+
+def test_a_second_prepare_is_refused_while_one_is_at_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also between two clips; and it takes nothing away from the first."""
+    prepare(root, "straight")
+    clip = ClipStore.clips
+
+    def clips(self: ClipStore, split: str | None = None) -> list[str]:
+        with pytest.raises(StoreError, match="another process is writing clips into this store"):
+            prepare(root)
+        return clip(self, split)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clips_module, "PATIENCE_S", 0.0)
+        patch.setattr(ClipStore, "clips", clips)
+        prepare(root)
     assert files(root / "store") == files(root / "straight")
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from quavf.faces.quality_light import CHUNK, REGION_GROWTH, LightScorer
+from quavf.faces.quality_light import CHUNK, SIDE_GROWTH, LightScorer
 from tests_data import REAL_MINI, needs_real
 
 SIZES = [(1, 1), (1, 40), (40, 1), (2, 3), (63, 64), (64, 65), (130, 90), (300, 20)]
@@ -86,7 +86,7 @@ def blurred(face: np.ndarray, share: float) -> np.ndarray:
 
 
 def shrunk(face: np.ndarray, side: float) -> np.ndarray:
-    factor = side * REGION_GROWTH / np.sqrt(face.shape[0] * face.shape[1])
+    factor = side * SIDE_GROWTH / np.sqrt(face.shape[0] * face.shape[1])
     return cv2.resize(face, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 

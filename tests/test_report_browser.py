@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,16 +22,8 @@ from tests_video import made_up, write_video
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("QUAVF_CHROMIUM") or shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
+SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "readme_picture.py"))
+FLAGS = [*SCRIPT["FLAGS"], "--autoplay-policy=no-user-gesture-required"]
 HOSTILE = "<img src=x onerror=alert(1)>'\"&\u2028</script><script>alert(2)<"
 TIME = "document.querySelector('video').currentTime"
 Open = Callable[..., Any]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import pickle
 import resource
+import subprocess
+import sys
 import tarfile
 import wave
 from collections.abc import Callable, Iterator
@@ -25,6 +28,7 @@ from quavf.clock import Clock
 from quavf.errors import QuavfError, StoreError
 from quavf.records import Segment
 from quavf.store import FORMAT, ClipStore, CropReader, Manifest, StoreConfig
+from quavf.store import clips as clips_module
 
 CONFIG = StoreConfig("ego4d", "fixed", "grown")
 SEGMENTS = (Segment(1, 0, 9, 1), Segment(0, 3, 4, 0))
@@ -60,6 +64,11 @@ def write(store: ClipStore, clip: str = "a", **changes: Any) -> None:
             writer.add_crop(person, frame, frame / 30, geometry, content(person, frame))
         writer.add_sound(np.arange(-500, 500, dtype=np.int16) * 60)
         writer.finish(manifest(clip, n_crops=writer.n_crops, **changes))
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clips_module, "PATIENCE_S", 0.0)
 
 
 @pytest.fixture
@@ -293,9 +302,74 @@ def test_leftovers_of_a_killed_run_are_removed(store: ClipStore) -> None:
         path = store.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")
+        os.utime(path, (1, 1))
     assert store.clips() == ["a"]
     assert ClipStore.create(store.path, CONFIG).clips() == ["a"]
     assert files(store.path) == before
+
+
+def refused(store: ClipStore) -> None:
+    says = r"store: another process is writing clips into this store; wait for its end, or choose"
+    with pytest.raises(StoreError, match=says), store.alone():
+        pass
+
+
+def test_what_others_are_writing_is_left_alone(store: ClipStore) -> None:
+    """Another `prepare` of the same store takes away neither a clip nor a table half-done."""
+    table = store.folder("a") / "quality" / ".light.parquet.x.tmp"
+    table.parent.mkdir()
+    table.write_text("half")
+    with store.writing("b") as writer:
+        writer.add_crop(1, 5, 0.0, ((0,) * 4, (0,) * 4, (0,) * 4), b"x")
+        other = ClipStore.create(store.path, CONFIG)
+        refused(other)
+        write(other, "c")
+        writer.finish(manifest("b", n_crops=1))
+    assert store.clips() == ["a", "b", "c"]
+    assert table.is_file()
+    with other.alone():
+        write(other, "b")
+
+
+def test_a_store_is_held_for_a_whole_block(store: ClipStore) -> None:
+    other = ClipStore.open(store.path)
+    with store.alone():
+        write(store, "b")
+        with pytest.raises(StoreError, match="another process"):
+            write(other, "c")
+        write(store, "c")
+    write(other, "d")
+    assert store.clips() == ["a", "b", "c", "d"]
+
+
+def test_a_killed_process_holds_nothing(store: ClipStore) -> None:
+    script = (
+        "import os, sys\n"
+        "from quavf.store import ClipStore\n"
+        "with ClipStore.open(sys.argv[1]).writing('b'):\n"
+        "    print('writing', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(store.path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        other = ClipStore.create(store.path, CONFIG)
+        assert len(list((store.path / "clips").glob(".b.*.tmp"))) == 1
+        refused(other)
+        process.kill()
+    write(ClipStore.create(store.path, CONFIG), "b")
+    assert not list((store.path / "clips").glob(".*"))
+
+
+def test_a_disk_without_locks(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    write(ClipStore.create(store.path, CONFIG), "b")
+    assert store.clips() == ["a", "b"]
 
 
 def test_creating_again_changes_nothing(store: ClipStore) -> None:
@@ -516,6 +590,8 @@ def test_quality_there_and_back(store: ClipStore) -> None:
     assert store.has_quality("a", "light", {"grid": 64})
     assert not store.has_quality("a", "light", {"grid": 32})
     assert not store.has_quality("a", "fan", {"grid": 64})
+    metadata = pq.read_schema(store.folder("a") / "quality" / "light.parquet").metadata
+    assert json.loads(metadata[b"settings_json"]) == {"grid": 64}
 
 
 def test_scorers_have_scored_every_clip(store: ClipStore) -> None:

@@ -34,7 +34,7 @@ from quavf.config import (
     TrainVisualConfig,
     VisualConfig,
 )
-from quavf.errors import ConfigError, StoreError
+from quavf.errors import CheckpointError, ConfigError, StoreError
 from quavf.windows import WindowConfig
 from tests_data import GOLDEN, needs_golden
 from tiny_store import make_tiny_store
@@ -184,7 +184,8 @@ def test_killed_run_ends_the_same(store, tmp_path):
         "train.train_audio(sys.argv[1], sys.argv[2], AUDIO)\n"
     )
     command = [sys.executable, "-c", script, str(store.path), str(tmp_path / "cut")]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     train_audio(store.path, tmp_path / "cut", AUDIO)
@@ -266,6 +267,30 @@ def test_training_without_a_class_is_refused(tmp_path):
     store = make_tiny_store(tmp_path / "store", splits=("val",))
     with pytest.raises(StoreError, match="0 positive and 0 negative"):
         train_audio(store.path, tmp_path / "run", AUDIO)
+
+
+def test_a_run_that_could_not_begin_leaves_nothing(store, tmp_path):
+    """Weights that are not to be had, then the same command with the advised option."""
+    lost = replace(AUDIO, audio=replace(AUDIO.audio, encoder_weights=str(tmp_path / "small.pt")))
+    with pytest.raises(CheckpointError, match=r"audio\.encoder_weights: .*no such file"):
+        train_audio(store.path, tmp_path / "run", lost)
+    assert not (tmp_path / "run").exists()
+    assert train_audio(store.path, tmp_path / "run", AUDIO).epochs == 2
+
+
+def test_a_store_that_cannot_be_learnt_from_leaves_nothing(store, tmp_path):
+    empty = make_tiny_store(tmp_path / "store", splits=("val",))
+    with pytest.raises(StoreError, match="0 positive and 0 negative"):
+        train_audio(empty.path, tmp_path / "run", AUDIO)
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_settings_are_refused_before_anything_is_loaded(store, tmp_path, monkeypatch):
+    train_audio(store.path, tmp_path / "run", AUDIO)
+    monkeypatch.setattr(train_module, "load_pretrained", lambda branch: pytest.fail("loaded"))
+    other = replace(AUDIO, audio=replace(AUDIO.audio, encoder_weights="hub"))
+    with pytest.raises(ConfigError, match=r"audio.encoder_weights 'random', now 'hub'"):
+        train_audio(store.path, tmp_path / "run", other)
 
 
 def test_early_stopping(store, tmp_path, monkeypatch):

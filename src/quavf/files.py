@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +94,36 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.rmtree(older, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False, patience_s: float = 0.0) -> Iterator[bool]:
+    """Whether the block has an existing file's lock: alone, or `shared` with others that share it.
+
+    Otherwise, after `patience_s`, false. Blocks of this process and of others are alike; a lock
+    ends with its block, or with its process, however that ends. On a disk that knows no locks
+    (some network drives) the answer is always true.
+    """
+    path = Path(path)
+    with user_os_errors(path):  # over a network, only a file that is open for writing is locked
+        handle = os.open(path, os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + patience_s
+        while not (free := _lock(handle, shared)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield free
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, shared: bool) -> bool:
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # systems differ in what they call "taken"
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -85,7 +85,8 @@ def prepare_ego4d(
         return _write_ego4d_clip(target, record, fingerprint(record), rules)
 
     jobs = {r.clip: (r, fingerprint(r)) for r in index.records}
-    return _prepare(target, jobs, write, index.notes)
+    with target.alone():
+        return _prepare(target, jobs, write, index.notes)
 
 
 def prepare_challenge(root: Path, store: Path) -> PrepareSummary:
@@ -96,7 +97,8 @@ def prepare_challenge(root: Path, store: Path) -> PrepareSummary:
     def write(segment: ChallengeSegment) -> int:
         return _write_challenge_segment(target, segment)
 
-    return _prepare(target, jobs, write, Counter())
+    with target.alone():
+        return _prepare(target, jobs, write, Counter())
 
 
 def _prepare(

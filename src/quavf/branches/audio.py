@@ -69,13 +69,15 @@ class AudioBranch(nn.Module):
 def log_mel(samples: Tensor) -> Tensor:
     """Whisper's log-mel spectrogram: samples (B, N <= 480000) float in [-1, 1] -> (B, 80, 3000).
 
-    Shorter sounds are padded with silence. Source: Radford et al. 2022, section 2.2.
+    Shorter sounds are padded with silence. In float32 whatever the training's precision, so that
+    training hears what prediction hears. Source: Radford et al. 2022, section 2.2.
     """
-    samples = F.pad(samples, (0, WINDOW_SAMPLES - samples.shape[-1]))  # (B, 480000)
+    samples = F.pad(samples.float(), (0, WINDOW_SAMPLES - samples.shape[-1]))  # (B, 480000)
     window = torch.hann_window(N_FFT, device=samples.device)
-    spectrum = torch.stft(samples, N_FFT, HOP, window=window, return_complex=True)
-    power = spectrum[..., :-1].abs() ** 2  # (B, 201, 3000)
-    mel = _mel_filters().to(power) @ power  # (B, 80, 3000)
+    with torch.autocast(samples.device.type, enabled=False):
+        spectrum = torch.stft(samples, N_FFT, HOP, window=window, return_complex=True)
+        power = spectrum[..., :-1].abs() ** 2  # (B, 201, 3000)
+        mel = _mel_filters().to(power) @ power  # (B, 80, 3000)
     log = mel.clamp(min=1e-10).log10()
     log = torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8.0)
     return (log + 4.0) / 4.0

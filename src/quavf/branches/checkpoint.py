@@ -37,6 +37,12 @@ CONFIGS: dict[str, type[AudioConfig] | type[VisualConfig]] = {
     "visual": VisualConfig,
 }
 
+# A published checkpoint's keys; how those of the parts are called is the parts' own business.
+PUBLISHED_PARTS = r"backbone\..+|temporalModule\.\d+\.(attn|embed)\..+|predHead\.1\..+"
+PUBLISHED_AUDIO = rf"{PUBLISHED_PARTS}|inProj\.0\.(weight|bias)"
+# `inProj` is made and not used, and `scoreEmbed` without quality as an input.
+PUBLISHED_VISUAL = rf"{PUBLISHED_PARTS}|inProj\.1\.(weight|bias)|scoreEmbed\.weight"
+
 Branch = AudioBranch | VisualBranch
 
 
@@ -73,7 +79,9 @@ def load_branch(
     state = _model_state(file)
     try:
         if "backbone.positional_embedding" in state:
+            _check_known(file, state, PUBLISHED_AUDIO)
             return _published_audio(file, state, encoder_heads, n_heads or 8)
+        _check_known(file, state, PUBLISHED_VISUAL)
         return _published_visual(file, state, n_heads or 8, backbone)
     except ConfigError as error:
         raise CheckpointError(f"{file}: {error}") from None
@@ -184,12 +192,23 @@ def _model_state(path: Path) -> StateDict:
             f"{path}: no weights under 'model'; is this a QuAVF checkpoint "
             "({metric, model, optim, epoch, trainIter})?"
         )
-    state = {key.removeprefix("module."): value for key, value in state.items()}
+    if all(key.startswith("module.") for key in state):  # trained on several devices
+        state = {key.removeprefix("module."): value for key, value in state.items()}
     needed = ("predHead.1.weight", "temporalModule.0.embed.weight")
     for key in needed:
         if key not in state or state[key].ndim != 2:
             raise CheckpointError(f"{path}: no usable {key!r} in it; is this a QuAVF checkpoint?")
     return state
+
+
+def _check_known(path: Path, state: StateDict, pattern: str) -> None:
+    """That the branch has a place for every weight, or is known to make it without using it."""
+    for key in state:
+        if not re.fullmatch(pattern, key):
+            raise CheckpointError(
+                f"{path}: the model has no place for {key!r}; is this a QuAVF checkpoint, and not "
+                "one of a changed model?"
+            )
 
 
 def _published_audio(

@@ -105,7 +105,7 @@ def _train_options(branch: str) -> Callable[[ArgumentParser], None]:
 
 def _train(branch: str) -> Callable[[Namespace, Any], None]:
     def run(args: Namespace, console: Any) -> None:
-        from quavf.branches.train import train_audio, train_visual
+        from quavf.branches.train import leads, train_audio, train_visual
         from quavf.config import TrainAudioConfig, TrainVisualConfig
         from quavf.report.summaries import print_summary
 
@@ -113,6 +113,8 @@ def _train(branch: str) -> Callable[[Namespace, Any], None]:
             summary = train_audio(args.store, args.out, _fields(TrainAudioConfig, args))
         else:
             summary = train_visual(args.store, args.out, _fields(TrainVisualConfig, args))
+        if not leads():
+            return
         unit = "frames" if branch == "audio" else "windows"
         figures = {
             "samples": summary.samples,

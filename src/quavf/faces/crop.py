@@ -12,7 +12,7 @@ from quavf.semantics import Semantics
 
 CROP_SIZE = 224  # pixels, both sides
 CROP_GROWTH = 0.5  # of the box's width and height, added on each side
-REGION_GROWTH = 0.1  # the same for the region that is scored for quality
+QUALITY_MARGIN = 0.1  # the same for the region that is scored for quality
 JPEG_QUALITY = 95
 
 
@@ -100,7 +100,7 @@ def quality_region(
     patch = cv2.resize(crop[y0:y1, x0:x1], geometry.size, interpolation=cv2.INTER_LINEAR)
     left, top = geometry.region[:2]
     whole_pixels = np.trunc(box[None])  # before it grows; the crop's box is cut off after it grew
-    grown = _truncated(whole_pixels, REGION_GROWTH)[0] - (left, top, left, top)
+    grown = _truncated(whole_pixels, QUALITY_MARGIN)[0] - (left, top, left, top)
     fx1, fy1 = (max(int(side), 0) for side in grown[:2])
     fx2, fy2 = (min(int(side), end) for side, end in zip(grown[2:], geometry.size, strict=True))
     if fx1 >= fx2 or fy1 >= fy2:

@@ -52,7 +52,7 @@ ScorerFactory = Callable[[ScorerOptions], QualityScorer]
 def register_scorer(name: str, factory: ScorerFactory) -> None:
     """Make `open_scorer(name)` call `factory`. ConfigError if the name is taken or unfit.
 
-    The name becomes part of a column name in the store.
+    The name becomes a file name in the store.
     """
     if not is_safe_name(name):
         raise ConfigError(f"quality scorer {name!r}: use letters, digits, '_', '-' and '.' only")
@@ -77,7 +77,8 @@ def open_scorer(
     return _FACTORIES[name](ScorerOptions(weights, device, batch_size))
 
 
-def _check(regions: Sequence[Image]) -> None:
+def check_regions(regions: Sequence[Image]) -> None:
+    """For scorers: AssertionError unless each region is an RGB uint8 picture with an area."""
     for region in regions:
         assert region.dtype == np.uint8, region.dtype
         assert region.ndim == 3, region.shape

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quavf.errors import CheckpointError, ConfigError, QuavfError
-from quavf.faces.quality import ScorerOptions, _check
+from quavf.faces.quality import ScorerOptions, check_regions
 from quavf.records import Floats, Image
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class FanScorer:
         """(N,) float64; see `QualityScorer.score`. `confidences` are not used."""
         import torch
 
-        _check(regions)
+        check_regions(regions)
         scores = np.empty(len(regions))
         for start in range(0, len(regions), self._batch_size):
             batch = np.stack([fan_input(r) for r in regions[start : start + self._batch_size]])

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from quavf.errors import ConfigError
-from quavf.faces.quality import ScorerOptions, _check
+from quavf.faces.quality import ScorerOptions, check_regions
 from quavf.records import Array, Floats, Image
 
-REGION_GROWTH = 1.2  # a region's side over the face box's side: 0.1 more on each side
+SIDE_GROWTH = 1.2  # a region's side over the face box's side: 0.1 more on each side
 GRID = 64  # px; every region is brought to this square, so that sharpness is relative to the face
 CHUNK = 256  # regions measured at once: bounds memory at some 20 MB
 
@@ -69,7 +69,7 @@ class LightScorer:
         self, regions: Sequence[Image], confidences: Floats | None = None
     ) -> dict[str, Floats]:
         """The factors of the score by name, each (N,) float64 in [0, 1]: why a score is low."""
-        _check(regions)
+        check_regions(regions)
         assert confidences is None or len(confidences) == len(regions)
         areas = np.array([r.shape[0] * r.shape[1] for r in regions], dtype=np.float64)
         chunks = [_grids(regions[i : i + CHUNK]) for i in range(0, len(regions), CHUNK)]
@@ -80,7 +80,7 @@ class LightScorer:
             known = np.clip(confidences, 0.0, 1.0)
             trust = np.where(np.isnan(known), 1.0, _enough(known, CONFIDENCE_SCALE, 2))
         return {
-            "size": _enough(np.sqrt(areas) / REGION_GROWTH, SIDE_SCALE_PX, 1),
+            "size": _enough(np.sqrt(areas) / SIDE_GROWTH, SIDE_SCALE_PX, 1),
             "sharpness": _enough(sharpness, SHARPNESS_SCALE, 2),
             "light": _enough(light, LIGHT_SCALE, 2),
             "contrast": _enough(contrast, CONTRAST_SCALE, 2),
@@ -114,7 +114,7 @@ def _grids(regions: Sequence[Image]) -> Floats:
 def _ellipse() -> Array:
     """(GRID, GRID) bool: the ellipse in the face box, the region without what it was grown by."""
     axis = (np.arange(GRID) + 0.5) / GRID * 2 - 1
-    radius = 1 / REGION_GROWTH
+    radius = 1 / SIDE_GROWTH
     inside: Array = axis[:, None] ** 2 + axis[None, :] ** 2 <= radius**2
     return inside
 

@@ -1,0 +1,295 @@
+"""The store on disk: which clips it holds, and what of each."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quavf.errors import AnnotationError, ConfigError, StoreError
+from quavf.files import (
+    config_hash,
+    is_safe_name,
+    locked,
+    read_json,
+    replacing,
+    replacing_folder,
+    user_os_errors,
+    write_json,
+)
+from quavf.records import Array, Floats
+from quavf.semantics import semantics
+from quavf.store.manifest import ANEW, FORMAT, Manifest, StoreConfig
+from quavf.store.tables import SCHEMA, Faces, read_table
+from quavf.store.writer import ClipWriter
+
+log = logging.getLogger(__name__)
+
+OLD_S = 3600.0  # a quality table is written in one go: one that took longer was given up
+PATIENCE_S = 1.0  # longer than leftovers take to be removed, for which the store is locked too
+
+
+class ClipStore:
+    """A store on disk. Open it with `ClipStore.open` or `ClipStore.create`."""
+
+    def __init__(self, path: Path, config: StoreConfig) -> None:
+        self.path, self.config = Path(path), config
+        self._alone = False
+
+    @classmethod
+    def open(cls, path: Path) -> ClipStore:
+        """An existing store. Raises StoreError when there is none, or of another version."""
+        path = Path(path)
+        if not (path / "store.json").is_file():
+            raise StoreError(f"{path}: no store here (no store.json); make it with `quavf prepare`")
+        try:
+            content = read_json(path / "store.json")
+            if (version := content.pop("format")) != FORMAT:
+                raise StoreError(
+                    f"{path}: store format {version}, this version reads {FORMAT}; choose another "
+                    "--store and prepare again"
+                )
+            config = StoreConfig(**content)
+            semantics(config.semantics)
+        except (AnnotationError, ConfigError, AttributeError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path / 'store.json'}: damaged ({error}); delete the store and prepare again"
+            ) from None
+        return cls(path, config)
+
+    @classmethod
+    def create(cls, path: Path, config: StoreConfig) -> ClipStore:
+        """A new store, or the one that is there when it was made with the same settings."""
+        path = Path(path)
+        if (path / "store.json").is_file():
+            store = cls.open(path)
+            for name, old in asdict(store.config).items():
+                new = getattr(config, name)
+                if new != old:
+                    raise StoreError(
+                        f"{path}: made with {name}={old!r}, now asked for {name}={new!r}; "
+                        "choose another --store, or delete this one"
+                    )
+        else:
+            with user_os_errors(path):
+                if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                    raise StoreError(
+                        f"{path}: exists and is not a store; choose a new or empty folder"
+                    )
+            write_json(path / "store.json", {"format": FORMAT, **asdict(config)})
+            store = cls(path, config)
+        with locked(path / "store.json") as free:
+            if free:
+                store._remove_leftovers()
+        return store
+
+    def _remove_leftovers(self) -> None:
+        """Half-written clips and files of a run that was killed; call it with the store locked."""
+        for leftover in (self.path / "clips").glob(".*.tmp"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        tables = self.path.glob("clips/*/quality/.*.tmp")  # of scorers, who do not lock the store
+        for leftover in [*self.path.glob(".*.tmp"), *filter(_given_up, tables)]:
+            leftover.unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep all others from writing clips for as long as the block takes.
+
+        Raises StoreError when another is at it. `writing` may stand inside.
+        """
+        with self._lock(shared=False):
+            before, self._alone = self._alone, True
+            try:
+                yield
+            finally:
+                self._alone = before
+
+    @contextmanager
+    def _lock(self, shared: bool) -> Iterator[None]:
+        if self._alone:
+            yield
+            return
+        with locked(self.path / "store.json", shared=shared, patience_s=PATIENCE_S) as free:
+            if not free:
+                raise StoreError(
+                    f"{self.path}: another process is writing clips into this store; wait for its "
+                    "end, or choose another --store"
+                )
+            yield
+
+    def clips(self, split: str | None = None) -> list[str]:
+        """The ids of all finished clips, sorted; of one split if named."""
+        ids = sorted(p.parent.name for p in (self.path / "clips").glob("[!.]*/clip.json"))
+        return ids if split is None else [c for c in ids if self.manifest(c).split == split]
+
+    def folder(self, clip: str) -> Path:
+        assert is_safe_name(clip), clip
+        return self.path / "clips" / clip
+
+    def holds(self, clip: str) -> bool:
+        """Whether this clip is there, whatever it was made from."""
+        return (self.folder(clip) / "clip.json").is_file()
+
+    def has(self, clip: str, fingerprint: str) -> bool:
+        """Whether this clip is there and was made from the same annotations and media."""
+        return self.holds(clip) and self.manifest(clip).fingerprint == fingerprint
+
+    def manifest(self, clip: str) -> Manifest:
+        path = self.folder(clip) / "clip.json"
+        if not path.is_file():
+            raise StoreError(f"{self.path}: clip {clip} is not in this store")
+        try:
+            content = read_json(path)
+        except AnnotationError as error:
+            raise StoreError(f"{error}; {ANEW}") from None
+        manifest = Manifest.from_json(content, path)
+        if manifest.clip != clip:
+            raise StoreError(f"{path}: this is clip {manifest.clip!r} under another name; {ANEW}")
+        if manifest.config_hash != self.config.hash:
+            raise StoreError(f"{path}: made with other settings than the store; {ANEW}")
+        return manifest
+
+    def faces(self, clip: str) -> Faces:
+        table = read_table(self.folder(clip) / "faces.parquet", SCHEMA, ANEW)
+        columns = {name: table[name].to_numpy() for name in SCHEMA.names}
+
+        def four(name: str) -> Array:
+            return np.stack([c for n, c in columns.items() if n.startswith(f"{name}_")], axis=1)
+
+        plain = {n: columns[n] for n in ("person", "frame", "time_s", "offset", "size")}
+        return Faces(box=four("box"), region=four("region"), picture=four("picture"), **plain)
+
+    def crops_path(self, clip: str) -> Path:
+        return self.folder(clip) / "crops.tar"
+
+    def sound(self, clip: str, start: int, end: int) -> Floats:
+        """(end - start,) float32 samples in [-1, 1]; fewer where the clip ends before."""
+        path = self.folder(clip) / "sound.wav"
+        try:
+            with wave.open(str(path), "rb") as file:
+                file.setpos(min(max(start, 0), file.getnframes()))
+                n_samples = max(min(end, file.getnframes()) - max(start, 0), 0)
+                data = file.readframes(n_samples)
+        except (OSError, EOFError, wave.Error) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); {ANEW}") from None
+        if len(data) != 2 * n_samples:
+            raise StoreError(f"{path}: cut short; {ANEW}")
+        return np.frombuffer(data, "<i2").astype(np.float32) / 32768
+
+    @contextmanager
+    def writing(self, clip: str) -> Iterator[ClipWriter]:
+        """Write a clip; call `finish` last. An older version of the clip is replaced.
+
+        Several may write, each its own clips. Raises StoreError while one has the store `alone`.
+        """
+        with self._lock(shared=True), replacing_folder(self.folder(clip)) as folder:
+            writer = ClipWriter(folder)
+            try:
+                yield writer
+            finally:
+                writer.close()
+
+    def confidences(self, clip: str) -> Floats | None:
+        """(N,) the face detector's, a row of `faces` each; None where faces were annotated."""
+        path = self.folder(clip) / "confidence.parquet"
+        if not path.is_file():
+            return None
+        table = read_table(path, pa.schema([("confidence", pa.float64())]), ANEW)
+        return np.asarray(table["confidence"].to_numpy())
+
+    def scorers(self) -> list[str]:
+        """Names of the scorers that have scored every clip, sorted."""
+        found = [
+            {path.stem for path in (self.folder(clip) / "quality").glob("[!.]*.parquet")}
+            for clip in self.clips()
+        ]
+        return sorted(set.intersection(*found)) if found else []
+
+    def choose_scorer(self, asked: str, trained: str = "") -> str:
+        """The scorer to use: the one asked for, the one trained with, or the only one there is.
+
+        Raises StoreError when that leaves none, or several.
+        """
+        found = self.scorers()
+        if asked:
+            if asked not in found:
+                raise StoreError(
+                    f"{self.path}: no quality from {asked!r} for every clip (there is: "
+                    f"{', '.join(found) or 'none'}); run `quavf quality {self.path} --scorer "
+                    f"{asked}`"
+                )
+            return asked
+        if not found:
+            raise StoreError(
+                f"{self.path}: the faces have no quality yet; run `quavf quality {self.path}`"
+            )
+        if trained in found:
+            return trained
+        if len(found) > 1:
+            raise StoreError(
+                f"{self.path}: has quality from {', '.join(found)}; choose one with --quality"
+            )
+        if trained:
+            log.warning("trained with quality from %r, predicting with %r", trained, found[0])
+        return found[0]
+
+    def has_quality(self, clip: str, scorer: str, settings: dict[str, Any]) -> bool:
+        path = self._quality_path(clip, scorer)
+        if not path.is_file():
+            return False
+        return _settings_hash(path) == config_hash(settings)
+
+    def write_quality(
+        self, clip: str, scorer: str, scores: Floats, settings: dict[str, Any]
+    ) -> None:
+        """`scores` (N,), a row of `faces` each, in [0, 1] or NaN when there is none.
+
+        `settings`, anything that JSON can hold, are kept in the table's metadata.
+        """
+        table = pa.table({"quality": pa.array(scores, type=pa.float64(), from_pandas=True)})
+        text = json.dumps(settings, sort_keys=True, default=str)
+        table = table.replace_schema_metadata(
+            {"settings": config_hash(settings), "settings_json": text}
+        )
+        with replacing(self._quality_path(clip, scorer)) as temporary:
+            pq.write_table(table, temporary)
+
+    def quality(self, clip: str, scorer: str) -> Floats:
+        """(N,) scores of one scorer, NaN where it gave none."""
+        path = self._quality_path(clip, scorer)
+        remedy = f"run `quavf quality {self.path} --scorer {scorer}`"
+        if not path.is_file():
+            raise StoreError(f"{self.path}: clip {clip} has no quality from {scorer!r}; {remedy}")
+        table = read_table(path, pa.schema([("quality", pa.float64())]), remedy)
+        return np.asarray(table["quality"].to_numpy())
+
+    def _quality_path(self, clip: str, scorer: str) -> Path:
+        assert is_safe_name(scorer), scorer
+        return self.folder(clip) / "quality" / f"{scorer}.parquet"
+
+
+def _given_up(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > OLD_S
+    except FileNotFoundError:  # finished meanwhile
+        return False
+
+
+def _settings_hash(path: Path) -> str:
+    """Of a quality table; empty when it is damaged, so that it is made again."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError):
+        return ""
+    return str(metadata.get(b"settings", b"").decode())

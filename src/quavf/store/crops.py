@@ -1,0 +1,42 @@
+"""Crops by row, straight out of a clip's tar."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from quavf.errors import StoreError
+from quavf.store.clips import ClipStore
+from quavf.store.manifest import ANEW
+from quavf.store.tables import Faces
+
+
+class CropReader:
+    """JPEG bytes of a clip's crops by row of its faces; opens the tar once, when first used."""
+
+    def __init__(self, store: ClipStore, clip: str, faces: Faces) -> None:
+        self.path, self.faces = store.crops_path(clip), faces
+        self._descriptor: int | None = None
+
+    def read(self, row: int) -> bytes:
+        size = int(self.faces.size[row])
+        try:
+            if self._descriptor is None:
+                self._descriptor = os.open(self.path, os.O_RDONLY)
+            data = os.pread(self._descriptor, size, int(self.faces.offset[row]))
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be read ({error.strerror}); {ANEW}") from None
+        if len(data) != size:
+            raise StoreError(f"{self.path}: cut short; {ANEW}")
+        return data
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_descriptor": None}  # each process opens its own

@@ -1,0 +1,96 @@
+"""What a store says of itself, and of each clip beside its crops and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from types import NoneType
+from typing import Any
+
+from quavf.clock import Clock
+from quavf.errors import StoreError
+from quavf.files import config_hash
+from quavf.records import Segment
+
+FORMAT = 1  # raised when an older reader could misread a store
+ANEW = "delete the clip's folder and prepare again"
+
+
+@dataclass(frozen=True)
+class StoreConfig:
+    """What all clips of a store have in common; a store never mixes two of these."""
+
+    kind: str  # "ego4d", "challenge" or "video": where the clips come from
+    semantics: str  # "reference" or "fixed": tracks, crops and quality regions
+    framing: str  # "grown": crops twice as large as the face box; "face": cut at the box
+
+    @property
+    def hash(self) -> str:
+        return config_hash({"format": FORMAT, **asdict(self)})
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of one clip beside its crops and sound."""
+
+    clip: str
+    split: str
+    clock: Clock
+    segments: tuple[Segment, ...]  # empty when nothing is labelled
+    n_samples: int | None  # None: the clip has no sound
+    n_crops: int
+    frame_size: tuple[int, int] | None  # width, height, pixels; None: there were no frames
+    fingerprint: str  # of annotations and media: another one means that they changed
+    config_hash: str
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        content = asdict(self) | {"clock": str(self.clock.fps)}
+        content["segments"] = [
+            [s.person, s.start_frame, s.last_frame, s.label] for s in self.segments
+        ]
+        return content
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], where: object) -> Manifest:
+        """Raises StoreError that names `where` and the first field that cannot be used."""
+        name = "the file"
+        try:
+            known = {}
+            for name, read in _MANIFEST_FIELDS.items():
+                known[name] = read(content[name])
+            return cls(**known)
+        except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError) as error:
+            raise StoreError(f"{where}: damaged at {name!r} ({error!r}); {ANEW}") from None
+
+
+def _exactly(*kinds: type) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) not in kinds:
+            raise TypeError(f"found {value!r:.60}")
+        return value
+
+    return read
+
+
+def _segments(value: list[list[int]]) -> tuple[Segment, ...]:
+    return tuple(Segment(*map(int, segment)) for segment in value)
+
+
+def _size(value: list[int] | None) -> tuple[int, int] | None:
+    return None if value is None else (int(value[0]), int(value[1]))
+
+
+_MANIFEST_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "clip": _exactly(str),
+    "split": _exactly(str),
+    "clock": lambda value: Clock(Fraction(value)),
+    "segments": _segments,
+    "n_samples": _exactly(int, NoneType),
+    "n_crops": _exactly(int),
+    "frame_size": _size,
+    "fingerprint": _exactly(str),
+    "config_hash": _exactly(str),
+    "notes": _exactly(dict),
+}

@@ -1,0 +1,150 @@
+"""Training in several processes: the weights of one process, and one voice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from safetensors.torch import load_file
+
+from quavf.branches.audio import AudioBranch
+from quavf.branches.datasets import IGNORED
+from quavf.branches.run_folder import RunFolder
+from quavf.branches.train import BranchModule, leads, train_audio, train_visual
+from quavf.config import TrainAudioConfig
+from quavf.errors import ConfigError
+from quavf.files import read_json
+from quavf.store import ClipStore
+from test_train import AUDIO, VISUAL
+from tiny_store import make_tiny_store
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
+QUAVF = ["-m", "quavf.cli"]
+LAUNCHERS = {
+    "lightning": QUAVF,
+    "torchrun": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *QUAVF],
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    """One clip to validate on: less than there are processes."""
+    return make_tiny_store(tmp_path_factory.mktemp("several") / "store")
+
+
+def options(config: Any, prefix: str = "") -> list[str]:
+    """A configuration as words of a command line."""
+    words = []
+    for name, value in vars(config).items():
+        if hasattr(value, "__dataclass_fields__"):
+            words += options(value, f"{prefix}{name}.")
+        elif value != "":
+            words.append(f"--{prefix}{name}={list(value) if isinstance(value, tuple) else value}")
+    return words
+
+
+def in_two_processes(launcher: str, store: Path, out: Path, config: Any) -> tuple[str, str]:
+    """What `quavf train` in two processes writes to stdout and stderr."""
+    branch = "audio" if isinstance(config, TrainAudioConfig) else "visual"
+    two = replace(config.trainer, batch_size=config.trainer.batch_size // 2)
+    config = replace(config, trainer=replace(two, devices="2", strategy="ddp"))
+    command = [sys.executable, *LAUNCHERS[launcher], "train", branch, *options(config)]
+    done = subprocess.run(
+        [*command, f"--store={store}", f"--out={out}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def assert_same_weights(a: Path, b: Path) -> None:
+    """To 1e-6, but for the bias of the attention's keys.
+
+    That has no gradient by mathematics, and Adam makes steps of any rounding that is left of one.
+    """
+    one, other = (load_file(run / "last.safetensors") for run in (a, b))
+    assert one.keys() == other.keys()
+    for name, weight in one.items():
+        error = (weight - other[name]).abs()
+        if name.endswith("attention.in_proj_bias"):
+            error[len(error) // 3 : 2 * len(error) // 3] = 0
+        assert error.max() <= 1e-6, (name, error.max())
+
+
+NO_DROPOUT = replace(AUDIO, audio=replace(AUDIO.audio, dropout=0.0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "train", "config"),
+    [("torchrun", train_audio, NO_DROPOUT), ("lightning", train_visual, VISUAL)],
+)
+def test_two_processes_train_the_weights_of_one(
+    store: ClipStore, tmp_path: Path, launcher: str, train: Any, config: Any
+) -> None:
+    """The same samples a step, in halves; the halves differ in classes and in labelled sound."""
+    config = replace(config, trainer=replace(config.trainer, batch_size=4))
+    train(store.path, tmp_path / "one", config)
+    said, noise = in_two_processes(launcher, store.path, tmp_path / "two", config)
+    assert_same_weights(tmp_path / "one", tmp_path / "two")
+    one, two = (read_json(tmp_path / run / "training.json") for run in ("one", "two"))
+    assert two.pop("best_map") == pytest.approx(one.pop("best_map"), abs=0.01)
+    assert two | {"run": ""} == one | {"run": ""}
+    assert said.count("Training of the") == 1
+    assert "distributed" not in noise.lower()
+    assert "self.log" not in noise
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.3, 0.7])])
+def test_loss_of_a_group(tmp_path: Path, weights: torch.Tensor | None) -> None:
+    """Summed and divided by what all processes count, which of one process is the mean."""
+    torch.manual_seed(0)
+    module = BranchModule(AudioBranch(NO_DROPOUT.audio), weights, NO_DROPOUT)
+    labels = torch.full((2, 900), IGNORED)
+    labels[0, :100], labels[1, :700] = 1, 0
+    batch = (torch.randn(2, 480_000), labels)
+    alone = module.loss(batch)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1
+    )
+    try:
+        together = module.loss(batch)
+    finally:
+        torch.distributed.destroy_process_group()
+    torch.testing.assert_close(together, alone)
+
+
+def test_only_the_first_process_claims_a_folder(tmp_path: Path) -> None:
+    """Another may find the first one's files half-written, and leaves them alone."""
+    first, second = (RunFolder(tmp_path / "run", leads=n == 0) for n in range(2))
+    second.check({"lr": 1})
+    second.claim({"lr": 1})
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".config.json.x.tmp").write_text("{")
+    second.check({"lr": 1})
+    with pytest.raises(ConfigError, match="no training run"):
+        first.check({"lr": 1})
+    (tmp_path / "run" / ".config.json.x.tmp").unlink()
+    first.check({"lr": 1})
+    first.claim({"lr": 1})
+    with pytest.raises(ConfigError, match="lr 1, now 2"):
+        second.check({"lr": 2})
+
+
+def test_one_process_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert leads()
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    assert not leads()

@@ -105,7 +105,7 @@ class BranchModule(L.LightningModule):
         return self
 
     def loss(self, batch: Sample) -> Tensor:
-        """Cross-entropy of a batch, weighted by class, ignored outputs left out.
+        """Cross-entropy of a batch, weighted by class, ignored outputs left out; 0 without any.
 
         With several devices their mean is the loss of all their batches taken as one.
         """
@@ -118,12 +118,15 @@ class BranchModule(L.LightningModule):
         weights = self.class_weights
         assert weights is None or isinstance(weights, Tensor)
         if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+            if not bool((labels != IGNORED).any()):
+                nothing: Tensor = logits.sum() * 0.0
+                return nothing
             return F.cross_entropy(logits, labels, weights, ignore_index=IGNORED)
         loss = F.cross_entropy(logits, labels, weights, ignore_index=IGNORED, reduction="sum")
         of_class = loss.new_ones(2) if weights is None else weights
         weight = of_class[labels[labels != IGNORED]].sum()
         torch.distributed.all_reduce(weight)
-        return loss * torch.distributed.get_world_size() / weight
+        return loss * torch.distributed.get_world_size() / weight.clamp(min=1e-12)
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
         # Dropout depends on the step alone, so that a resumed run draws the same.

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-WIDEST = 1000  # columns: a long path is left to the terminal to break, so that it can be copied
 NOTES_TITLE = "Dropped, mended or worth knowing"
 
 
@@ -19,21 +18,21 @@ def print_summary(
     notes: Mapping[str, int] | None = None,
 ) -> None:
     """Figures under a title, then what was dropped or mended, with counts."""
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, show_header=False
-    )
-    table.add_column(style="dim")
-    table.add_column(justify="left")
+    console.print(Text(title, "bold"), soft_wrap=True)
+    width = max(map(len, figures), default=0)
     for name, value in figures.items():
-        table.add_row(name, _text(value))
-    console.print(table, width=WIDEST)
+        _print_line(console, Text(name.ljust(width), "dim"), _text(value))
     if notes:
-        table = Table(box=None, show_header=False, title=NOTES_TITLE, title_justify="left")
-        table.add_column(justify="right", style="yellow")
-        table.add_column()
-        for name, count in notes.items():
-            table.add_row(f"{count:,}", name)
-        console.print(table, width=WIDEST)
+        console.print(NOTES_TITLE)
+        counts = {name: f"{count:,}" for name, count in notes.items()}
+        width = max(map(len, counts.values()))
+        for name, count in counts.items():
+            _print_line(console, Text(count.rjust(width), "yellow"), name)
+
+
+def _print_line(console: Console, head: Text, text: str) -> None:
+    """One line however long: the terminal breaks it, so that a path can be copied."""
+    console.print(Text.assemble(" ", head, "  ", text), soft_wrap=True)
 
 
 def _text(value: Any) -> str:

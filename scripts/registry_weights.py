@@ -117,16 +117,18 @@ def mobilenet(path: Path) -> dict[str, Tensor]:
     return {name: value.contiguous() for name, value in state.items()}
 
 
-def main() -> None:
-    """Write both files."""
-    out = Path(sys.argv[1])
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        arrays = read_ctranslate2(fetch(WHISPER, "model.bin", folder))
-        save_file(whisper_encoder(arrays), out / "whisper_tiny.safetensors")
-        save_file(mobilenet(fetch(MOBILENET, ".pth", folder)), out / "mobilenetv2_100.safetensors")
+def write_starts(out: Path) -> dict[str, Path]:
+    """Both files in `out`, made if they are not there, by name."""
+    paths = {name: out / f"{name}.safetensors" for name in ("whisper_tiny", "mobilenetv2_100")}
+    if not all(path.is_file() for path in paths.values()):
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            arrays = read_ctranslate2(fetch(WHISPER, "model.bin", folder))
+            save_file(whisper_encoder(arrays), paths["whisper_tiny"])
+            save_file(mobilenet(fetch(MOBILENET, ".pth", folder)), paths["mobilenetv2_100"])
+    return paths
 
 
 if __name__ == "__main__":
-    main()
+    write_starts(Path(sys.argv[1]))

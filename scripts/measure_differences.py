@@ -5,7 +5,7 @@
 
 ROOT: a dataset in Ego4D's layout: annotations/, clips/, and, if there, split/ and
 social_test/final_test_data/. AUDIO, VISUAL: checkpoints. QUALITY: scores in the published format;
-default: the scorer `light`. Without arguments: drawn clips and untrained miniature branches.
+default: the scorer `light`. Without arguments: simulated clips and untrained miniature branches.
 
 One flag of `quavf.semantics` is changed at a time, all others staying as published.
 """
@@ -34,8 +34,7 @@ from quavf.branches.datasets import VisualTrainSet
 from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
 from quavf.branches.train import BranchModule
 from quavf.branches.visual import VisualBranch
-from quavf.config import TrainVisualConfig
-from quavf.demo import AUDIO, VISUAL
+from quavf.config import AudioConfig, TrainVisualConfig, VisualConfig
 from quavf.errors import ScoresError
 from quavf.evaluation import EvaluateConfig, evaluate
 from quavf.faces.crop import CROP_SIZE, CropGeometry, crop_regions, decode_jpeg, quality_region
@@ -48,7 +47,8 @@ from quavf.quality import import_quality, score_quality
 from quavf.records import Floats, Ints
 from quavf.scores import Scores
 from quavf.semantics import FIXED, REFERENCE, Semantics
-from quavf.simulate.drawn import DrawnConfig, draw_dataset
+from quavf.simulate.config import SimulateConfig
+from quavf.simulate.run import simulate
 from quavf.sources.ego4d import read_ego4d
 from quavf.sources.media import open_video
 from quavf.store import ClipStore, CropReader
@@ -70,6 +70,9 @@ N_BATCHES, BATCH_SIZE = 20, 8  # of the batch-norm measurement
 N_DRAWS = 10  # of the random validation pieces
 Key = tuple[str, int, int]  # clip, person, frame
 Box = tuple[Floats, Ints]  # the face's, and the region that is cut for its crop
+
+AUDIO = AudioConfig(encoder="32x1x2", encoder_weights="random", dim=32, n_heads=2)
+VISUAL = VisualConfig(backbone="test_efficientnet", backbone_weights="random", dim=32, n_heads=4)
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,9 @@ def opened(words: list[str], scratch: Path) -> Data:
     if words:
         root, audio, visual = Path(words[0]), load_branch(words[1]), load_branch(words[2])
     else:
-        root = scratch / "drawn"
-        draw_dataset(root, DrawnConfig(n_clips=4))
-        audio, visual = AudioBranch(AUDIO.audio).eval(), VisualBranch(VISUAL.visual).eval()
+        root = scratch / "simulated"
+        simulate(root, SimulateConfig(clips=4, seconds=12.0))
+        audio, visual = AudioBranch(AUDIO).eval(), VisualBranch(VISUAL).eval()
     assert isinstance(audio, AudioBranch)
     assert isinstance(visual, VisualBranch)
     splits = root / "split" if (root / "split").is_dir() else None
@@ -120,7 +123,8 @@ def opened(words: list[str], scratch: Path) -> Data:
         else:
             score_quality(path)
     challenge = None
-    if (test := root / "social_test" / "final_test_data").is_dir():
+    tests = [root / name / "final_test_data" for name in ("social_test", "test")]
+    if test := next((path for path in tests if path.is_dir()), None):
         prepare_challenge(test, scratch / "challenge")
         challenge = ClipStore.open(scratch / "challenge")
     store, other = (ClipStore.open(path) for path in paths)

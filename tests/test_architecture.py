@@ -54,7 +54,16 @@ COMPOSERS: dict[str, set[str]] = {  # the same for modules that put stages toget
         "report",
         "weights",
     },
-    "demo": {"prepare", "quality", "pipeline", "branches", "simulate", "report", "evaluation"},
+    "demo": {
+        "prepare",
+        "quality",
+        "pipeline",
+        "simulate",
+        "report",
+        "evaluation",
+        "run",
+        "weights",
+    },
 }
 COMPOSERS["cli"] = {*COMPOSERS, "branches", "simulate", "report", "recipes", "evaluation"}
 COMPOSERS["__init__"] = {

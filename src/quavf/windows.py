@@ -128,9 +128,7 @@ def training_windows(
     if beyond:
         centres = centres[np.isin(centres, frames)]
         span = whole_clip(segment.person)
-    windows = visual_windows(frames, quality, centres, span, config.offsets(clock))
-    kept = _every_step(np.flatnonzero(windows.quality >= config.min_quality), config.step)
-    return VisualWindows(centres[kept], windows.slots[kept], windows.quality[kept])
+    return _chosen(visual_windows(frames, quality, centres, span, config.offsets(clock)), config)
 
 
 def unlabelled_windows(
@@ -148,11 +146,7 @@ def unlabelled_windows(
             free[Span(person, segment.start_frame, segment.last_frame).rows(frames)] = False
     span = whole_clip(person)
     windows = visual_windows(frames, quality, frames[free], span, config.offsets(clock))
-    good = np.flatnonzero(windows.quality >= config.min_quality)
-    kept = good[
-        np.searchsorted(windows.centres[good], _every_step(windows.centres[good], config.step))
-    ]
-    return VisualWindows(windows.centres[kept], windows.slots[kept], windows.quality[kept])
+    return _chosen(windows, config)
 
 
 def span_windows(
@@ -178,14 +172,17 @@ def span_windows(
     return visual_windows(frames, quality, inside, seen, config.offsets(clock))
 
 
-def _every_step(candidates: Ints, step: int) -> Ints:
-    """From ascending candidates the first, then each next one at least a step later."""
+def _chosen(windows: VisualWindows, config: WindowConfig) -> VisualWindows:
+    """Those of enough quality: the first, then each next one at least a step later."""
+    good = np.flatnonzero(windows.quality >= config.min_quality)
+    centres = windows.centres[good]
     kept: list[int] = []
-    position, end = 0, len(candidates)
-    while position < end:
-        kept.append(int(candidates[position]))
-        position = int(np.searchsorted(candidates, kept[-1] + step))
-    return np.array(kept, np.int64)
+    position = 0
+    while position < len(centres):
+        kept.append(int(good[position]))
+        position = int(np.searchsorted(centres, centres[position] + config.step))
+    rows = np.array(kept, np.int64)
+    return VisualWindows(windows.centres[rows], windows.slots[rows], windows.quality[rows])
 
 
 @dataclass(frozen=True)

@@ -308,7 +308,7 @@ def _fields(config: type[Any], args: Namespace) -> Any:
 
 COMMANDS = {
     "demo": Command(
-        "Draw a small dataset and run everything below on it.",
+        "Simulate a few conversations and run everything below on them.",
         "[options]",
         _demo_options,
         _demo,

@@ -77,6 +77,7 @@ def make_store(
     clock: Clock | None = None,
     framing: str = "grown",
     clips: Sequence[str] = ("clip",),
+    split: str = "test",
 ) -> ClipStore:
     """Clips alike with these people's `faces` (person: frames) and nothing else.
 
@@ -95,7 +96,7 @@ def make_store(
             writer.finish(
                 Manifest(
                     clip=clip,
-                    split="test",
+                    split=split,
                     clock=clock or Clock(),
                     segments=tuple(segments),
                     n_samples=n_samples,

@@ -31,7 +31,6 @@ from quavf.windows import (
     audio_items,
     audio_read,
     audio_windows,
-    frame_to_sample,
     n_labelled_ticks,
     training_piece,
     training_windows,
@@ -120,15 +119,14 @@ class AudioTrainSet(Dataset[Sample]):
         Where there is none a random part counts as not to me, so that it has its share.
         """
         manifest = self.store.manifest(clip)
-        ticks = np.arange(n_ticks)
+        fps = manifest.clock.fps
+        time = start * 30 + np.arange(n_ticks) * SAMPLE_RATE  # in 1/480000 s: exact
+        frames = time * fps.numerator // (30 * SAMPLE_RATE * fps.denominator)
         claimed = np.zeros((2, n_ticks), bool)
         for segment in manifest.segments:
             if segment.person > WEARER:
-                first, last = (
-                    (frame_to_sample(frame, manifest.clock, self.rules) - start) * 30 / SAMPLE_RATE
-                    for frame in (segment.start_frame, segment.last_frame)
-                )
-                claimed[segment.label] |= (ticks >= first) & (ticks <= last)
+                inside = (frames >= segment.start_frame) & (frames <= segment.last_frame)
+                claimed[segment.label] |= inside
         labels = np.where(claimed[1], 1, np.where(claimed[0], 0, IGNORED))
         labels[claimed.all(axis=0)] = IGNORED
         free = np.flatnonzero(~claimed.any(axis=0))

@@ -1,0 +1,58 @@
+"""Weights that come with the package, and loading by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import quavf
+from quavf.branches.audio import AudioBranch
+from quavf.branches.checkpoint import checkpoint_info, load_branch
+from quavf.branches.visual import VisualBranch
+from quavf.errors import CheckpointError
+from quavf.run import RunConfig
+from quavf.weights import DEFAULT, FOLDER, weights_names, weights_path
+
+LARGEST = 12e6  # bytes, both together
+
+
+def test_the_default_is_there_with_its_card() -> None:
+    assert DEFAULT in weights_names()
+    card = (FOLDER / DEFAULT / "README.md").read_text()
+    assert "simulated" in card
+
+
+@pytest.mark.parametrize(("kind", "branch"), [("audio", AudioBranch), ("visual", VisualBranch)])
+def test_they_load_and_know_how_to_be_used(kind: str, branch: type) -> None:
+    path = weights_path("small", kind)
+    loaded = load_branch(path)
+    assert isinstance(loaded, branch)
+    assert not loaded.training
+    assert loaded.settings.semantics == "fixed"
+    assert loaded.settings.context == "clip"
+    assert "/" not in str(checkpoint_info(path)["config"])  # no path of where it was trained
+
+
+def test_they_are_small() -> None:
+    assert sum(p.stat().st_size for p in (FOLDER / "small").glob("*.safetensors")) <= LARGEST
+
+
+def test_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert weights_path("small", "audio").parent.parent == FOLDER
+    Path("small").mkdir()
+    assert weights_path("small", "audio") == Path("small")
+    assert weights_path("other.ckpt", "audio") == Path("other.ckpt")
+
+
+def test_loading_by_name_and_by_folder() -> None:
+    for name in ("small", FOLDER / "small"):
+        runner = quavf.load(name, RunConfig(report=False))
+        assert not runner.config.report
+        assert runner.windows.n_slots == 15
+
+
+def test_unknown_weights() -> None:
+    with pytest.raises(CheckpointError, match=r"large: no such folder, .* \(there are: small\)"):
+        quavf.load("large")

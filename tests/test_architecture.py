@@ -54,10 +54,14 @@ COMPOSERS: dict[str, set[str]] = {  # the same for modules that put stages toget
         "report",
         "weights",
     },
+    "clip_reports": {"store", "scores", "score", "moments", "result", "report", "sources"},
     "demo": {"prepare", "quality", "pipeline", "branches", "simulate", "report", "evaluation"},
 }
-COMPOSERS["cli"] = {*COMPOSERS, "branches", "simulate", "report", "recipes", "evaluation"}
+COMPOSERS["cli"] = {
+    *(*COMPOSERS, "branches", "simulate", "report", "recipes", "evaluation", "moments")
+}
 COMPOSERS["__init__"] = {
+    "clip_reports",
     "prepare",
     "quality",
     "pipeline",

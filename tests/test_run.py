@@ -337,9 +337,9 @@ def test_output_folders_differ() -> None:
 
 def test_configurations_that_cannot_be_used(tmp_path: Path, checkpoints: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="--audio, --visual, or both"):
-        Runner(RunConfig())
+        Runner(RunConfig(audio="", visual=""))
     with pytest.raises(ConfigError, match="other branch"):
-        Runner(RunConfig(audio=checkpoints["visual"]))
+        Runner(RunConfig(audio=checkpoints["visual"], visual=""))
     with pytest.raises(CheckpointError, match="no such file"):
         Runner(RunConfig(audio=str(tmp_path / "none.pt")))
     with pytest.raises(ConfigError, match="batch_size"):

@@ -251,7 +251,8 @@ def test_every_option_tells_what_it_is_for_and_its_default(name: str) -> None:
         assert first in text, action
         shown += 1
         default = action.default
-        if isinstance(default, int | float | str) and default not in ("", SUPPRESS):
+        is_shown = action.nargs != 0 and default not in ("", SUPPRESS)  # a switch is off
+        if is_shown and isinstance(default, int | float | str):
             assert f"({default})" in text, action
     assert shown >= 3
 

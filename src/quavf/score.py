@@ -178,7 +178,7 @@ class VideoScoring:
                 "person may have got a new number after one."
             )
         counted = sorted(data.manifest.notes.items())
-        return notes + [f"Damage in the file: {what} ({count})." for what, count in counted]
+        return notes + [f"In the file: {what} ({count})." for what, count in counted]
 
 
 _NONE = np.empty(0, np.int64)

@@ -301,6 +301,8 @@ def _run(args: Namespace, console: Any) -> int:
             console.print(f"{outcome.video}: failed: {outcome.error}", markup=False)
         else:
             console.print(f"{outcome.video}: {summarise(outcome.run.result).text}", markup=False)
+            for note in outcome.run.notes:
+                console.print(f"  {note}", markup=False)
             console.print(f"  {outcome.folder}", markup=False)
     return USER_ERROR if any(outcome.run is None for outcome in outcomes) else 0
 

@@ -16,6 +16,7 @@ import argparse
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -100,10 +101,12 @@ class Truth:
     counts: Any  # (N,) mask: those that should be found
 
     @classmethod
-    def read(cls, path: Path) -> Truth:
+    def read(cls, path: Path, size: tuple[int, int]) -> Truth:
+        """Boxes are cut at the borders of the picture, of `size` (width, height)."""
         table = pq.read_table(path)
         column = {name: table[name].to_numpy() for name in table.column_names}
         box = np.stack([column[side] for side in ("x1", "y1", "x2", "y2")], axis=1)
+        box = np.clip(box, 0, [*size, *size])
         height, yaw = box[:, 3] - box[:, 1], np.abs(column["yaw_deg"])
         counts = (column["visible"] >= MIN_VISIBLE) & (height >= MIN_HEIGHT) & (yaw < MAX_YAW)
         return cls(column["frame"], column["person"], box.astype(float), height, yaw, counts)
@@ -130,10 +133,11 @@ class Tally:
         for index, tick in enumerate(ticks.tolist()):
             own = np.flatnonzero(truth.frame == tick)
             boxes = looks.get(tick, np.empty((0, 4)))
-            hits = dict(matched(truth.box[own], boxes))
+            hits = dict(matched(truth.box[own], np.clip(boxes, 0, [*raw.file.size] * 2)))
             self._add_found(boxes, hits, truth.counts[own])
             there = [p for p, box in tracks.items() if not np.isnan(box[index, 0])]
             placed = np.array([tracks[p][index] for p in there]).reshape(-1, 4)
+            placed = np.clip(placed, 0, [*raw.file.size] * 2)
             followed = {i: there[j] for i, j in matched(truth.box[own], placed)}
             for i, row in enumerate(own.tolist()):
                 if not truth.counts[row]:
@@ -278,7 +282,8 @@ def judge_faces(data: Path, work: Path, clips: Sequence[str]) -> dict[str, Any]:
     for clip in clips:
         prepared = prepare_video(data / "clips" / f"{clip}.mp4", work / "found" / clip)
         looks = found_by_look(prepared.store, prepared.clip)
-        tally.add(clip, Truth.read(data / "truth" / f"{clip}.parquet"), looks, prepared)
+        truth = Truth.read(data / "truth" / f"{clip}.parquet", prepared.file.size)
+        tally.add(clip, truth, looks, prepared)
     return tally.figures()
 
 
@@ -315,6 +320,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=71)
     parser.add_argument("--audio", default="", help="checkpoint, or a name such as small")
     parser.add_argument("--visual", default="", help="the same")
+    parser.add_argument("--work", type=Path, help="folder to keep what was found and cut in")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
     config = SimulateConfig(
@@ -323,7 +329,7 @@ def main() -> None:
     )  # fmt: skip
     simulate(options.data, config, progress=True)
     clips = [key.name for key in clip_keys(config)]
-    with tempfile.TemporaryDirectory() as name:
+    with nullcontext(options.work) if options.work else tempfile.TemporaryDirectory() as name:
         content: dict[str, Any] = {"options": {k: str(v) for k, v in vars(options).items()}}
         content["faces"] = judge_faces(options.data, Path(name), clips)
         if options.audio or options.visual:

@@ -89,7 +89,9 @@ def test_tally() -> None:
         3: boxes(FAR, FAR, FAR),
     }
     raw = SimpleNamespace(
-        persons=(None,) * 3, boxes_of=lambda number, ticks: (tracks[number], None)
+        file=SimpleNamespace(size=(640, 360)),
+        persons=(None,) * 3,
+        boxes_of=lambda number, ticks: (tracks[number], None),
     )
     tally = raw_faces.Tally()
     tally.add("clip", truth, looks, raw)

@@ -1,16 +1,20 @@
 """Seconds per second of video, stage by stage, on a generated 1080p30 file with two faces.
 
     python benchmarks/run_video.py --faces A.mp4 B.mp4 [--seconds 30] [--size published]
+    python benchmarks/run_video.py --faces A.mp4 B.mp4 --minutes 60  # a whole run
 
 `--faces` are two videos of one talking head each; their pictures are pasted in, moving. Weights are
 random: they cost what trained ones cost. Wall time depends on who else uses the machine, CPU time
-hardly; both are shown.
+hardly; both are shown. With `--minutes`, `quavf run` goes over a long video in its own process:
+a few seconds, repeated by copying packets, so that an hour is there at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +22,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -27,6 +32,7 @@ import torch
 import quavf.faces.tracker as tracker
 import quavf.video as stages
 from quavf.branches.audio import AudioBranch
+from quavf.branches.checkpoint import save_branch
 from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
 from quavf.branches.visual import VisualBranch
 from quavf.config import AudioConfig, BranchSettings, VisualConfig
@@ -34,11 +40,22 @@ from quavf.faces.search import FaceSearch
 from quavf.moments import MomentsConfig
 from quavf.quality import score_quality
 from quavf.records import Image
+from quavf.result import VideoResult
 from quavf.score import VideoScoring
 from quavf.sources.video import VideoFile, open_video_file
 from quavf.windows import WindowConfig
 
 FPS = 30
+LOOP_S = 8  # repeated for long videos: whole pictures, and whole packets of 1024 samples
+RUN = """
+import sys
+from pathlib import Path
+from quavf.cli import main
+code = main(["run", *sys.argv[2:]])
+status = Path("/proc/self/status").read_text()  # rusage would count the parent's memory too
+Path(sys.argv[1]).write_text(status.split("VmHWM:")[1].split()[0])
+sys.exit(code)
+"""
 SIZES = {  # audio encoder, image network
     "small": ("tiny", "mobilenetv3_small_100"),
     "published": ("small", "resnet50"),
@@ -112,17 +129,58 @@ def _sound(path: Path) -> Image:
     return np.asarray(samples / 32768)
 
 
+def repeat(source: Path, path: Path, minutes: float) -> None:
+    """`source`, `LOOP_S` long, over and over: packets are copied with later times."""
+    with av.open(str(source)) as container, av.open(str(path), "w") as output:
+        streams = container.streams.video[0], container.streams.audio[0]
+        copies = {s.index: output.add_stream_from_template(s) for s in streams}
+        packets = list(container.demux(streams))
+        packets = [p for p in packets if p.stream.type == "video" or _is_inside(p)]
+        times = [(p.pts, p.dts) for p in packets if p.pts is not None and p.dts is not None]
+        packets = packets[: len(times)]  # the last ones only say that the file ends
+        for k in range(round(minutes * 60 / LOOP_S)):
+            for packet, (pts, dts) in zip(packets, times, strict=True):
+                stream = container.streams[packet.stream_index]
+                later = round(k * LOOP_S / (packet.time_base or Fraction(1)))
+                again = av.Packet(bytes(packet))
+                again.pts, again.dts, again.time_base = pts + later, dts + later, packet.time_base
+                again.is_keyframe, again.stream = packet.is_keyframe, copies[stream.index]
+                output.mux(again)
+
+
+def _is_inside(packet: av.Packet[Any]) -> bool:
+    """Not the silence that an encoder puts in front and behind."""
+    return 0 <= (packet.pts or 0) * (packet.time_base or 1) < LOOP_S
+
+
+def measure_run(path: Path, folder: Path, size: str) -> tuple[float, float]:
+    """Peak memory in MB and seconds of `quavf run`, everything written, random weights."""
+    hearing, seeing = branches(size)
+    save_branch(folder / "audio.safetensors", hearing)
+    save_branch(folder / "visual.safetensors", seeing)
+    weights = [f"--{kind}={folder / kind}.safetensors" for kind in ("audio", "visual")]
+    command = [sys.executable, "-c", RUN, str(folder / "peak"), str(path)]
+    start = time.perf_counter()
+    subprocess.run([*command, "--out", str(folder / "out"), *weights], check=True)
+    return int((folder / "peak").read_text()) / 1024, time.perf_counter() - start
+
+
+def branches(size: str) -> tuple[AudioBranch, VisualBranch]:
+    """Both branches with random weights."""
+    encoder, backbone = SIZES[size]
+    torch.manual_seed(0)
+    settings = BranchSettings("fixed")
+    hearing = AudioBranch(AudioConfig(encoder, "random"), settings)
+    return hearing, VisualBranch(VisualConfig(backbone, "random"), settings)
+
+
 def measure(path: Path, folder: Path, size: str) -> tuple[Stopwatch, float, str]:
     """Every stage in turn; the times, the video's length, and what was found."""
     watch = Stopwatch()
     file = open_video_file(path)
     with watch.timing("decode once"):
         n = sum(1 for _ in file.pictures())
-    encoder, backbone = SIZES[size]
-    torch.manual_seed(0)
-    settings = BranchSettings("fixed")
-    hearing = AudioBranch(AudioConfig(encoder, "random"), settings)
-    seeing = VisualBranch(VisualConfig(backbone, "random"), settings)
+    hearing, seeing = branches(size)
     with _watched(watch):
         with watch.timing("prepare"):
             prepared = stages.prepare_video(path, folder / "store", windows=WindowConfig())
@@ -197,13 +255,35 @@ def _watched(watch: Stopwatch) -> Iterator[None]:
             setattr(owner, name, old)
 
 
+def whole_run(options: argparse.Namespace) -> None:
+    """Print peak memory and time of `quavf run` on a long video."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, path = Path(name), Path(name) / "long.mp4"
+        generate(folder / "loop.mp4", LOOP_S, options.faces, options.height)
+        start = time.perf_counter()
+        repeat(folder / "loop.mp4", path, options.minutes)
+        made_s, n_bytes = time.perf_counter() - start, path.stat().st_size
+        peak_mb, run_s = measure_run(path, folder, options.size)
+        crops = sum(len(rows) for rows in VideoResult.read(folder / "out").scores.values())
+    seconds = options.minutes * 60
+    print(f"{options.height}p{FPS}, {options.minutes:g} min, {n_bytes / 1e6:.0f} MB")
+    print(f"repeated in {made_s:.1f} s; {options.size} branches, {crops} scores")
+    print(f"quavf run: {run_s:.0f} s ({run_s / seconds:.2f} s/s), peak memory {peak_mb:.0f} MB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--faces", nargs=2, type=Path, required=True, help="two talking heads")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the video, s (30)")
     parser.add_argument("--height", type=int, default=1080, help="of the pictures, pixels (1080)")
     parser.add_argument("--size", choices=sorted(SIZES), default="small", help="of the branches")
+    parser.add_argument(
+        "--minutes", type=float, help="measure `quavf run` as a whole on so long a video instead"
+    )
     options = parser.parse_args()
+    if options.minutes:
+        whole_run(options)
+        return
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "generated.mp4"
         generate(path, options.seconds, options.faces, options.height)

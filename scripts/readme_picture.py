@@ -1,18 +1,27 @@
-"""Take the picture at the top of the README: a report page in a headless Chromium.
+"""Take the picture at the top of the README: the report of a simulated conversation.
 
-    python scripts/readme_picture.py OUT/report.html docs/report.png --at 5 --hover 0.62
+    python scripts/readme_picture.py [docs/report.png] [--audio CKPT] [--visual CKPT]
 
-`OUT` is what `quavf run` made. Needs `pip install playwright` and a Chromium; its path is taken
-from `--chromium`. Fonts are the system's: install Inter and Charis SIL (or Charter) for the look
-that the style sheet was drawn with.
+Simulates a clip, goes over it with `quavf run` (by default with the weights that come with the
+package), and takes the page in a headless Chromium; `--report OUT/report.html` takes a page that is
+there. Needs the extras simulate and dev, and a Chromium; its path is taken from `--chromium`. Fonts
+are the system's: install Inter and Charis SIL (or Charter) for the look that the style sheet was
+drawn with.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+
+from quavf.result import VideoResult
+from quavf.run import RunConfig, run_video
 
 FLAGS = [
     "--no-sandbox",
@@ -23,10 +32,45 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+LARGEST = 250_000  # bytes of the picture: everyone who clones the repository downloads it
+SMALLER = 0.9  # a picture that is too large gets so much fewer pixels a side
+COLOURS = 256
 
 
 def main() -> None:
     arguments = _arguments()
+    folder = nullcontext(arguments.work) if arguments.work else tempfile.TemporaryDirectory()
+    with folder as name:
+        report = arguments.report or _made_report(Path(name), arguments)
+        taken = _taken(report, arguments)
+    arguments.picture.parent.mkdir(parents=True, exist_ok=True)
+    arguments.picture.write_bytes(_small(taken))
+
+
+def _made_report(work: Path, arguments: argparse.Namespace) -> Path:
+    """Simulate a conversation and run over it; the page. What is there is not made again."""
+    from quavf.simulate.config import SimulateConfig
+    from quavf.simulate.run import simulate
+
+    config = SimulateConfig(
+        seed=arguments.seed,
+        clips=1,
+        seconds=arguments.seconds,
+        preset="clean",
+        val_share=1.0,
+        test_share=0.0,
+    )
+    simulate(work / "world", config)
+    (clip,) = (work / "world" / "clips").glob("*.mp4")
+    video = work / "conversation.mp4"  # what the page calls it
+    if not video.is_file():
+        video.hardlink_to(clip)
+    run_video(video, work / "out", RunConfig(audio=arguments.audio, visual=arguments.visual))
+    return work / "out" / "report.html"
+
+
+def _taken(report: Path, arguments: argparse.Namespace) -> bytes:
+    """The upper part of the page, down to the lanes, as PNG."""
     width, height = (int(v) for v in arguments.size.split("x"))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=arguments.chromium, args=FLAGS)
@@ -35,15 +79,34 @@ def main() -> None:
             device_scale_factor=arguments.scale,
             color_scheme="dark" if arguments.dark else "light",
         )
-        page.goto(arguments.report.resolve().as_uri())
-        _show(page, arguments.at, arguments.hover)
+        page.goto(report.resolve().as_uri())
+        at_s = _best_time(report.parent) if arguments.at is None else arguments.at
+        _show(page, at_s, arguments.hover)
         bottom = page.locator(".timeline").bounding_box()
         tall = height if bottom is None else min(height, bottom["y"] + bottom["height"] + 24)
-        arguments.picture.parent.mkdir(parents=True, exist_ok=True)
-        page.screenshot(
-            path=arguments.picture, clip={"x": 0, "y": 0, "width": width, "height": tall}
-        )
+        taken: bytes = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": tall})
         browser.close()
+    return taken
+
+
+def _best_time(folder: Path) -> float:
+    """The middle of the longest moment of a run."""
+    result = VideoResult.read(folder)
+    longest = max(result.moments, key=lambda m: m.length_s, default=None)
+    return result.duration_s / 3 if longest is None else (longest.start_s + longest.end_s) / 2
+
+
+def _small(png: bytes) -> bytes:
+    """The picture in few colours, and with fewer pixels until it is small enough."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    while True:
+        few = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+        file = io.BytesIO()
+        few.save(file, "PNG", optimize=True)
+        if file.tell() <= LARGEST:
+            return file.getvalue()
+        size = round(picture.width * SMALLER), round(picture.height * SMALLER)
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def _show(page: Page, at_s: float, hover: float | None) -> None:
@@ -61,10 +124,15 @@ def _show(page: Page, at_s: float, hover: float | None) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("report", type=Path, help="report.html of a run")
-    parser.add_argument("picture", type=Path, help="PNG to write")
-    parser.add_argument("--at", type=float, default=3.0, help="time of the playhead, seconds")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("picture", type=Path, nargs="?", default=Path("docs/report.png"))
+    parser.add_argument("--report", type=Path, help="take this report.html of a run instead")
+    parser.add_argument("--work", type=Path, help="folder to keep the clip and the run in")
+    parser.add_argument("--audio", default=RunConfig().audio, help="checkpoint of the run")
+    parser.add_argument("--visual", default=RunConfig().visual, help="checkpoint of the run")
+    parser.add_argument("--seed", type=int, default=4, help="of the simulated conversation")
+    parser.add_argument("--seconds", type=float, default=30.0, help="its length")
+    parser.add_argument("--at", type=float, help="time of the playhead, s; default: in a moment")
     parser.add_argument("--hover", type=float, help="point at this share of the first lane, 0 to 1")
     parser.add_argument("--size", default="1280x1400", help="window; cut below the lanes")
     parser.add_argument("--scale", type=float, default=2.0, help="pixels per CSS pixel")

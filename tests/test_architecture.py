@@ -54,6 +54,7 @@ COMPOSERS: dict[str, set[str]] = {  # the same for modules that put stages toget
         "report",
         "weights",
     },
+    "clip_reports": {"store", "scores", "score", "moments", "result", "report", "sources"},
     "demo": {
         "prepare",
         "quality",
@@ -65,8 +66,11 @@ COMPOSERS: dict[str, set[str]] = {  # the same for modules that put stages toget
         "weights",
     },
 }
-COMPOSERS["cli"] = {*COMPOSERS, "branches", "simulate", "report", "recipes", "evaluation"}
+COMPOSERS["cli"] = {
+    *(*COMPOSERS, "branches", "simulate", "report", "recipes", "evaluation", "moments")
+}
 COMPOSERS["__init__"] = {
+    "clip_reports",
     "prepare",
     "quality",
     "pipeline",

@@ -107,6 +107,7 @@ def steps(data: Path) -> dict[str, Answer]:
     given = ["--import", d / "qualityScore.json", "--scorer", "given"]
     mine = ["--quality", "light", "--config", d / "visual.yaml", "--visual.n_layers", 2]
     few = ["--batch_size", 5, "--split=val"]
+    pages = ["--n-resamples", 0, "--report", "--clips", d / "clips", "--moments.threshold", 0.7]
     commands: dict[str, list[object]] = {
         "prepare ego4d": [*sources, "--store", store],
         "prepare challenge": ["--root", d / "test", "--store", challenge],
@@ -120,6 +121,7 @@ def steps(data: Path) -> dict[str, Answer]:
         "predict visual": [store, "--visual", d / "visual", "--out", d / "v", *few],
         "fuse": [d / "a", d / "v", "--out", d / "fused"],
         "evaluate": [d / "scores", "--store", store, "--out", d / "eval", "--n-resamples", 20],
+        "evaluate report": [d / "scores", "--store", store, "--out", d / "pages", *pages],
         "predict challenge": [challenge, *both, "--out", d / "test_scores"],
         "submit": [d / "test_scores", "--out", d / "submission.json"],
         "submit check": ["--check", d / "submission.json", "--store", challenge],
@@ -149,6 +151,7 @@ def test_every_step_ends_well(steps: dict[str, Answer]) -> None:
         ("predict", ["faces", "84", "fused from both branches"]),
         ("predict visual", ["clips", "1", "faces", "42", "visual only"]),
         ("fuse", ["fused from both branches", "42", "audio only"]),
+        ("evaluate report", ["mAP", "Report of 2 clips: ", "/pages/report.html"]),
         ("evaluate", ["mAP", "Audio", "Visual", "Mean", "Fused", "Figures and pictures"]),
         ("submit", ["submission.json: 3 rows of 1 segments"]),
         ("submit check", ["fit to be submitted"]),
@@ -248,7 +251,8 @@ def test_every_option_tells_what_it_is_for_and_its_default(name: str) -> None:
         assert first in text, action
         shown += 1
         default = action.default
-        if isinstance(default, int | float | str) and default not in ("", SUPPRESS):
+        is_shown = action.nargs != 0 and default not in ("", SUPPRESS)  # a switch is off
+        if is_shown and isinstance(default, int | float | str):
             assert f"({default})" in text, action
     assert shown >= 3
 
@@ -370,6 +374,8 @@ def table(folder: Path, **changes: Any) -> Path:
         (["predict", "S", "--out", "O"], "give --audio, --visual, or both"),
         (["predict", "S", "--audio", "C", "--out", "O"], "S: no store here (no store.json)"),
         (["evaluate", "S", "--store", "T", "--out", "O"], "no such file; make it with `quavf pred"),
+        (["evaluate", "S", "--store", "T", "--out", "O", "--clips", "C"],
+         "--clips is for the pages of --report"),
         (["evaluate", "S", "--store", "T", "--out", "O", "--confidence", "2"],
          "confidence is 2.0, expected between 0 and 1"),
         (["fuse", "A", "B", "--out", "O"], "scores.parquet: no such file"),

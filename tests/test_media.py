@@ -228,7 +228,7 @@ def test_no_media(tmp_path: Path, content: bytes | None, says: str, reader: Any)
 
 
 def test_a_folder_is_no_media(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="no such file"):
+    with pytest.raises(MediaError, match="a folder, not a media file"):
         open_video(tmp_path)
 
 

@@ -24,6 +24,7 @@ FUNCTIONS = {
     "prepare_challenge": ["root", "store"],
     "prepare_ego4d": ["annotations", "clips", "store", "semantics_name", "splits"],
     "prepare_simulated": ["store", "config", "every", "workers"],
+    "report_clips": ["scores", "store", "out", "clips", "moments"],
     "run_video": ["video", "out", "config", "truth"],
     "score_quality": ["store", "scorer", "weights", "device", "batch_size"],
     "train_audio": ["store", "out", "config"],

@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quavf.clip_reports import report_clips
 from quavf.report.annotate import write_annotated_video
 from quavf.report.video import write_report
 from quavf.result import Moment, Person, PersonScores, VideoResult
+from quavf.scores import Scores, write_scores
 from tests_video import made_up, write_video
+from tiny_store import make_tiny_store
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("QUAVF_CHROMIUM") or shutil.which("chromium")
@@ -25,6 +28,11 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not instal
 SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "readme_picture.py"))
 FLAGS = [*SCRIPT["FLAGS"], "--autoplay-policy=no-user-gesture-required"]
 HOSTILE = "<img src=x onerror=alert(1)>'\"&\u2028</script><script>alert(2)<"
+PLAYHEAD = """(() => {
+  const plot = document.querySelector('.plot').getBoundingClientRect();
+  const head = document.querySelector('.plot .playhead').getBoundingClientRect();
+  return (head.left - plot.left) / plot.width;
+})()"""
 TIME = "document.querySelector('video').currentTime"
 Open = Callable[..., Any]
 
@@ -40,6 +48,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_annotated_video(result, out / "out" / "annotated.mp4")
     write_report(replace(result, video=Path(HOSTILE.replace("/", "∕"))), out / "out")
     return out / "out"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips of a store, scored and labelled; the video of one of them."""
+    out = tmp_path_factory.mktemp("dataset")
+    faces = make_tiny_store(out / "store", ("val", "val")).faces("clip0")
+    (out / "clips").mkdir()
+    write_video(out / "clips" / "clip0.mp4", seconds=4.0)
+    names = np.repeat(np.array(["clip0", "clip1"], object), len(faces))
+    person, frame = np.tile(faces.person, 2), np.tile(faces.frame, 2)
+    value = frame / frame.max()
+    write_scores(out / "scores", Scores(names, person, frame, value, value, value, value), {})
+    report_clips(out / "scores", out / "store", out / "eval", out / "clips")
+    return out / "eval"
 
 
 @pytest.fixture(scope="module")
@@ -122,15 +145,7 @@ def settled(page: Any, time_s: float) -> None:
 
 def playhead(page: Any) -> float:
     """Where the first lane's playhead is, as a share of the lane."""
-    return float(
-        page.evaluate(
-            """() => {
-              const plot = document.querySelector('.plot').getBoundingClientRect();
-              const head = document.querySelector('.plot .playhead').getBoundingClientRect();
-              return (head.left - plot.left) / plot.width;
-            }"""
-        )
-    )
+    return float(page.evaluate(PLAYHEAD))
 
 
 def test_lanes_are_there(open_page: Open, folder: Path) -> None:
@@ -147,6 +162,45 @@ def test_lanes_are_there(open_page: Open, folder: Path) -> None:
     assert "Two people. Person 2 talked to you for 2 s" in page.locator("h1").inner_text()
     assert "<img src=x" in page.locator(".file").inner_text()
     assert page.locator("img[src=x]").count() == 0
+
+
+def test_labels_of_a_dataset(open_page: Open, dataset: Path) -> None:
+    page = open_page(dataset / "clips" / "clip0")
+    assert page.locator(".lane").count() == 2
+    first, second = page.locator(".lane").all()
+    assert (first.locator(".truth").count(), first.locator(".other").count()) == (1, 1)
+    assert (second.locator(".truth").count(), second.locator(".other").count()) == (0, 1)
+    for name in ("fused-line", "audio-line", "visual-line", "quality-area"):
+        assert len(first.locator(f".{name}").get_attribute("d")) > 100
+    assert page.locator(".moment").count() == 2
+    box = box_of(first.locator(".plot"))
+    words = {}
+    for share in (0.25, 0.6, 0.9):
+        page.mouse.move(box["x"] + box["width"] * share, box["y"] + 40)
+        words[share] = page.locator("#tip").inner_text()
+    assert "Label: talking to you" in words[0.25]
+    assert "no score here" in words[0.6]
+    assert "Label: none" in words[0.6]
+    assert "Label: talking, not to you" in words[0.9]
+    page.get_by_role("button", name="Label: to others").click()
+    assert page.locator(".other").first.is_hidden()
+    assert page.locator(".truth").first.is_visible()
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 40)
+    settled(page, 2.0)
+
+
+def test_the_list_of_clips_leads_to_their_pages(browser: Any, dataset: Path) -> None:
+    page = browser.new_page(viewport={"width": 320, "height": 844})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto((dataset / "report.html").as_uri())
+    assert page.locator(".pages a").all_text_contents() == ["clip0", "clip1"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.get_by_role("link", name="clip1").click()
+    assert page.locator(".no-video").is_visible()
+    assert page.locator(".lane").count() == 2
+    page.close()
+    assert said == []
 
 
 def test_a_click_seeks_and_the_playhead_follows(open_page: Open, folder: Path) -> None:
@@ -332,7 +386,7 @@ def test_zoom(open_page: Open, hour: Path) -> None:
         page.keyboard.press("+")
     until(page, "document.querySelectorAll('.moment').length < 20")
     assert page.locator(".overview .window").is_visible()
-    assert 0.3 < playhead(page) < 0.6
+    until(page, f"0.3 < {PLAYHEAD} && {PLAYHEAD} < 0.6")
     page.keyboard.press("0")
     until(page, "document.querySelectorAll('.moment').length === 180")
 

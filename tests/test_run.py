@@ -12,10 +12,12 @@ import pytest
 import torch
 
 import quavf.score
+from media_files import damage
 from quavf.branches.audio import AudioBranch
 from quavf.branches.checkpoint import save_branch
 from quavf.branches.predict import AudioPredictor, VisualPredictor
 from quavf.branches.visual import VisualBranch
+from quavf.cli import main
 from quavf.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.errors import CheckpointError, ConfigError, MediaError
 from quavf.faces.search import SearchConfig
@@ -273,24 +275,36 @@ def test_variable_rate(tmp_path: Path, config: RunConfig) -> None:
 def test_cut_short(tmp_path: Path, config: RunConfig) -> None:
     path = write_video(tmp_path / "v.mkv", seconds=6)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    run, _ = notes_of(path, tmp_path, config)
+    run, notes = notes_of(path, tmp_path, config)
+    assert "pictures end before the declared duration" in notes
     assert 1 < run.result.duration_s < 5.5
     assert len(run.scores[1]) > 8
 
 
-def test_damaged_in_the_middle(tmp_path: Path, config: RunConfig) -> None:
-    def wander(time_s: float) -> list[tuple[int, int, int, int]]:
-        left = int(40 + 10 * np.sin(time_s * 3))
-        return [(left, 40, left + 50, 100)]
+def wander(time_s: float) -> list[tuple[int, int, int, int]]:
+    left = int(40 + 10 * np.sin(time_s * 3))
+    return [(left, 40, left + 50, 100)]
 
+
+def test_damaged_in_the_middle(tmp_path: Path, config: RunConfig) -> None:
+    """Two seconds are lost without the decoder saying so."""
     path = write_video(tmp_path / "v.mkv", seconds=6, faces=wander)
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 400] = np.random.default_rng(0).bytes(400)
     path.write_bytes(content)
-    run, _ = notes_of(path, tmp_path, config)
-    assert run.result.duration_s > 1
+    run, notes = notes_of(path, tmp_path, config)
+    assert "stretches of over a second without a new picture (1)" in notes
+    assert run.result.duration_s == pytest.approx(6, abs=0.1)
     assert len(run.scores[1]) > 8
+
+
+def test_damaged_packets(tmp_path: Path, config: RunConfig) -> None:
+    path = damage(write_video(tmp_path / "v.mp4", seconds=6, faces=wander), 0.45, 0.5)
+    run, notes = notes_of(path, tmp_path, config)
+    assert "damaged packets" in notes
+    assert run.result.duration_s == pytest.approx(6, abs=0.1)
+    assert sum(map(len, run.scores.values())) > 30
 
 
 def test_files_without_a_picture(tmp_path: Path, config: RunConfig) -> None:
@@ -304,11 +318,16 @@ def test_files_without_a_picture(tmp_path: Path, config: RunConfig) -> None:
         output.mux(stream.encode())
     text = tmp_path / "notes.mp4"
     text.write_text("not a video\n" * 100)
+    half = write_video(tmp_path / "half.mp4")  # what an MP4 holds is listed at its end
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    (tmp_path / "empty.mp4").touch()
     for path, message in [
+        (half, r"half\.mp4: not a readable media file .*download or export it again"),
+        (tmp_path / "empty.mp4", r"empty\.mp4: not a readable media file"),
         (sound, r"song\.wav: no video in this file; is it sound only\?"),
         (text, r"notes\.mp4: not a readable media file"),
         (tmp_path / "gone.mp4", r"gone\.mp4: no such file"),
-        (tmp_path, "not a readable media file|no such file"),
+        (tmp_path, "a folder, not a media file"),
     ]:
         with pytest.raises(MediaError, match=message):
             run_video(path, tmp_path / "out", config)
@@ -326,6 +345,34 @@ def test_a_broken_video_stops_no_other(tmp_path: Path, config: RunConfig) -> Non
     assert (tmp_path / "out" / "good" / "scores.csv").is_file()
 
 
+def test_the_command_says_what_is_wrong_in_a_line_each(
+    tmp_path: Path, checkpoints: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = write_video(tmp_path / "silent.mp4", sound="silence")
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video\n")
+    words = [f"--{kind}={path}" for kind, path in checkpoints.items()]
+    words += ["--video.search.detector", BLOCKS, "--annotated=no", "--report=no"]
+    code = main(["run", str(silent), str(text), "gone.mp4", "--out", str(tmp_path / "o"), *words])
+    said = capsys.readouterr().out.splitlines()
+    assert code == 2  # though one of them is finished
+    assert (tmp_path / "o" / "silent" / "moments.json").is_file()
+    whole = " ".join(" ".join(said).split())
+    assert "The sound is silent throughout: judged by the faces alone." in whole
+    assert "text.mp4: failed:" in whole
+    assert "not a readable media file" in whole
+    assert "gone.mp4: failed: gone.mp4: no such file" in whole
+
+
+def test_no_faces_still_make_a_report(tmp_path: Path, config: RunConfig) -> None:
+    path = write_video(tmp_path / "v.mp4", faces=still())
+    run_video(path, tmp_path / "out", replace(config, annotated=True, report=True))
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"report.html", "video.mp4", "scores.csv"} <= names
+    assert "annotated.mp4" not in names  # there is nothing to draw
+    assert "No face was found in this video." in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_output_folders_differ() -> None:
     out = Path("out")
     assert output_folders(["a/b.mp4"], out) == [out]
@@ -337,9 +384,9 @@ def test_output_folders_differ() -> None:
 
 def test_configurations_that_cannot_be_used(tmp_path: Path, checkpoints: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="--audio, --visual, or both"):
-        Runner(RunConfig())
+        Runner(RunConfig(audio="", visual=""))
     with pytest.raises(ConfigError, match="other branch"):
-        Runner(RunConfig(audio=checkpoints["visual"]))
+        Runner(RunConfig(audio=checkpoints["visual"], visual=""))
     with pytest.raises(CheckpointError, match="no such file"):
         Runner(RunConfig(audio=str(tmp_path / "none.pt")))
     with pytest.raises(ConfigError, match="batch_size"):

@@ -12,6 +12,7 @@ from quavf.errors import QuavfError
 if TYPE_CHECKING:
     from quavf.branches.checkpoint import load_branch
     from quavf.branches.train import train_audio, train_visual
+    from quavf.clip_reports import report_clips
     from quavf.config import (
         AudioConfig,
         AugmentConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "prepare_challenge",
     "prepare_ego4d",
     "prepare_simulated",
+    "report_clips",
     "run_video",
     "score_quality",
     "train_audio",
@@ -81,6 +83,7 @@ _MODULES = {  # where a name comes from; under another name there: `module:name`
     "prepare_challenge": "prepare",
     "prepare_ego4d": "prepare",
     "prepare_simulated": "simulated",
+    "report_clips": "clip_reports",
     "run_video": "run",
     "score_quality": "quality",
     "train_audio": "branches.train",

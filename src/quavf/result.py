@@ -37,7 +37,7 @@ SIDES = ("x1", "y1", "x2", "y2")
 class Moment:
     """One stretch [start_s, end_s) in which a person talks to the camera wearer.
 
-    `confidence` in [0, 1]: mean fused score inside; 1 for a moment of the ground truth.
+    `confidence` in [0, 1]: mean fused score inside; 1 for what a label says.
     """
 
     person: int
@@ -115,6 +115,7 @@ class VideoResult:
     boxes: dict[int, PersonBoxes] = field(default_factory=dict)  # by person
     moments: tuple[Moment, ...] = ()  # by start
     truth: tuple[Moment, ...] | None = None  # labels, where there are any
+    others: tuple[Moment, ...] | None = None  # labelled as talking to somebody else; None: unknown
     threshold: float = 0.5  # of the fused score
     models: dict[str, str] = field(default_factory=dict)  # "audio", "visual", "quality", "faces"
     notes: tuple[str, ...] = ()  # warnings in plain words
@@ -125,6 +126,9 @@ class VideoResult:
 
     def truth_of(self, person: int) -> tuple[Moment, ...]:
         return tuple(m for m in self.truth or () if m.person == person)
+
+    def others_of(self, person: int) -> tuple[Moment, ...]:
+        return tuple(m for m in self.others or () if m.person == person)
 
     def to_json(self) -> dict[str, Any]:
         """All but the two long tables, as plain values."""
@@ -144,7 +148,8 @@ class VideoResult:
                 for p in self.persons
             ],
             "moments": [_moment_json(m) for m in self.moments],
-            "truth": None if self.truth is None else [_moment_json(m) for m in self.truth],
+            "truth": _moments_json(self.truth),
+            "others": _moments_json(self.others),
             "threshold": self.threshold,
             "models": self.models,
             "notes": list(self.notes),
@@ -186,9 +191,8 @@ class VideoResult:
                 scores=_columns(Path(folder) / SCORES_FILE, SCORE_SCHEMA, PersonScores),
                 boxes=_columns(Path(folder) / BOXES_FILE, BOX_SCHEMA, PersonBoxes),
                 moments=tuple(Moment(**m) for m in content["moments"]),
-                truth=None
-                if content["truth"] is None
-                else tuple(Moment(**m) for m in content["truth"]),
+                truth=_moments(content["truth"]),
+                others=_moments(content.get("others")),
                 threshold=float(content["threshold"]),
                 models=dict(content["models"]),
                 notes=tuple(content["notes"]),
@@ -224,6 +228,14 @@ def _moment_json(moment: Moment) -> dict[str, Any]:
         "end_s": round(moment.end_s, 3),
         "confidence": round(moment.confidence, 4),
     }
+
+
+def _moments_json(moments: tuple[Moment, ...] | None) -> list[dict[str, Any]] | None:
+    return None if moments is None else [_moment_json(m) for m in moments]
+
+
+def _moments(content: list[dict[str, Any]] | None) -> tuple[Moment, ...] | None:
+    return None if content is None else tuple(Moment(**m) for m in content)
 
 
 def _person(content: dict[str, Any]) -> Person:

@@ -17,7 +17,7 @@ from quavf.moments import MomentsConfig, find_moments
 from quavf.progress import progress
 from quavf.records import Floats, Ints
 from quavf.result import Moment, Person, PersonBoxes, PersonScores, VideoResult
-from quavf.store import CropReader
+from quavf.store import ClipStore, CropReader, Faces
 from quavf.video import TICKS_A_SECOND, PreparedVideo
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ class VideoScoring:
         heard = self._heard(data, ticks)
         seen = self._seen(data, spans)
         scores = {p: self._rows(p, ticks[p], heard[p], *seen[p]) for p in persons}
-        thumbnails = self._thumbnails(data)
+        pictures = self._thumbnails(data)
         result = VideoResult(
             video=file.path,
             duration_s=video.duration_s,
             fps=file.fps,
             frame_size=file.size,
             persons=tuple(
-                Person(p, *_seen_between(video, p), thumbnails.get(p, b"")) for p in persons
+                Person(p, *_seen_between(video, p), pictures.get(p, b"")) for p in persons
             ),
             scores=scores,
             boxes={p: self._boxes(p) for p in persons},
@@ -149,21 +149,8 @@ class VideoScoring:
         return data.manifest.n_samples is not None and (knows_silence or not self.video.silent)
 
     def _thumbnails(self, data: ClipData) -> dict[int, bytes]:
-        """By person the middle of the crop whose face can be seen best, as JPEG."""
-        quality = np.nan_to_num(data.store.quality(data.clip, self.scorer))
-        faces = data.faces
-        reader = CropReader(data.store, data.clip, faces)
-        found = {}
-        for person in faces.persons():
-            own = faces.rows_of(person)
-            picture = decode_jpeg(reader.read(own.start + int(np.argmax(quality[own]))))
-            if picture is not None:
-                margin = round(picture.shape[0] * (1 - THUMBNAIL_SHARE) / 2)
-                middle = picture[margin:-margin, margin:-margin, ::-1]
-                small = cv2.resize(middle, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-                found[person] = encode_jpeg(np.asarray(small, np.uint8))
-        reader.close()
-        return found
+        quality = data.store.quality(data.clip, self.scorer)
+        return thumbnails(data.store, data.clip, data.faces, quality)
 
     def _notes(self, data: ClipData) -> list[str]:
         """What went wrong or is missing, in plain words."""
@@ -191,10 +178,27 @@ class VideoScoring:
                 "person may have got a new number after one."
             )
         counted = sorted(data.manifest.notes.items())
-        return notes + [f"Damage in the file: {what} ({count})." for what, count in counted]
+        return notes + [f"In the file: {what} ({count})." for what, count in counted]
 
 
 _NONE = np.empty(0, np.int64)
+
+
+def thumbnails(store: ClipStore, clip: str, faces: Faces, quality: Floats) -> dict[int, bytes]:
+    """By person the middle of the crop whose face can be seen best, as JPEG; `quality` (N,)."""
+    merit = np.nan_to_num(quality)
+    reader = CropReader(store, clip, faces)
+    found = {}
+    for person in faces.persons():
+        own = faces.rows_of(person)
+        picture = decode_jpeg(reader.read(own.start + int(np.argmax(merit[own]))))
+        if picture is not None:
+            margin = round(picture.shape[0] * (1 - THUMBNAIL_SHARE) / 2)
+            middle = picture[margin:-margin, margin:-margin, ::-1]
+            small = cv2.resize(middle, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+            found[person] = encode_jpeg(np.asarray(small, np.uint8))
+    reader.close()
+    return found
 
 
 def step_s(rate: float, fps: Any) -> float:

@@ -189,6 +189,7 @@ def _branches(counts: Any) -> dict[str, int]:
 
 def _evaluate_options(parser: ArgumentParser) -> None:
     from quavf.evaluation import EvaluateConfig
+    from quavf.moments import MomentsConfig
 
     parser.add_argument("scores", metavar="SCORES", help="a folder that `quavf predict` made")
     parser.add_argument("--store", required=True, metavar="STORE", help="the store with the labels")
@@ -198,17 +199,35 @@ def _evaluate_options(parser: ArgumentParser) -> None:
         metavar="EVAL",
         help="folder for metrics.json, metrics.md and the pictures",
     )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="write also the page that `run` makes, for every clip, with the labels beside",
+    )
+    parser.add_argument(
+        "--clips",
+        metavar="DIR",
+        help="folder of <clip>.mp4, to put each video beside its page; with --report",
+    )
     parser.add_class_arguments(EvaluateConfig, None)
+    parser.add_class_arguments(MomentsConfig, "moments")
 
 
 def _evaluate(args: Namespace, console: Any) -> None:
+    from quavf.clip_reports import report_clips
+    from quavf.errors import ConfigError
     from quavf.evaluation import EvaluateConfig
     from quavf.pipeline import evaluate
     from quavf.report.evaluation import print_evaluation
 
+    if args.clips and not args.report:
+        raise ConfigError("evaluate: --clips is for the pages of --report; give both")
     config = _fields(EvaluateConfig, args)
     print_evaluation(evaluate(args.scores, args.store, args.out, config), console)
     console.print(f"\nFigures and pictures: {args.out}", markup=False)
+    if args.report:
+        reports = report_clips(args.scores, args.store, args.out, args.clips, args.moments)
+        console.print(f"Report of {reports.clips:,} clips: {reports.index}", markup=False)
 
 
 def _submit_options(parser: ArgumentParser) -> None:
@@ -284,6 +303,8 @@ def _run(args: Namespace, console: Any) -> int:
             console.print(f"{outcome.video}: failed: {outcome.error}", markup=False)
         else:
             console.print(f"{outcome.video}: {summarise(outcome.run.result).text}", markup=False)
+            for note in outcome.run.notes:
+                console.print(f"  {note}", markup=False)
             console.print(f"  {outcome.folder}", markup=False)
     return USER_ERROR if any(outcome.run is None for outcome in outcomes) else 0
 

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from quavf.files import user_os_errors, write_text
 from quavf.records import Floats
 from quavf.report.annotate import convert_video, plays_in_browsers, start_offset_s
 from quavf.report.words import brief_words, length_words, person_words, summarise
-from quavf.result import Person, PersonScores, VideoResult
+from quavf.result import Moment, Person, PersonScores, VideoResult
 
 REPORT_FILE = "report.html"
 ANNOTATED_FILE = "annotated.mp4"
@@ -37,28 +38,26 @@ GAP_S = 0.5  # a longer time without scores is shown as not in view
 MODEL_TITLES = {"audio": "Sound", "visual": "Face", "quality": "Face quality", "faces": "Faces"}
 
 
-def write_report(result: VideoResult, folder: Path) -> Path:
+def write_report(result: VideoResult, folder: Path, with_video: bool = True) -> Path:
     """Write `report.html` into `folder` and return its path; puts a video beside it.
 
     Takes `annotated.mp4` when it is there. Otherwise `video.mp4` is made: the original when
     browsers play it, else an H.264 copy. Without a readable original the page has no video, and
-    says so.
+    says so; nor does it with `with_video` off.
     """
     folder = Path(folder)
-    video, offset_s = _video_beside(result, folder)
+    video, offset_s = _video_beside(result, folder) if with_video else (None, 0.0)
     write_text(folder / REPORT_FILE, report_html(result, video, offset_s))
     return folder / REPORT_FILE
 
 
 def report_html(result: VideoResult, video: str | None, offset_s: float = 0.0) -> str:
     """The page; `video` is a plain file name beside it, whose picture 0 shows at `offset_s`."""
-    template = files("quavf.report") / "template"
-    script = (template / "report.js").read_text(encoding="utf-8")
-    style = (template / "report.css").read_text(encoding="utf-8")
+    script, style = template("report.js"), template("report.css")
     summary = summarise(result)
     values = {
-        "policy": _policy(script, style),
-        "title": html.escape(_printable(result.video.name)),
+        "policy": page_policy(style, script),
+        "title": html.escape(printable(result.video.name)),
         "headline": html.escape(summary.headline),
         "lede": html.escape(" ".join(summary.details)),
         "video": f'src="{html.escape(video)}"' if video else "",
@@ -70,8 +69,17 @@ def report_html(result: VideoResult, video: str | None, offset_s: float = 0.0) -
         "css": style,
         "js": script,
     }
-    page = (template / "report.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], page)
+    return filled("report.html", values)
+
+
+def template(name: str) -> str:
+    """The text of a file in `template/`."""
+    return (files("quavf.report") / "template" / name).read_text(encoding="utf-8")
+
+
+def filled(name: str, values: dict[str, str]) -> str:
+    """A template with `{{key}}` replaced by values, which must be safe as HTML already."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template(name))
 
 
 def script_json(content: Any) -> str:
@@ -80,14 +88,15 @@ def script_json(content: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _policy(script: str, style: str) -> str:
-    """Nothing from elsewhere; only this very script and style."""
-    script_hash, style_hash = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (script, style)
-    )
+def page_policy(style: str, script: str | None = None) -> str:
+    """A page's rules: nothing from elsewhere; only this very style, and this script or none."""
+
+    def hash_of(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    allowed = hash_of(script) if script else "'none'"
     return (
-        f"default-src 'none'; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; "
+        f"default-src 'none'; script-src {allowed}; style-src {hash_of(style)}; "
         "img-src data:; media-src 'self' file:; base-uri 'none'; form-action 'none'"
     )
 
@@ -125,10 +134,13 @@ def _person_content(result: VideoResult, person: Person) -> dict[str, Any]:
             [round(m.start_s, 3), round(m.end_s, 3), round(m.confidence, 3)]
             for m in result.moments_of(person.number)
         ],
-        "truth": None
-        if result.truth is None
-        else [[round(m.start_s, 3), round(m.end_s, 3)] for m in result.truth_of(person.number)],
+        "truth": None if result.truth is None else _stretches(result.truth_of(person.number)),
+        "others": None if result.others is None else _stretches(result.others_of(person.number)),
     }
+
+
+def _stretches(moments: Sequence[Moment]) -> list[list[float]]:
+    return [[round(m.start_s, 3), round(m.end_s, 3)] for m in moments]
 
 
 def pack_scores(rows: PersonScores) -> tuple[float, float, dict[str, str]]:
@@ -200,10 +212,10 @@ def _facts(result: VideoResult) -> list[tuple[str, str]]:
         facts.append(("Scored", f"{1 / float(np.median(steps)):.3g} times a second"))
     facts.append(("Counts from", f"{result.threshold * 100:.3g} %"))
     if result.truth is not None:
-        n_labels = len(result.truth)
+        n_labels = len(result.truth) + len(result.others or ())
         facts.append(("Labels", "one stretch" if n_labels == 1 else f"{n_labels:,} stretches"))
     facts += [
-        (MODEL_TITLES.get(key, _printable(key)), _printable(name))
+        (MODEL_TITLES.get(key, printable(key)), printable(name))
         for key, name in result.models.items()
     ]
     return facts
@@ -215,11 +227,11 @@ def _notes(result: VideoResult) -> str:
         notes.insert(0, "The video has no sound: the scores come from faces alone.")
     if not notes:
         return ""
-    items = "".join(f"<li>{html.escape(_printable(note))}</li>" for note in notes)
+    items = "".join(f"<li>{html.escape(printable(note))}</li>" for note in notes)
     return f'<ul class="notes">{items}</ul>'
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without control characters, direction marks and broken Unicode, which could mislead."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 

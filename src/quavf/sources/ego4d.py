@@ -128,7 +128,7 @@ def _add_clip(
     notes["people who are labelled but have no track"] += len(people - set(tracks))
     for note, count in sorted((+notes).items()):
         log.warning("clip %s: %s: %d", clip, note, count)
-    media = _media(media_folder, clip)
+    media = media_path(media_folder, clip)
     index.records.append(
         ClipRecord(clip, split, media, segments, tracks, config_hash(raw), dict(+notes))
     )
@@ -201,7 +201,8 @@ def _person_id(value: Any) -> int | None:
     return number if abs(number) < MAX_PERSON else None
 
 
-def _media(folder: Path, clip: str) -> Path:
+def media_path(folder: Path, clip: str) -> Path:
+    """The file of a clip, with any suffix of a video; the .mp4 that should be there if none is."""
     paths = (folder / f"{clip}{suffix}" for suffix in MEDIA_SUFFIXES)
     return next((path for path in paths if path.is_file()), folder / f"{clip}.mp4")
 

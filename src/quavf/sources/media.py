@@ -241,6 +241,8 @@ def decode(container: InputContainer, stream: Stream, notes: Counter[str]) -> It
 
 def open_container(path: Path) -> InputContainer:
     """A media file ready to read. Raises MediaError when it is missing or no media."""
+    if Path(path).is_dir():
+        raise MediaError(f"{path}: a folder, not a media file; name the files in it")
     if not Path(path).is_file():
         raise MediaError(f"{path}: no such file")
     try:

@@ -104,6 +104,8 @@ class VideoFile:
         pending: tuple[int, Fraction, VideoFrame] | None = None
         for number, time, source in self._timed():
             if pending is not None:
+                if time - pending[1] > LONGEST_HOLD_S:
+                    self.notes["stretches of over a second without a new picture"] += 1
                 yield self._shown(*pending, end=TICKS.s_to_frame(time))
             pending = number, time, source
         if pending is not None:

@@ -112,6 +112,7 @@
     return circle;
   };
   const hasTruth = data.persons.some((p) => p.truth !== null);
+  const hasOthers = data.persons.some((p) => p.others !== null);
   const BOTTOM = TOP + CHART;
   const HEIGHT = BOTTOM + 6 + RIBBON + (hasTruth ? 16 : 0);
 
@@ -132,7 +133,7 @@
     layer.visual = draw("path", { class: "visual-line" }, svg);
     layer.fused = draw("path", { class: "fused-line", stroke: "url(#ramp)" }, svg);
     layer.quality = draw("path", { class: "quality-area" }, svg);
-    for (const name of ["moments", "truth"]) layer[name] = draw("g", {}, svg);
+    for (const name of ["moments", "others", "truth"]) layer[name] = draw("g", {}, svg);
     plot.append(make("div", { class: "cursor" }), make("div", { class: "playhead" }));
     lane.append(who, plot);
     person.lane = { lane, plot, layer, readout };
@@ -165,6 +166,7 @@
     bars(layer.unseen, person.unseen, width, { class: "unseen", y: TOP, height: CHART });
     bars(layer.tint, person.moments, width, { class: "tint", y: TOP, height: CHART });
     bars(layer.moments, person.moments, width, { class: "moment", y: 2, height: 6, rx: 3 });
+    bars(layer.others, person.others, width, { class: "other", y: BOTTOM + RIBBON + 13, height: 8 });
     bars(layer.truth, person.truth, width, { class: "truth", y: BOTTOM + RIBBON + 13, height: 8 });
     layer.rules.replaceChildren();
     for (const [value, kind] of [[0, "chart-grid"], [1, "chart-grid"], [data.threshold, "chart-limit"]]) {
@@ -442,6 +444,11 @@
     plot.addEventListener("pointerleave", leave);
     plot.addEventListener("pointercancel", leave);
   };
+  const labelAt = (person, time) => {
+    if (inside(person.truth, time)) return "talking to you";
+    if (!person.others) return "not talking to you";
+    return inside(person.others, time) ? "talking, not to you" : "none";
+  };
   const showTip = (person, event) => {
     const row = (key, name, text) => {
       const line = make("div");
@@ -452,7 +459,7 @@
     head.append(make("span", {}, person.name), make("span", {}, stamp(hover)));
     const rows = [];
     const fused = valueAt(person, "fused", hover);
-    if (fused === null) rows.push(make("span", {}, "not in view"));
+    if (fused === null) rows.push(make("span", {}, person.others ? "no score here" : "not in view"));
     else {
       for (const [key, name] of [["fused", "Talking to you"], ["audio", "From the sound"], ["visual", "From the face"], ["quality", "Face quality"]]) {
         const value = valueAt(person, key, hover);
@@ -462,7 +469,7 @@
     const notes = [];
     const moment = inside(person.moments, hover);
     if (moment) notes.push(`Moment of ${length(moment[1] - moment[0])}, ${percent(moment[2])} sure`);
-    if (person.truth) notes.push(inside(person.truth, hover) ? "Label: talking to you" : "Label: not talking to you");
+    if (person.truth) notes.push(`Label: ${labelAt(person, hover)}`);
     const parts = [head, ...rows];
     if (notes.length) {
       const foot = make("footer");
@@ -518,7 +525,8 @@
   const legend = document.querySelector(".legend");
   const has = (name) => data.persons.some((p) => p.packed[name]);
   const shown = [["fused", "Talking to you"], ["audio", "Sound"], ["visual", "Face"], ["quality", "Face quality"]].filter(([name]) => has(name));
-  if (hasTruth) shown.push(["truth", "Labels"]);
+  if (hasTruth) shown.push(hasOthers ? ["truth", "Label: to you"] : ["truth", "Labels"]);
+  if (hasOthers) shown.push(["other", "Label: to others"]);
   for (const [key, name] of shown) {
     const button = make("button", { type: "button", "aria-pressed": "true" });
     button.append(make("i", { class: `key key-${key}` }), name);
@@ -528,7 +536,7 @@
     });
     legend.append(button);
   }
-  const absent = { truth: !hasTruth, audio: !has("audio"), visual: !has("visual"), quality: !has("quality") };
+  const absent = { boxes: data.video !== "annotated.mp4", truth: !hasTruth, other: !hasOthers, audio: !has("audio"), visual: !has("visual"), quality: !has("quality") };
   for (const [name, isAbsent] of Object.entries(absent)) {
     if (isAbsent) for (const element of document.querySelectorAll(`.if-${name}`)) element.hidden = true;
   }
@@ -548,7 +556,7 @@
     lanes.append(make("p", { class: "empty" }, "No faces, so there is nobody to follow over time."));
     legend.hidden = true;
   }
-  const quiet = data.persons.filter((p) => !p.moments.length && !(p.truth || []).length);
+  const quiet = data.persons.filter((p) => !p.moments.length && !(p.truth || []).length && !(p.others || []).length);
   if (data.persons.length > KEPT_LANES && quiet.length > 1) {
     const more = document.querySelector(".more");
     const fold = (folded) => {

@@ -1,0 +1,45 @@
+"""One page that leads to the report pages of several clips."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from quavf.files import write_text
+from quavf.report.video import filled, page_policy, printable, template
+from quavf.report.words import Summary
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """One report page: its name, its path below the index, and what it says."""
+
+    name: str
+    path: str
+    summary: Summary
+
+
+def write_index(path: Path, title: str, lede: str, entries: Sequence[IndexEntry]) -> Path:
+    """Write the page that lists these reports, in this order; return its path."""
+    style = template("report.css")
+    values = {
+        "policy": page_policy(style),
+        "title": html.escape(printable(title)),
+        "lede": html.escape(printable(lede)),
+        "pages": "".join(_item(entry) for entry in entries),
+        "css": style,
+    }
+    write_text(Path(path), filled("index.html", values))
+    return Path(path)
+
+
+def _item(entry: IndexEntry) -> str:
+    summary = entry.summary
+    return (
+        f'<li><a href="{html.escape(quote(entry.path))}">{html.escape(printable(entry.name))}</a>'
+        f"<div>{html.escape(summary.headline)}"
+        f"<p>{html.escape(' '.join(summary.details))}</p></div></li>"
+    )

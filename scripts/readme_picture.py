@@ -100,7 +100,9 @@ def _small(png: bytes) -> bytes:
     """The picture in few colours, and with fewer pixels until it is small enough."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     while True:
-        few = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+        few = picture.quantize(
+            COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )  # thin lines keep their colours
         file = io.BytesIO()
         few.save(file, "PNG", optimize=True)
         if file.tell() <= LARGEST:

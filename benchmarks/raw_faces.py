@@ -45,6 +45,7 @@ MIN_HEIGHT = 24  # pixels
 MAX_YAW = 90  # degrees: a face turned further shows no face
 HEIGHTS = (24, 40, 60, 80, 120, 1000)  # pixels: bins of the table
 YAWS = (0, 20, 40, 60, 90)  # degrees either way
+BLURS = (0, 2, 5, 10, 1000)  # percent of the face's height
 STEP = 3  # frames of 1/30 s between two looks
 LOWEST = 0.0  # score of a face that the raw path missed
 
@@ -98,6 +99,8 @@ class Truth:
     box: Floats
     height: Floats
     yaw: Floats  # degrees either way
+    blur: Floats  # of motion, by the face's height
+    is_cut: Any  # (N,) mask: the picture's border goes through the box
     counts: Any  # (N,) mask: those that should be found
 
     @classmethod
@@ -106,10 +109,13 @@ class Truth:
         table = pq.read_table(path)
         column = {name: table[name].to_numpy() for name in table.column_names}
         box = np.stack([column[side] for side in ("x1", "y1", "x2", "y2")], axis=1)
-        box = np.clip(box, 0, [*size, *size])
-        height, yaw = box[:, 3] - box[:, 1], np.abs(column["yaw_deg"])
+        cut = np.clip(box, 0, [*size, *size])
+        height, yaw = cut[:, 3] - cut[:, 1], np.abs(column["yaw_deg"])
         counts = (column["visible"] >= MIN_VISIBLE) & (height >= MIN_HEIGHT) & (yaw < MAX_YAW)
-        return cls(column["frame"], column["person"], box.astype(float), height, yaw, counts)
+        return cls(
+            column["frame"], column["person"], cut.astype(float), height, yaw, column["blur"],
+            (cut != box).any(axis=1), counts,
+        )  # fmt: skip
 
 
 @dataclass
@@ -118,6 +124,8 @@ class Tally:
 
     height: list[float] = field(default_factory=list)  # of true faces that count
     yaw: list[float] = field(default_factory=list)
+    blur: list[float] = field(default_factory=list)
+    is_cut: list[bool] = field(default_factory=list)
     detected: list[bool] = field(default_factory=list)
     tracked: list[bool] = field(default_factory=list)
     found_height: list[float] = field(default_factory=list)  # of detections that are judged
@@ -145,6 +153,8 @@ class Tally:
                 person, number = int(truth.person[row]), followed.get(i, 0)
                 self.height.append(float(truth.height[row]))
                 self.yaw.append(float(truth.yaw[row]))
+                self.blur.append(float(truth.blur[row]))
+                self.is_cut.append(bool(truth.is_cut[row]))
                 self.detected.append(i in hits)
                 self.tracked.append(number > 0)
                 self.people.setdefault((clip, person), Following()).numbers.append(number)
@@ -166,15 +176,19 @@ class Tally:
         people = self.people.values()
         covered = [np.mean([n > 0 for n in f.numbers]) for f in people]
         height, yaw = np.array(self.height), np.array(self.yaw)
+        blur, cut = np.array(self.blur) * 100, np.array(self.is_cut, float)
         found = np.array(self.found_height)
+        hits = {"detected": self.detected, "tracked": self.tracked}
         return {
             "faces": len(self.height),
             "detections": len(found),
             "detection recall": _share(self.detected),
             "detection precision": _share(self.found_right),
             "track recall": _share(self.tracked),
-            "by height": _bins(HEIGHTS, height, detected=self.detected, tracked=self.tracked),
-            "by yaw": _bins(YAWS, yaw, detected=self.detected, tracked=self.tracked),
+            "by height": _bins(HEIGHTS, height, **hits),
+            "by yaw": _bins(YAWS, yaw, **hits),
+            "by blur, percent of the height": _bins(BLURS, blur, **hits),
+            "by whether the border cuts the face": _bins((0, 1, 2), cut, **hits),
             "precision by height": _bins((0, *HEIGHTS[1:]), found, right=self.found_right),
             "people": len(self.people),
             "people followed for 80 % of their time": int(sum(c >= 0.8 for c in covered)),

@@ -100,7 +100,9 @@ def _small(png: bytes) -> bytes:
     """The picture in few colours, and with fewer pixels until it is small enough."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     while True:
-        few = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+        few = picture.quantize(
+            COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE
+        )  # thin lines keep their colours
         file = io.BytesIO()
         few.save(file, "PNG", optimize=True)
         if file.tell() <= LARGEST:
@@ -135,7 +137,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--at", type=float, help="time of the playhead, s; default: in a moment")
     parser.add_argument("--hover", type=float, help="point at this share of the first lane, 0 to 1")
     parser.add_argument("--size", default="1280x1400", help="window; cut below the lanes")
-    parser.add_argument("--scale", type=float, default=2.0, help="pixels per CSS pixel")
+    parser.add_argument("--scale", type=float, default=1.5, help="pixels per CSS pixel")
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     return parser.parse_args()

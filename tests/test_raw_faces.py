@@ -81,7 +81,8 @@ def test_tally() -> None:
     box = np.tile(boxes(LEFT, RIGHT), (3, 1))
     counts = np.array([True, False, True, True, True, True])
     size = np.full(6, 40.0)
-    truth = raw_faces.Truth(frames, person, box, size, np.zeros(6), counts)
+    zeros = np.zeros(6)
+    truth = raw_faces.Truth(frames, person, box, size, zeros, zeros, zeros > 0, counts)
     looks = {0: boxes(LEFT, RIGHT), 3: boxes(LEFT, FAR), 6: boxes(RIGHT)}
     tracks = {
         1: boxes(LEFT, LEFT, [NAN] * 4),

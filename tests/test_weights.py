@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,11 @@ def test_they_are_small() -> None:
     assert sum(p.stat().st_size for p in (FOLDER / "small").glob("*.safetensors")) <= LARGEST
 
 
-def test_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert weights_path("small", "audio").parent.parent == FOLDER
-    Path("small").mkdir()
-    assert weights_path("small", "audio") == Path("small")
+def test_a_folder_of_that_name_is_told_apart(tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path):
+        Path("small").mkdir()
+        assert weights_path("small", "audio").parent.parent == FOLDER
+        assert weights_path("./small", "audio") == Path("small")
     assert weights_path("other.ckpt", "audio") == Path("other.ckpt")
 
 

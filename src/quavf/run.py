@@ -215,10 +215,10 @@ def load(weights: Path | str = DEFAULT, config: RunConfig | None = None) -> Runn
     `config` says everything but the checkpoints. Raises CheckpointError when there are none.
     """
     folder = Path(weights)
-    if folder.is_dir():
-        audio, visual = (str(folder / f"{kind}.safetensors") for kind in ("audio", "visual"))
-    elif str(weights) in weights_names():
+    if str(weights) in weights_names():
         audio = visual = str(weights)
+    elif folder.is_dir():
+        audio, visual = (str(folder / f"{kind}.safetensors") for kind in ("audio", "visual"))
     else:
         raise CheckpointError(
             f"{weights}: no such folder, and no weights of that name come with the package (there "

@@ -16,9 +16,8 @@ def weights_names() -> tuple[str, ...]:
 def weights_path(checkpoint: Path | str, branch: str) -> Path:
     """The checkpoint of one branch, `audio` or `visual`, by the name of its weights or its path.
 
-    A file or folder of that name comes first.
+    A folder of such a name is meant by `./small`.
     """
-    path = Path(checkpoint)
-    if str(checkpoint) in weights_names() and not path.exists():
+    if str(checkpoint) in weights_names():
         return FOLDER / str(checkpoint) / f"{branch}.safetensors"
-    return path
+    return Path(checkpoint)

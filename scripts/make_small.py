@@ -92,7 +92,7 @@ def calibrate(branch: AudioBranch | VisualBranch, store: ClipStore) -> float:
         too_high = float((1 / (1 + np.exp(-odds - shift))).mean()) > labels.mean()
         low, high = (low, shift) if too_high else (shift, high)
     with torch.no_grad():
-        branch.head.bias += torch.tensor([-shift / 2, shift / 2])
+        branch.head.bias.add_(torch.tensor([-shift / 2, shift / 2]))
     return shift
 
 

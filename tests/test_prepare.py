@@ -417,7 +417,7 @@ def cut_to(n_bytes: int) -> Callable[[Path], Any]:
         (lambda path: path.write_text("no video\n"), "not a readable media file"),
         (cut_to(200), "(not a readable|no video|damaged)"),
         (lambda path: write_wav(path, STEREO, 48_000), "no video in this file; is it sound only"),
-        (lambda path: (path.unlink(), path.mkdir()), "no such file"),
+        (lambda path: (path.unlink(), path.mkdir()), "a folder, not a media file"),
     ],
     ids=["empty", "text", "cut in the index", "sound only", "folder"],
 )

@@ -228,10 +228,7 @@ def raw_scores(annotated: Scores, store: ClipStore, results: dict[str, VideoResu
     columns["fused"] = np.full(len(annotated), np.nan)
     for clip, result in results.items():
         faces = store.faces(clip)
-        box_of = {
-            key: faces.box[row]
-            for row, key in enumerate(zip(faces.person.tolist(), faces.frame.tolist(), strict=True))
-        }
+        row_of = faces.row_of()
         rows_at: dict[int, list[int]] = {}
         for row in np.flatnonzero(annotated.clip == clip).tolist():
             rows_at.setdefault(int(annotated.frame[row]), []).append(row)
@@ -241,7 +238,7 @@ def raw_scores(annotated: Scores, store: ClipStore, results: dict[str, VideoResu
                 raw_at.setdefault(tick, []).append((person, k))
         for frame, rows in rows_at.items():
             raw = raw_at.get(frame, [])
-            true = np.array([box_of[int(annotated.person[row]), frame] for row in rows])
+            true = faces.box[[row_of[int(annotated.person[row]), frame] for row in rows]]
             boxes = np.array([result.scores[p].box[k] for p, k in raw]).reshape(-1, 4)
             for i, j in matched(true, boxes):
                 person, k = raw[j]

@@ -129,10 +129,7 @@ class _Reports:
     def _scored(self, clip: str, faces: Faces) -> dict[int, PersonScores]:
         """By person the scores of a clip with the box and the time of each face."""
         own = self.scores.take((self.scores.clip == clip) & (self.scores.person > WEARER)).sorted()
-        row_of = {
-            key: row
-            for row, key in enumerate(zip(faces.person.tolist(), faces.frame.tolist(), strict=True))
-        }
+        row_of = faces.row_of()
         found = {}
         for person in np.unique(own.person).tolist():
             rows = own.take(own.person == person)

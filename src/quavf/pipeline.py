@@ -27,7 +27,6 @@ from quavf.submission import write_submission as write_rows
 from quavf.weights import weights_path
 
 if TYPE_CHECKING:
-    from quavf.branches.checkpoint import Branch
     from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
 
 log = logging.getLogger(__name__)
@@ -149,35 +148,26 @@ class _PredictRun:
 
     def _predictors(self) -> tuple[AudioPredictor | None, VisualPredictor | None]:
         from quavf.branches.audio import AudioBranch
+        from quavf.branches.checkpoint import load_branch_of
         from quavf.branches.predict import AudioPredictor, VisualPredictor
         from quavf.branches.visual import VisualBranch
 
         config, device = self.config, resolve_device(self.config.device)
         audio = visual = None
         if self.audio is not None:
-            branch = self._load("audio", self.audio)
+            branch = load_branch_of(
+                "audio", self.audio, encoder_heads=config.encoder_heads, n_heads=config.n_heads
+            )
             assert isinstance(branch, AudioBranch)
             audio = AudioPredictor(branch, device, config.audio_batch_size)
         if self.visual is not None:
-            branch = self._load("visual", self.visual)
+            branch = load_branch_of(
+                "visual", self.visual, n_heads=config.n_heads, backbone=config.backbone
+            )
             assert isinstance(branch, VisualBranch)
             scorer = self.store.choose_scorer(config.quality, branch.settings.quality)
             visual = VisualPredictor(branch, scorer, device, config.batch_size)
         return audio, visual
-
-    def _load(self, kind: str, path: Path) -> Branch:
-        from quavf.branches.checkpoint import branch_kind, load_branch
-
-        config = self.config
-        branch = load_branch(
-            path,
-            encoder_heads=config.encoder_heads if kind == "audio" else None,
-            n_heads=config.n_heads,
-            backbone=config.backbone if kind == "visual" else None,
-        )
-        if branch_kind(branch) != kind:
-            raise ConfigError(f"--{kind} {path}: this is a checkpoint of the other branch")
-        return branch
 
     def _resolved(
         self, audio: AudioPredictor | None, visual: VisualPredictor | None
@@ -323,8 +313,7 @@ def resolve_device(name: str) -> str:
 
 
 def _sha256(path: Path) -> str:
-    from quavf.branches.checkpoint import BEST
+    from quavf.branches.checkpoint import checkpoint_file
 
-    file = path / BEST if path.is_dir() else path
-    with file.open("rb") as stream:
+    with checkpoint_file(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

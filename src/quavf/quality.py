@@ -165,7 +165,7 @@ def _imported(path: Path, clip: str, table: Any, faces: Faces, notes: Counter[st
     scores = np.full(len(faces), np.nan)
     if table is None:
         return scores
-    row_of = {key: row for row, key in enumerate(zip(faces.person, faces.frame, strict=True))}
+    row_of = faces.row_of()
     persons = faces.persons()
     if not isinstance(table, dict):
         raise AnnotationError(f"{path}: {clip}: expected an object of scores, found {table!r:.60}")

@@ -124,17 +124,22 @@ class Runner:
     def __init__(self, config: RunConfig) -> None:
         if not config.audio and not config.visual:
             raise ConfigError("run: give --audio, --visual, or both")
+        from quavf.branches.audio import AudioBranch
+        from quavf.branches.checkpoint import load_branch_of
         from quavf.branches.predict import AudioPredictor, VisualPredictor
+        from quavf.branches.visual import VisualBranch
 
         self.config = config
         self.device = resolve_device(config.device)
         self._audio: AudioPredictor | None = None
         self._visual: VisualPredictor | None = None
         if config.audio:
-            branch = _load("audio", config.audio)
+            branch = load_branch_of("audio", weights_path(config.audio, "audio"))
+            assert isinstance(branch, AudioBranch)
             self._audio = AudioPredictor(branch, self.device, config.audio_batch_size)
         if config.visual:
-            branch = _load("visual", config.visual)
+            branch = load_branch_of("visual", weights_path(config.visual, "visual"))
+            assert isinstance(branch, VisualBranch)
             self._visual = VisualPredictor(branch, config.quality, self.device, config.batch_size)
 
     @property
@@ -291,15 +296,6 @@ def write_shown(result: VideoResult, folder: Path, config: RunConfig) -> None:
         write_report(result, folder)
 
 
-def _load(kind: str, path: str) -> Any:
-    from quavf.branches.checkpoint import branch_kind, load_branch
-
-    branch = load_branch(weights_path(path, kind))
-    if branch_kind(branch) != kind:
-        raise ConfigError(f"--{kind} {path}: this is a checkpoint of the other branch")
-    return branch
-
-
 def _read_run(folder: Path) -> dict[str, Any]:
     """What the folder's last finished run was made of; empty when there was none."""
     path = folder / RUN_FILE
@@ -316,10 +312,8 @@ def _stamp(kind: str, path: str) -> list[Any]:
     """Tells one state of a checkpoint from another."""
     if not path:
         return []
-    file = weights_path(path, kind)
-    if file.is_dir():
-        from quavf.branches.checkpoint import BEST
+    from quavf.branches.checkpoint import checkpoint_file
 
-        file = file / BEST
+    file = checkpoint_file(weights_path(path, kind))
     state = file.stat()
     return [str(file.resolve()), state.st_size, state.st_mtime_ns]

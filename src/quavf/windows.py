@@ -66,6 +66,10 @@ class VisualWindows:
     slots: Ints
     quality: Floats
 
+    def rows_from(self, first_row: int) -> Ints:
+        """(W, n_slots) the slots as rows of a table in which this person's start at `first_row`."""
+        return np.where(self.slots == EMPTY, EMPTY, self.slots + first_row)
+
 
 @dataclass(frozen=True)
 class Span:

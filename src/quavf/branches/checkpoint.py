@@ -66,8 +66,7 @@ def load_branch(
 
     Raises CheckpointError when the file is missing, no checkpoint, unsafe, or does not fit.
     """
-    path = Path(path)
-    file = path / BEST if path.is_dir() else path
+    file = checkpoint_file(path)
     if not file.is_file():
         raise CheckpointError(
             f"{file}: no such file; give a checkpoint, or the folder of a training run"
@@ -85,6 +84,19 @@ def load_branch(
         return _published_visual(file, state, n_heads or 8, backbone)
     except ConfigError as error:
         raise CheckpointError(f"{file}: {error}") from None
+
+
+def load_branch_of(kind: str, path: Path | str, **options: Any) -> Branch:
+    """`load_branch` for a path that should hold this kind of branch; ConfigError if it does not."""
+    branch = load_branch(path, **options)
+    if branch_kind(branch) != kind:
+        raise ConfigError(f"--{kind} {path}: this is a checkpoint of the other branch")
+    return branch
+
+
+def checkpoint_file(path: Path | str) -> Path:
+    """The file that a checkpoint's path, or the folder of a training run, stands for."""
+    return Path(path) / BEST if Path(path).is_dir() else Path(path)
 
 
 def branch_kind(branch: Branch) -> str:

@@ -148,27 +148,21 @@ class VisualTrainSet(Dataset[Sample]):
         self._readers: dict[int, CropReader] = {}
         clip_of, slots, quality, labels = [], [], [], []
         for index, clip in enumerate(self.clips):
-            for windows, label in _clip_windows(ClipData(store, clip), scorer, config):
+            for windows, first_row, label in _clip_windows(ClipData(store, clip), scorer, config):
                 clip_of.append(np.full(len(windows.centres), index, np.int32))
-                slots.append(windows.slots.astype(np.int32))
+                slots.append(windows.rows_from(first_row).astype(np.int32))
                 quality.append(windows.quality)
                 labels.append(np.full(len(windows.centres), label, np.int8))
         self.clip_of, self.labels = _joined(clip_of, np.int32), _joined(labels, np.int8)
         self.quality = _joined(quality, np.float64)
         n_slots = config.windows.n_slots
         self.slots = np.concatenate([*slots, np.empty((0, n_slots), np.int32)])  # (N, 15)
-        self._keep(_share(self.labels, config.unlabelled, config.trainer.seed))
+        kept = _share(self.labels, config.unlabelled, config.trainer.seed)
+        self.clip_of, self.slots = self.clip_of[kept], self.slots[kept]
+        self.quality, self.labels = self.quality[kept], np.maximum(self.labels[kept], 0)
         n_positive = int(self.labels.sum())
         what = f"window of quality {config.windows.min_quality} or more"
         self.counts = _counted(n_positive, len(self.labels) - n_positive, store, what)
-
-    def _keep(self, rows: Ints) -> None:
-        self.clip_of, self.slots, self.quality = (
-            self.clip_of[rows],
-            self.slots[rows],
-            self.quality[rows],
-        )
-        self.labels = np.maximum(self.labels[rows], 0)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -194,8 +188,8 @@ class VisualTrainSet(Dataset[Sample]):
 
 def _clip_windows(
     data: ClipData, scorer: str, config: TrainVisualConfig
-) -> Iterator[tuple[VisualWindows, int]]:
-    """For each segment of people other than the wearer: windows of rows of the faces, label.
+) -> Iterator[tuple[VisualWindows, int, int]]:
+    """For each segment of people other than the wearer: windows, first row of the person, label.
 
     Last, where they are asked for, those of every person outside segments, UNKNOWN.
     """
@@ -210,19 +204,13 @@ def _clip_windows(
         windows = training_windows(
             frames, quality[own], segment, config.windows, rules, clock, beyond=beyond
         )
-        yield _of_clip(windows, own.start), segment.label
+        yield windows, own.start, segment.label
     for person in data.faces.persons() if config.unlabelled else ():
         own = data.faces.rows_of(person)
         windows = unlabelled_windows(
             data.faces.frame[own], quality[own], segments, person, config.windows, clock
         )
-        yield _of_clip(windows, own.start), UNKNOWN
-
-
-def _of_clip(windows: VisualWindows, first_row: int) -> VisualWindows:
-    """The same with rows of all the clip's faces instead of one person's."""
-    slots = np.where(windows.slots == EMPTY, EMPTY, windows.slots + first_row)
-    return VisualWindows(windows.centres, slots, windows.quality)
+        yield windows, own.start, UNKNOWN
 
 
 def _share(labels: Array, unlabelled: float, seed: int) -> Ints:

@@ -107,7 +107,7 @@ class AudioPredictor:
         return scores
 
     def _faces_in_clip(self, data: ClipData, scores: Floats) -> Floats:
-        """The same when the branch context whole clips: the faces of one moment score alike."""
+        """The same when the branch hears whole clips: the faces of one moment score alike."""
         rows = np.flatnonzero(data.scored())
         ticks = frames_to_ticks(data.faces.frame[rows], data.manifest.clock)
         wanted, at = np.unique(ticks, return_inverse=True)
@@ -122,7 +122,9 @@ class AudioPredictor:
             clock = data.manifest.clock
             starts = frames_to_ticks(np.array([span.start_frame for span, _ in wanted]), clock)
             ticks = [start + np.arange(n) for start, (_, n) in zip(starts, wanted, strict=True)]
-            lines = [self.ticks(data, line) for line in ticks]
+            every = np.unique(np.concatenate([np.empty(0, np.int64), *ticks]))
+            heard = self.ticks(data, every)
+            lines = [heard[np.searchsorted(every, line)] for line in ticks]
         else:
             lines = self._lines(data, wanted)
         for line in lines:
@@ -208,26 +210,27 @@ class VisualPredictor:
         """
         scores, qualities = np.full((2, len(data.faces)), np.nan)
         quality = data.store.quality(data.clip, self.scorer)
-        scored = np.flatnonzero(data.scored())
-        self.n_unscored += int(np.isnan(quality[scored]).sum())
-        beyond = self.branch.settings.context == "clip"
-        features = self._encoded(data, np.arange(len(scores)) if beyond else scored)
-        bad = np.zeros(len(scores), bool)
-        for span in reversed(data.spans):
-            own, rows = data.faces.rows_of(span.person), data.rows(span)
+        self.n_unscored += int(np.isnan(quality[data.scored()]).sum())
+        found_spans = list(reversed(data.spans))
+        laid = []
+        for span in found_spans:
+            own = data.faces.rows_of(span.person)
             windows = span_windows(
                 data.faces.frame[own],
                 quality[own],
                 span,
                 self.branch.settings.windows,
                 data.manifest.clock,
-                beyond=beyond,
+                beyond=self.branch.settings.context == "clip",
             )
-            slots = np.where(windows.slots == EMPTY, EMPTY, windows.slots + own.start)
-            found = self._classified(features, slots, windows.quality)
+            laid.append((windows.rows_from(own.start), windows.quality))
+        bad = np.zeros(len(scores), bool)
+        features = self._encoded(data, needed_rows(laid))
+        for span, (slots, window_quality) in zip(found_spans, laid, strict=True):
+            rows, found = data.rows(span), self._classified(features, slots, window_quality)
             bad[rows] = np.isnan(found)
             repair(found)
-            scores[rows], qualities[rows] = found, windows.quality
+            scores[rows], qualities[rows] = found, window_quality
         self.n_repaired += int(bad.sum())
         return scores, qualities
 
@@ -249,10 +252,8 @@ class VisualPredictor:
                 span,
                 self.branch.settings.windows.offsets(data.manifest.clock),
             )
-            slots = np.where(windows.slots == EMPTY, EMPTY, windows.slots + own.start)
-            laid.append((slots, windows.quality))
-        needed = np.unique(np.concatenate([slots.ravel() for slots, _ in laid]))
-        rows = needed[needed != EMPTY].astype(np.int64)
+            laid.append((windows.rows_from(own.start), windows.quality))
+        rows = needed_rows(laid)
         self.n_unscored += int(np.isnan(quality[rows]).sum())
         features = self._encoded(data, rows)
         results = []
@@ -306,6 +307,13 @@ class VisualPredictor:
             )
             scores[i : i + size] = logits.float().softmax(dim=1)[:, 1].cpu().numpy()
         return scores
+
+
+def needed_rows(laid: Sequence[tuple[Ints, Floats]]) -> Ints:
+    """Ascending rows of the faces that lie in any window; `laid`: slots (W, 15) and quality."""
+    slots = [np.empty(0, np.int64), *(slots.ravel() for slots, _ in laid)]
+    rows = np.unique(np.concatenate(slots))
+    return np.asarray(rows[rows != EMPTY])
 
 
 def load_picture(reader: CropReader, row: int) -> Image:

@@ -42,6 +42,11 @@ class Faces:
         first, end = np.searchsorted(self.person, [person, person + 1])
         return slice(int(first), int(end))
 
+    def row_of(self) -> dict[tuple[int, int], int]:
+        """The row of each (person, frame)."""
+        keys = zip(self.person.tolist(), self.frame.tolist(), strict=True)
+        return {key: row for row, key in enumerate(keys)}
+
     def persons(self) -> list[int]:
         return [int(person) for person in np.unique(self.person)]
 

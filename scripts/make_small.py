@@ -4,7 +4,7 @@
 
 Simulates conversations, trains both branches from the recipes `small`, and writes
 `FOLDER/small/{audio,visual}.safetensors` in half precision. Every step goes on where it was
-interrupted; about two hours on two cores. `benchmarks/worlds.py` judges what comes out.
+interrupted: count on an hour or more of two cores. `benchmarks/worlds.py` judges what comes out.
 """
 
 from __future__ import annotations

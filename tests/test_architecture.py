@@ -94,7 +94,7 @@ OWNERS = {  # third-party library: the units or modules that alone may import it
     "pyarrow": {"store", "scores", "result", "simulate"},
     "pyroomacoustics": {"simulate"},
     "retinaface": {"faces.detect"},
-    "rich": {"progress", "report", "cli", "demo", "simulate"},
+    "rich": {"progress", "report", "cli", "demo"},
     "safetensors": {"branches"},
     "scipy": {"simulate"},
     "supervision": {"faces.tracker"},

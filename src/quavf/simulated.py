@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +16,14 @@ from quavf.prepare import PrepareSummary, summarise
 from quavf.progress import progress
 from quavf.simulate.config import SimulateConfig
 from quavf.simulate.direct import DirectClip, direct_clip
+from quavf.simulate.media import to_pcm
 from quavf.simulate.pool import in_processes
-from quavf.simulate.run import GENERATION, clip_keys, write_truth
+from quavf.simulate.run import clip_keys, world_settings, write_truth
 from quavf.simulate.world import ClipKey
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
 
 EVERY = 15  # frames: the half second between the crops of a window
+CLOCK = Clock()  # of every simulated clip
 TRUTH = "truth.parquet"  # in a clip's folder
 
 
@@ -39,10 +40,7 @@ def prepare_simulated(
         raise ConfigError(f"every is {every}; draw at least every 15th frame, 1 for all")
     path = Path(store)
     target = ClipStore.create(path, StoreConfig("simulated", "fixed", "grown"))
-    world = {**asdict(config), "generation": GENERATION, "every": every}
-    for free in ("clips", "val_share", "test_share"):
-        del world[free]
-    fingerprint = config_hash(world)
+    fingerprint = config_hash({**world_settings(config), "every": every})
     keys = clip_keys(config)
     _check_strangers(target, {key.name for key in keys}, fingerprint)
     missing = [key for key in keys if not target.holds(key.name)]
@@ -50,7 +48,7 @@ def prepare_simulated(
     with user_os_errors(path), progress("Simulating", len(keys)) as bar:
         bar.advance(len(keys) - len(missing))
         for _ in in_processes(job, missing, workers):
-            bar.advance(1, round(config.seconds * 30))
+            bar.advance(1, round(config.seconds * CLOCK.fps))
     summary = PrepareSummary(path, skipped=len(keys) - len(missing))
     return summarise(target, summary, Counter())
 
@@ -68,8 +66,7 @@ def _write(
     store: ClipStore, config: SimulateConfig, fingerprint: str, every: int, key: ClipKey
 ) -> None:
     clip = direct_clip(config, key)
-    sound = np.clip(np.round(clip.sound * 32767), -32768, 32767).astype(np.int16)
-    size = clip.painter.size
+    sound = to_pcm(clip.sound)
     with store.writing(key.name) as writer:
         n_empty = _write_crops(writer, clip, every)
         writer.add_sound(sound)
@@ -78,11 +75,11 @@ def _write(
             Manifest(
                 clip=key.name,
                 split=key.split,
-                clock=Clock(),
+                clock=CLOCK,
                 segments=clip.segments,
                 n_samples=len(sound),
                 n_crops=writer.n_crops,
-                frame_size=size,
+                frame_size=clip.painter.size,
                 fingerprint=fingerprint,
                 config_hash=store.config.hash,
                 notes={"boxes without any pixel in the frame": n_empty} if n_empty else {},
@@ -100,5 +97,5 @@ def _write_crops(writer: ClipWriter, clip: DirectClip, every: int) -> int:
             continue
         jpeg = encode_jpeg(render_crop(crop.region, geometry))
         place = (crop.box.tolist(), geometry.region, geometry.picture)
-        writer.add_crop(crop.person, crop.frame, crop.frame / 30, place, jpeg)
+        writer.add_crop(crop.person, crop.frame, CLOCK.frame_to_s(crop.frame), place, jpeg)
     return n_empty

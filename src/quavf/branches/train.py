@@ -92,8 +92,6 @@ class BranchModule(L.LightningModule):
         self.keep_statistics = not semantics(config.semantics).moving_batch_norm
         self.register_buffer("class_weights", weights, persistent=False)
         self._frozen = branch.frozen_modules()
-        for module in self._frozen:
-            module.requires_grad_(False)
         self.train()  # Lightning leaves the modes as it finds them
 
     def train(self, mode: bool = True) -> BranchModule:

@@ -311,7 +311,7 @@ def _run(args: Namespace, console: Any) -> int:
 
 def _demo_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", default="demo", metavar="DIR", help="folder to write")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawn clips")
+    parser.add_argument("--seed", type=int, default=0, help="of the simulated clips")
 
 
 def _demo(args: Namespace, console: Any) -> None:

@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from quavf.simulate.config import SimulateConfig
 
 
+def _store_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--store", required=True, metavar="STORE", help="folder to make or go on with"
+    )
+
+
 def ego4d_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--annotations",
@@ -20,9 +26,7 @@ def ego4d_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--clips", required=True, metavar="DIR", help="folder that holds <clip_uid>.mp4"
     )
-    parser.add_argument(
-        "--store", required=True, metavar="STORE", help="folder to make or go on with"
-    )
+    _store_option(parser)
     parser.add_argument(
         "--semantics",
         default="fixed",
@@ -52,9 +56,7 @@ def challenge_options(parser: ArgumentParser) -> None:
         help="folder of <segment>/face/<frame>.jpg and <segment>/audio/aud.wav, "
         "such as social_test/final_test_data",
     )
-    parser.add_argument(
-        "--store", required=True, metavar="STORE", help="folder to make or go on with"
-    )
+    _store_option(parser)
 
 
 def challenge(args: Namespace, console: Any) -> None:
@@ -64,9 +66,7 @@ def challenge(args: Namespace, console: Any) -> None:
 
 
 def simulated_options(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--store", required=True, metavar="STORE", help="folder to make or go on with"
-    )
+    _store_option(parser)
     parser.add_argument(
         "--every", type=int, default=15, metavar="N", help="frames between the faces drawn"
     )

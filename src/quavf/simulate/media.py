@@ -19,11 +19,16 @@ CROP_SIZE = 224
 JPEG_QUALITY = 95
 
 
+def to_pcm(sound: Floats) -> Array:
+    """Sound in [-1, 1] as 16-bit samples; what is louder is cut off."""
+    return np.clip(np.round(sound * 32767), -32768, 32767).astype(np.int16)
+
+
 def write_video(
     path: Path, frames: Iterable[Image], sound: Floats, fps: Fraction, quality: tuple[int, int]
 ) -> None:
     """An MP4 of BGR frames and mono sound at SAMPLE_RATE; `quality`: CRF and AAC kbit/s."""
-    samples = np.clip(np.round(sound * 32767), -32768, 32767).astype(np.int16)
+    samples = to_pcm(sound)
     with av.open(str(path), "w", format="mp4") as out:
         video = None
         audio = out.add_stream("aac", rate=SAMPLE_RATE)
@@ -72,7 +77,7 @@ def read_frames(path: Path) -> Iterator[Image]:
 
 def write_sound(path: Path, sound: Floats) -> None:
     """A mono 16-bit WAV file at SAMPLE_RATE."""
-    samples = np.clip(np.round(sound * 32767), -32768, 32767).astype("<i2")
+    samples = to_pcm(sound).astype("<i2")
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)

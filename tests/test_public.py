@@ -16,6 +16,7 @@ import quavf
 FUNCTIONS = {
     "check_submission": ["path", "store"],
     "evaluate": ["scores", "store", "out", "config"],
+    "export": ["checkpoint", "out", "format", "encoder_heads", "n_heads", "backbone"],
     "fuse": ["scores_a", "scores_v", "out"],
     "import_quality": ["store", "path", "scorer"],
     "load": ["weights", "config"],

@@ -11,6 +11,7 @@ from quavf.errors import QuavfError
 
 if TYPE_CHECKING:
     from quavf.branches.checkpoint import load_branch
+    from quavf.branches.export import export
     from quavf.branches.train import train_audio, train_visual
     from quavf.clip_reports import report_clips
     from quavf.config import (
@@ -46,6 +47,7 @@ __all__ = [
     "WindowConfig",
     "check_submission",
     "evaluate",
+    "export",
     "fuse",
     "import_quality",
     "load",
@@ -75,6 +77,7 @@ _MODULES = {  # where a name comes from; under another name there: `module:name`
     "WindowConfig": "windows",
     "check_submission": "pipeline",
     "evaluate": "pipeline",
+    "export": "branches.export",
     "fuse": "pipeline:fuse_folders",
     "import_quality": "quality",
     "load": "run",

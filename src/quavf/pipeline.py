@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from quavf.branches.runtime import Runtime
 from quavf.errors import ConfigError, StoreError
 from quavf.evaluation import EvaluateConfig, Evaluation
 from quavf.evaluation import evaluate as evaluate_scores
@@ -41,7 +42,10 @@ class PredictConfig:
     Args:
         split: Only the clips of this split: train, val or test; empty: all.
         quality: Scorer whose quality is used; empty: the only one in the store.
-        device: cpu, cuda; auto is a GPU if there is one.
+        runtime: What runs the networks: torch or openvino; auto is torch for checkpoints, and for
+            exported models the library that their format is of.
+        precision: What they compute in: fp32 or bf16.
+        device: cpu, cuda; auto is a GPU if there is one and the runtime can use it.
         batch_size: Crops that the image network sees at once.
         audio_batch_size: Windows of 30 s that the audio branch sees at once.
         encoder_heads: Heads of a published checkpoint's Whisper encoder; default: width / 64.
@@ -51,6 +55,8 @@ class PredictConfig:
 
     split: str = ""
     quality: str = ""
+    runtime: str = "auto"
+    precision: str = "fp32"
     device: str = "auto"
     batch_size: int = 64
     audio_batch_size: int = 4
@@ -61,6 +67,7 @@ class PredictConfig:
     def __post_init__(self) -> None:
         if self.split not in ("", "train", "val", "test"):
             raise ConfigError(f"split: {self.split!r} is not train, val or test")
+        Runtime(self.runtime, self.precision)
         for name in ("batch_size", "audio_batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is under 1")
@@ -91,9 +98,9 @@ def predict(
 ) -> PredictSummary:
     """Score every face of a store with one branch or both, and fuse them.
 
-    `audio` and `visual` are checkpoints (see `load_branch`) or names of weights that come with the
-    package, such as `small`; either may be left out. Interrupted
-    runs go on where they were. Writes a scores folder (see `Scores`).
+    `audio` and `visual` are checkpoints (see `load_branch`), exported models (see `export`) or
+    names of weights that come with the package, such as `small`; either may be left out.
+    Interrupted runs go on where they were. Writes a scores folder (see `Scores`).
     """
     config = config or PredictConfig()
     if audio is None and visual is None:
@@ -147,26 +154,20 @@ class _PredictRun:
         return summary
 
     def _predictors(self) -> tuple[AudioPredictor | None, VisualPredictor | None]:
-        from quavf.branches.audio import AudioBranch
-        from quavf.branches.checkpoint import load_branch_of
         from quavf.branches.predict import AudioPredictor, VisualPredictor
-        from quavf.branches.visual import VisualBranch
+        from quavf.branches.running import load_audio, load_visual
 
-        config, device = self.config, resolve_device(self.config.device)
+        config = self.config
         audio = visual = None
         if self.audio is not None:
-            branch = load_branch_of(
-                "audio", self.audio, encoder_heads=config.encoder_heads, n_heads=config.n_heads
-            )
-            assert isinstance(branch, AudioBranch)
-            audio = AudioPredictor(branch, device, config.audio_batch_size)
+            runtime = resolve_runtime(config, self.audio)
+            heard = load_audio(self.audio, runtime, config.encoder_heads, config.n_heads)
+            audio = AudioPredictor(heard, runtime.device, config.audio_batch_size)
         if self.visual is not None:
-            branch = load_branch_of(
-                "visual", self.visual, n_heads=config.n_heads, backbone=config.backbone
-            )
-            assert isinstance(branch, VisualBranch)
-            scorer = self.store.choose_scorer(config.quality, branch.settings.quality)
-            visual = VisualPredictor(branch, scorer, device, config.batch_size)
+            runtime = resolve_runtime(config, self.visual)
+            seen = load_visual(self.visual, runtime, config.n_heads, config.backbone)
+            scorer = self.store.choose_scorer(config.quality, seen.settings.quality)
+            visual = VisualPredictor(seen, scorer, runtime.device, config.batch_size)
         return audio, visual
 
     def _resolved(
@@ -298,6 +299,27 @@ def check_submission(path: Path | str, store: Path | str) -> list[str]:
     return check_rows(Path(path), expected)
 
 
+class _Options(Protocol):
+    """Of a command that loads branches."""
+
+    @property
+    def runtime(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+
+
+def resolve_runtime(options: _Options, path: Path) -> Runtime:
+    """How the branch of this file runs, its device found. Raises ConfigError."""
+    from quavf.branches.running import is_exported
+
+    device = options.device
+    if device == "auto" and (options.runtime == "openvino" or is_exported(path)):
+        device = "cpu"
+    return Runtime(options.runtime, options.precision, resolve_device(device))
+
+
 def resolve_device(name: str) -> str:
     """`auto` becomes a GPU if there is one. Raises ConfigError for a device that is not there."""
     import torch
@@ -313,7 +335,12 @@ def resolve_device(name: str) -> str:
 
 
 def _sha256(path: Path) -> str:
-    from quavf.branches.checkpoint import checkpoint_file
+    """Of all that the checkpoint consists of."""
+    from quavf.branches.running import model_files
 
-    with checkpoint_file(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file in model_files(path):
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

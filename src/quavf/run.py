@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quavf.branches.runtime import Runtime
 from quavf.errors import CheckpointError, ConfigError, QuavfError
 from quavf.files import config_hash, read_json, write_json
 from quavf.moments import MomentsConfig
-from quavf.pipeline import resolve_device
+from quavf.pipeline import resolve_device, resolve_runtime
 from quavf.progress import progress
 from quavf.quality import score_quality
 from quavf.result import RESULT_FILE, Moment, Person, PersonScores, VideoResult
@@ -40,12 +41,15 @@ class RunConfig:
     """How a raw video is scored and what is made of it.
 
     Args:
-        audio: Checkpoint of the audio branch, or small; empty: leave the branch out.
-        visual: Checkpoint of the visual branch, or small; empty: leave the branch out.
+        audio: Checkpoint or exported model of the audio branch, or small; empty: leave it out.
+        visual: Checkpoint or exported model of the visual branch, or small; empty: leave it out.
         video: How faces are found, and how often they are scored.
         moments: How scores become moments.
         quality: Scorer of face quality: light, fan, or one that was registered.
-        device: cpu, cuda, ...; auto: a GPU if there is one.
+        runtime: What runs the networks: torch or openvino; auto: torch for checkpoints, and for
+            exported models the library that their format is of.
+        precision: What they compute in: fp32 or bf16.
+        device: cpu, cuda, ...; auto: a GPU if there is one and the runtime can use it.
         batch_size: Crops that the image network sees at once.
         audio_batch_size: Windows of 30 s that the audio branch hears at once.
         annotated: Write annotated.mp4.
@@ -58,6 +62,8 @@ class RunConfig:
     video: VideoConfig = field(default_factory=VideoConfig)
     moments: MomentsConfig = field(default_factory=MomentsConfig)
     quality: str = "light"
+    runtime: str = "auto"
+    precision: str = "fp32"
     device: str = "auto"
     batch_size: int = 64
     audio_batch_size: int = 1
@@ -66,6 +72,7 @@ class RunConfig:
     keep_store: bool = False
 
     def __post_init__(self) -> None:
+        Runtime(self.runtime, self.precision)
         for name in ("batch_size", "audio_batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is under 1")
@@ -124,23 +131,23 @@ class Runner:
     def __init__(self, config: RunConfig) -> None:
         if not config.audio and not config.visual:
             raise ConfigError("run: give --audio, --visual, or both")
-        from quavf.branches.audio import AudioBranch
-        from quavf.branches.checkpoint import load_branch_of
         from quavf.branches.predict import AudioPredictor, VisualPredictor
-        from quavf.branches.visual import VisualBranch
+        from quavf.branches.running import load_audio, load_visual
 
         self.config = config
         self.device = resolve_device(config.device)
         self._audio: AudioPredictor | None = None
         self._visual: VisualPredictor | None = None
         if config.audio:
-            branch = load_branch_of("audio", weights_path(config.audio, "audio"))
-            assert isinstance(branch, AudioBranch)
-            self._audio = AudioPredictor(branch, self.device, config.audio_batch_size)
+            path = weights_path(config.audio, "audio")
+            runtime = resolve_runtime(config, path)
+            heard = load_audio(path, runtime)
+            self._audio = AudioPredictor(heard, runtime.device, config.audio_batch_size)
         if config.visual:
-            branch = load_branch_of("visual", weights_path(config.visual, "visual"))
-            assert isinstance(branch, VisualBranch)
-            self._visual = VisualPredictor(branch, config.quality, self.device, config.batch_size)
+            path = weights_path(config.visual, "visual")
+            runtime = resolve_runtime(config, path)
+            seen = load_visual(path, runtime)
+            self._visual = VisualPredictor(seen, config.quality, runtime.device, config.batch_size)
 
     @property
     def windows(self) -> WindowConfig:
@@ -207,10 +214,11 @@ class Runner:
         return models
 
     def _key(self, video: Path) -> str:
-        """All that decides the scores: the file, the settings, the weights."""
+        """All that decides the scores: the file, the settings, the weights, how they run."""
         fingerprint = video_fingerprint(video, self.config.video, self.windows)
         weights = [_stamp(kind, getattr(self.config, kind)) for kind in ("audio", "visual")]
-        return config_hash([fingerprint, weights, self.config.quality])
+        how = [self.config.runtime, self.config.precision]
+        return config_hash([fingerprint, weights, self.config.quality, how])
 
 
 def load(weights: Path | str = DEFAULT, config: RunConfig | None = None) -> Runner:
@@ -312,8 +320,7 @@ def _stamp(kind: str, path: str) -> list[Any]:
     """Tells one state of a checkpoint from another."""
     if not path:
         return []
-    from quavf.branches.checkpoint import checkpoint_file
+    from quavf.branches.running import model_files
 
-    file = checkpoint_file(weights_path(path, kind))
-    state = file.stat()
-    return [str(file.resolve()), state.st_size, state.st_mtime_ns]
+    states = [(file.resolve(), file.stat()) for file in model_files(weights_path(path, kind))]
+    return [[str(file), state.st_size, state.st_mtime_ns] for file, state in states]

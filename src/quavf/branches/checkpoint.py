@@ -32,6 +32,7 @@ from quavf.windows import WindowConfig
 FORMAT = 1
 METADATA_KEY = "quavf"
 BEST = "best.safetensors"  # what a training run's folder stands for
+FORMATS = {"onnx": ".onnx", "openvino": ".xml"}  # of exported models, and how their files end
 CONFIGS: dict[str, type[AudioConfig] | type[VisualConfig]] = {
     "audio": AudioConfig,
     "visual": VisualConfig,
@@ -71,9 +72,14 @@ def load_branch(
         raise CheckpointError(
             f"{file}: no such file; give a checkpoint, or the folder of a training run"
         )
+    if file.suffix in FORMATS.values():
+        raise CheckpointError(
+            f"{file}: an exported model, which is for `quavf predict` and `quavf run`; here, give "
+            "the checkpoint that it was made of"
+        )
     if is_safetensors(file):
         branch = _load_own(file)
-        _check_agreement(file, branch, encoder_heads, n_heads, backbone)
+        check_agreement(file, branch.config, encoder_heads, n_heads, backbone)
         return branch
     state = _model_state(file)
     try:
@@ -84,14 +90,6 @@ def load_branch(
         return _published_visual(file, state, n_heads or 8, backbone)
     except ConfigError as error:
         raise CheckpointError(f"{file}: {error}") from None
-
-
-def load_branch_of(kind: str, path: Path | str, **options: Any) -> Branch:
-    """`load_branch` for a path that should hold this kind of branch; ConfigError if it does not."""
-    branch = load_branch(path, **options)
-    if branch_kind(branch) != kind:
-        raise ConfigError(f"--{kind} {path}: this is a checkpoint of the other branch")
-    return branch
 
 
 def checkpoint_file(path: Path | str) -> Path:
@@ -109,7 +107,15 @@ def save_branch(path: Path, branch: Branch, info: dict[str, Any] | None = None) 
 
     `info` is JSON-able and kept beside them (epoch, validation mAP, ...).
     """
-    description = {
+    description = json.dumps(describe(branch, info), sort_keys=True)
+    state = {k: v.detach().cpu().contiguous() for k, v in branch.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(state, temporary, {METADATA_KEY: description})
+
+
+def describe(branch: Branch, info: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a file with the branch's weights says of it, JSON-able."""
+    return {
         "format": FORMAT,
         "branch": branch_kind(branch),
         "config": to_dict(branch.config),
@@ -117,9 +123,6 @@ def save_branch(path: Path, branch: Branch, info: dict[str, Any] | None = None) 
         "info": info or {},
         "quavf_version": __version__,
     }
-    state = {k: v.detach().cpu().contiguous() for k, v in branch.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(state, temporary, {METADATA_KEY: json.dumps(description, sort_keys=True)})
 
 
 def checkpoint_info(path: Path) -> dict[str, Any]:
@@ -136,7 +139,17 @@ def checkpoint_info(path: Path) -> dict[str, Any]:
 
 
 def _load_own(path: Path) -> Branch:
-    description = checkpoint_info(path)
+    config, settings = read_description(path, checkpoint_info(path))
+    try:
+        return _filled(path, config, settings, read_weights(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: damaged configuration ({error})") from None
+
+
+def read_description(
+    path: Path, description: dict[str, Any]
+) -> tuple[AudioConfig | VisualConfig, BranchSettings]:
+    """The configuration and settings that `describe` wrote. Raises CheckpointError."""
     if description.get("format") != FORMAT:
         raise CheckpointError(
             f"{path}: checkpoint format {description.get('format')}, this version reads {FORMAT}"
@@ -146,25 +159,24 @@ def _load_own(path: Path) -> Branch:
         raise CheckpointError(f"{path}: branch {kind!r} is not one of {sorted(CONFIGS)}")
     try:
         config: AudioConfig | VisualConfig = from_dict(CONFIGS[kind], description["config"])
-        settings = from_dict(BranchSettings, description["settings"])
-        return _filled(path, config, settings, read_weights(path))
+        return config, from_dict(BranchSettings, description["settings"])
     except (ConfigError, KeyError) as error:
         raise CheckpointError(f"{path}: damaged configuration ({error})") from None
 
 
-def _check_agreement(
+def check_agreement(
     path: Path,
-    branch: Branch,
+    config: AudioConfig | VisualConfig,
     encoder_heads: int | None,
     n_heads: int | None,
     backbone: str | None,
 ) -> None:
-    """Our own checkpoints tell all by themselves: what is asked for may only repeat it."""
-    told: dict[str, Any] = {"n_heads": branch.config.n_heads}
-    if isinstance(branch.config, AudioConfig):
-        told["encoder_heads"] = encoder_shape(branch.config.encoder)[2]
+    """Our own files tell all by themselves: what is asked for may only repeat it."""
+    told: dict[str, Any] = {"n_heads": config.n_heads}
+    if isinstance(config, AudioConfig):
+        told["encoder_heads"] = encoder_shape(config.encoder)[2]
     else:
-        told["backbone"] = branch.config.backbone
+        told["backbone"] = config.backbone
     asked = {"encoder_heads": encoder_heads, "n_heads": n_heads, "backbone": backbone}
     for name, value in asked.items():
         if value is not None and name in told and value != told[name]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from quavf.branches.audio import AudioBranch, log_mel
+from quavf.branches.running import AudioModel, VisualModel
 from quavf.branches.transforms import face_part, normalised
 from quavf.branches.visual import VisualBranch
 from quavf.clock import SAMPLE_RATE
@@ -72,8 +73,8 @@ class ClipData:
 class AudioPredictor:
     """Scores the faces of a clip by what is heard while they are seen."""
 
-    def __init__(self, branch: AudioBranch, device: str = "cpu", batch_size: int = 4) -> None:
-        self.branch = branch.to(device)
+    def __init__(self, branch: AudioModel, device: str = "cpu", batch_size: int = 4) -> None:
+        self.branch = branch.to(device) if isinstance(branch, AudioBranch) else branch
         self.device, self.batch_size = device, batch_size
         self.rules = semantics(branch.settings.semantics)
         self.n_repaired = 0  # scores that were not a number
@@ -195,9 +196,9 @@ class VisualPredictor:
     """Scores the faces of a clip by the windows of crops around them."""
 
     def __init__(
-        self, branch: VisualBranch, scorer: str, device: str = "cpu", batch_size: int = 64
+        self, branch: VisualModel, scorer: str, device: str = "cpu", batch_size: int = 64
     ) -> None:
-        self.branch = branch.to(device)
+        self.branch = branch.to(device) if isinstance(branch, VisualBranch) else branch
         self.scorer, self.device, self.batch_size = scorer, device, batch_size
         self.rules = semantics(branch.settings.semantics)
         self.n_repaired = 0

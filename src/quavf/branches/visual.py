@@ -56,10 +56,7 @@ class VisualBranch(nn.Module):
 
     def encode(self, crops: Tensor) -> Tensor:
         """crops (N, 3, H, W) normalised -> features (N, D)."""
-        if crops.shape[-1] > self.config.size:
-            size = [self.config.size] * 2
-            crops = F.interpolate(crops, size, mode="bilinear", antialias=True)
-        features: Tensor = self.backbone(crops)
+        features: Tensor = self.backbone(at_size(crops, self.config.size))
         return features
 
     def _encode_seen(self, crops: Tensor) -> Tensor:
@@ -72,15 +69,16 @@ class VisualBranch(nn.Module):
 
     def classify(self, features: Tensor, quality: Tensor) -> Tensor:
         """features (B, T, D), quality (B,) -> logits (B, 2)."""
+        return self.classify_bins(features, quality_bins(quality, self.config.quality_bins))
+
+    def classify_bins(self, features: Tensor, bins: Tensor | None = None) -> Tensor:
+        """The same by the bins (B,) of the quality; a branch without quality takes none."""
         x = features
         *inner, last = self.temporal
         for temporal in inner:
             x = temporal(x)[:, 1:]  # (B, T, D)
         x = last(x)[:, 0]  # (B, D), the class token
         if self.quality_embedding is not None:
-            n_bins = self.config.quality_bins
-            # In the precision it comes in: 0.35 * 20 is 7 as float32 and as float64, but not mixed.
-            bins = (quality * n_bins).long().clamp(0, n_bins)  # (B,)
             x = torch.cat([x, self.quality_embedding(bins)], dim=1)  # (B, 2D)
         logits: Tensor = self.head(self.dropout(x))  # (B, 2)
         return logits
@@ -103,6 +101,19 @@ class VisualBranch(nn.Module):
         return list(last) if isinstance(last, tuple) else [last]
 
 
+def at_size(crops: Tensor, size: int) -> Tensor:
+    """crops (N, 3, H, W) -> (N, 3, size, size) where they are larger."""
+    if crops.shape[-1] > size:
+        crops = F.interpolate(crops, [size] * 2, mode="bilinear", antialias=True)
+    return crops
+
+
+def quality_bins(quality: Tensor, n_bins: int) -> Tensor:
+    """quality (B,) in [0, 1] -> bins (B,) from 0 to `n_bins`."""
+    # In the precision it comes in: 0.35 * 20 is 7 as float32 and as float64, but not mixed.
+    return (quality * n_bins).long().clamp(0, n_bins)
+
+
 def _backbone(config: VisualConfig) -> Any:
     try:
         model: Any = timm.create_model(config.backbone, num_classes=config.dim)
@@ -114,7 +125,7 @@ def _backbone(config: VisualConfig) -> Any:
         ) from None
     told = model.pretrained_cfg
     size = told.get("input_size", (3, CROP_SIZE, CROP_SIZE))[-1]
-    if told.get("fixed_input_size") and size != config.size and not _takes_any_size(model):
+    if told.get("fixed_input_size") and size != config.size and not takes_any_size(model):
         raise ConfigError(
             f"visual.backbone: {config.backbone} takes pictures of {size} x {size} only, faces are "
             f"{config.size} x {config.size}; choose another"
@@ -122,5 +133,6 @@ def _backbone(config: VisualConfig) -> Any:
     return model
 
 
-def _takes_any_size(model: Any) -> bool:
+def takes_any_size(model: Any) -> bool:
+    """Whether an image network of timm's fits its positions to the picture in every pass."""
     return bool(getattr(model, "dynamic_img_size", False))

@@ -135,12 +135,14 @@ def _predict_options(parser: ArgumentParser) -> None:
 
     parser.add_argument("store", metavar="STORE", help="a store that `quavf prepare` made")
     parser.add_argument(
-        "--audio", metavar="CKPT", help="checkpoint of the audio branch, or its run"
+        "--audio",
+        metavar="CKPT",
+        help="checkpoint of the audio branch, its run, or an exported model",
     )
     parser.add_argument(
         "--visual",
         metavar="CKPT",
-        help="checkpoint of the visual branch, or its run; either may be left out",
+        help="the same of the visual branch; either may be left out",
     )
     parser.add_argument("--out", required=True, metavar="SCORES", help="folder to write")
     parser.add_class_arguments(PredictConfig, None)
@@ -160,6 +162,58 @@ def _predict(args: Namespace, console: Any) -> None:
     print_summary(
         console, f"Scores {summary.scores}", figures, {k: v for k, v in notes.items() if v}
     )
+
+
+def _export_options(parser: ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint of a branch, or its run")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="file to write, .onnx or .xml; a visual branch gets a second one beside it",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["onnx", "openvino"],
+        default=None,
+        help="what the file is; default: as its name says",
+    )
+    parser.add_argument(
+        "--encoder-heads",
+        type=int,
+        metavar="N",
+        help="heads of a published checkpoint's Whisper encoder; default: width / 64",
+    )
+    parser.add_argument(
+        "--n-heads",
+        type=int,
+        metavar="N",
+        help="heads of a published checkpoint's temporal attention; default: 8",
+    )
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="image network of a published checkpoint, a timm name; default: recognised",
+    )
+
+
+def _export(args: Namespace, console: Any) -> None:
+    from quavf.branches.export import export
+    from quavf.report.summaries import print_summary
+
+    done = export(
+        args.checkpoint,
+        args.out,
+        args.format,
+        encoder_heads=args.encoder_heads,
+        n_heads=args.n_heads,
+        backbone=args.backbone,
+    )
+    figures: dict[str, Any] = {
+        file.name: f"{file.stat().st_size / 1e6:.1f} MB" for file in done.files
+    }
+    figures["largest difference of a logit from torch's"] = f"{done.difference:.1e}"
+    print_summary(console, f"Export of the {done.branch} branch", figures)
 
 
 def _fuse_options(parser: ArgumentParser) -> None:
@@ -387,6 +441,12 @@ COMMANDS = {
         "STORE [--audio CKPT] [--visual CKPT] --out SCORES [options]",
         _predict_options,
         _predict,
+    ),
+    "export": Command(
+        "Write a branch as a file for ONNX Runtime or OpenVINO.",
+        "CKPT --out FILE [--format onnx|openvino]",
+        _export_options,
+        _export,
     ),
     "fuse": Command(
         "Fuse branches that were predicted apart.",

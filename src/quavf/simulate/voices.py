@@ -253,6 +253,7 @@ def _library() -> Iterator[Any]:
     try:
         assert library.espeak_Initialize(2, 0, data, 1) == ESPEAK_RATE
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+        library.srand(1)  # some voices breathe by the C library's random numbers
         yield library
         library.espeak_Terminate()
     finally:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from quavf.engine import EngineConfig
 from quavf.evaluation import EvaluateConfig, Evaluation, Protocol, compared_systems
 from quavf.files import write_json, write_text
 from quavf.metrics import mean_average_precision
@@ -153,7 +154,7 @@ def main() -> None:
     for preset in options.presets:
         folder = options.out / preset
         config = SimulateConfig(SEEDS[preset], options.clips, options.seconds, preset, 0.0, 1.0)
-        prepare_simulated(folder / "store", config, workers=options.workers)
+        prepare_simulated(folder / "store", config, engine=EngineConfig(workers=options.workers))
         score_quality(folder / "store")
         predict(folder / "store", folder / "scores", options.audio, options.visual)
         judged = evaluate(

@@ -27,6 +27,7 @@ from quavf.branches.checkpoint import (
 )
 from quavf.branches.train import train_audio, train_visual
 from quavf.config import TrainAudioConfig, TrainVisualConfig, from_dict
+from quavf.engine import EngineConfig
 from quavf.pipeline import PredictConfig, evaluate, predict
 from quavf.quality import score_quality
 from quavf.recipes import recipe_path
@@ -55,7 +56,7 @@ def main() -> None:
     out: Path = options.out
     starts = write_starts(out / "start")
     store = out / "store"
-    prepare_simulated(store, WORLD, workers=options.workers)
+    prepare_simulated(store, WORLD, engine=EngineConfig(workers=options.workers))
     score_quality(store)
     audio = recipe("audio", TrainAudioConfig)
     model = replace(audio.audio, encoder_weights=str(starts["whisper_tiny"]))
@@ -87,7 +88,8 @@ def shift_of(kind: str, store: Path, run: Path) -> float:
     different amounts: fusion would mix levels instead of opinions. Only the level is mended;
     fitting a scale as well made the audio branch three times as timid.
     """
-    predict(store, run / "val", **{kind: run}, config=PredictConfig(split="val"))
+    branches: dict[str, Any] = {kind: run}
+    predict(store, run / "val", **branches, config=PredictConfig(split="val"))
     judged = evaluate(store=store, scores=run / "val", out=run / "val").frame.rows
     scores = judged.systems[kind].clip(1e-6, 1 - 1e-6)
     odds = np.log(scores / (1 - scores))

@@ -17,7 +17,18 @@ SOURCE = ROOT / "src" / "quavf"
 LONGEST_FUNCTION = 60  # lines
 LONGEST_MODULE = 500
 
-CORE = {"errors", "clock", "records", "config", "files", "semantics", "windows", "progress"}
+CORE = {
+    "errors",
+    "clock",
+    "records",
+    "config",
+    "files",
+    "semantics",
+    "windows",
+    "progress",
+    "engine",
+}
+CORE_LIBRARIES = {"progress": {"rich"}, "engine": {"ray"}}  # beside numpy
 STAGES: dict[str, set[str]] = {  # unit: what it may import beside the core and itself
     "sources": set(),
     "faces": set(),
@@ -83,7 +94,7 @@ COMPOSERS["__init__"] = {
 OWNERS = {  # third-party library: the units or modules that alone may import it
     "PIL": {"report"},
     "av": {"sources", "simulate", "report.annotate"},
-    "cv2": {"sources", "faces", "prepare", "score", "report", "simulate"},
+    "cv2": {"sources", "faces", "prepare", "score", "report", "simulate", "engine"},
     "espeakng_loader": {"simulate"},
     "face_alignment": {"faces.quality_fan"},
     "jsonargparse": {"cli"},
@@ -95,6 +106,7 @@ OWNERS = {  # third-party library: the units or modules that alone may import it
     "openvino": {"branches.engines"},
     "pyarrow": {"store", "scores", "result", "simulate"},
     "pyroomacoustics": {"simulate"},
+    "ray": {"engine"},
     "retinaface": {"faces.detect"},
     "rich": {"progress", "report", "cli", "demo"},
     "safetensors": {"branches"},
@@ -168,7 +180,7 @@ def test_every_module_is_in_the_table() -> None:
 def test_core_imports_core(name: str) -> None:
     assert {unit(other) for other in own(name)} <= CORE
     third = {unit(module) for module, _ in imports(modules()[name])} - set(sys.stdlib_module_names)
-    assert third <= {"quavf", "numpy"} | ({"rich"} if name == "progress" else set())
+    assert third <= {"quavf", "numpy"} | CORE_LIBRARIES.get(name, set())
 
 
 @pytest.mark.parametrize("name", names_of(STAGES))

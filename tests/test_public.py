@@ -21,13 +21,13 @@ FUNCTIONS = {
     "import_quality": ["store", "path", "scorer"],
     "load": ["weights", "config"],
     "load_branch": ["path", "encoder_heads", "n_heads", "backbone"],
-    "predict": ["store", "out", "audio", "visual", "config"],
-    "prepare_challenge": ["root", "store"],
-    "prepare_ego4d": ["annotations", "clips", "store", "semantics_name", "splits"],
-    "prepare_simulated": ["store", "config", "every", "workers"],
+    "predict": ["store", "out", "audio", "visual", "config", "engine"],
+    "prepare_challenge": ["root", "store", "engine"],
+    "prepare_ego4d": ["annotations", "clips", "store", "semantics_name", "splits", "engine"],
+    "prepare_simulated": ["store", "config", "every", "engine"],
     "report_clips": ["scores", "store", "out", "clips", "moments"],
     "run_video": ["video", "out", "config", "truth"],
-    "score_quality": ["store", "scorer", "weights", "device", "batch_size"],
+    "score_quality": ["store", "scorer", "weights", "device", "batch_size", "engine"],
     "train_audio": ["store", "out", "config"],
     "train_visual": ["store", "out", "config"],
     "write_submission": ["scores", "out"],
@@ -35,6 +35,7 @@ FUNCTIONS = {
 CONFIGS = [
     "AudioConfig",
     "AugmentConfig",
+    "EngineConfig",
     "EvaluateConfig",
     "PredictConfig",
     "RunConfig",
@@ -81,7 +82,7 @@ def test_every_error_of_ours_is_a_quavf_error() -> None:
     from quavf import errors
 
     own = [e for e in vars(errors).values() if inspect.isclass(e)]
-    assert len(own) == 7
+    assert len(own) == 8
     assert all(issubclass(e, quavf.QuavfError) for e in own)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         TrainVisualConfig,
         VisualConfig,
     )
+    from quavf.engine import EngineConfig
     from quavf.evaluation import EvaluateConfig
     from quavf.pipeline import PredictConfig, check_submission, evaluate, predict, write_submission
     from quavf.pipeline import fuse_folders as fuse
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AudioConfig",
     "AugmentConfig",
+    "EngineConfig",
     "EvaluateConfig",
     "PredictConfig",
     "QuavfError",
@@ -67,6 +69,7 @@ __all__ = [
 _MODULES = {  # where a name comes from; under another name there: `module:name`
     "AudioConfig": "config",
     "AugmentConfig": "config",
+    "EngineConfig": "engine",
     "EvaluateConfig": "evaluation",
     "PredictConfig": "pipeline",
     "RunConfig": "run",

@@ -64,6 +64,7 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
     Every step goes on where an earlier run was interrupted.
     """
     from quavf import pipeline, prepare, quality
+    from quavf.engine import EngineConfig
     from quavf.report.evaluation import print_evaluation
     from quavf.report.words import summarise
     from quavf.run import REPORT, load
@@ -76,7 +77,7 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
     console.print(f"[bold]1/4[/] Simulating conversations in the Ego4D layout: {data}")
     world = SimulateConfig(seed, CLIPS, SECONDS, PRESET, 1 - TEST_SHARE, TEST_SHARE)
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    simulate(data, world, workers, progress=True)
+    simulate(data, world, EngineConfig(workers=workers), progress=True)
 
     console.print(f"[bold]2/4[/] Cutting faces and sound, scoring quality: {paths.store}")
     prepare.prepare_ego4d(data / "annotations", data / "clips", paths.store)

@@ -27,3 +27,7 @@ class ConfigError(QuavfError):
 
 class ScoresError(QuavfError):
     """A scores folder is missing, malformed, or holds values out of range."""
+
+
+class EngineError(QuavfError):
+    """Workers died or cannot be reached."""

@@ -8,12 +8,14 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from quavf.branches.runtime import Runtime
+from quavf.engine import EngineConfig, each
 from quavf.errors import ConfigError, StoreError
 from quavf.evaluation import EvaluateConfig, Evaluation
 from quavf.evaluation import evaluate as evaluate_scores
@@ -95,6 +97,7 @@ def predict(
     audio: Path | str | None = None,
     visual: Path | str | None = None,
     config: PredictConfig | None = None,
+    engine: EngineConfig | None = None,
 ) -> PredictSummary:
     """Score every face of a store with one branch or both, and fuse them.
 
@@ -108,7 +111,23 @@ def predict(
     clips = ClipStore.open(Path(store))
     audio = None if audio is None else weights_path(audio, "audio")
     visual = None if visual is None else weights_path(visual, "visual")
-    return _PredictRun(clips, Path(out), audio, visual, config).go()
+    return _PredictRun(clips, Path(out), audio, visual, config).go(engine)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One clip of a run that is under way, and where its scores lie until all are there."""
+
+    clip: str
+    folder: Path
+
+    @property
+    def counts_file(self) -> Path:
+        """Written last."""
+        return self.folder / "counts.json"
+
+    def __str__(self) -> str:
+        return f"clip {self.clip}"
 
 
 @dataclass
@@ -119,24 +138,27 @@ class _PredictRun:
     visual: Path | None
     config: PredictConfig
 
-    def go(self) -> PredictSummary:
-        audio, visual = self._predictors()
-        resolved = self._resolved(audio, visual)
+    def __reduce__(self) -> tuple[type[_PredictRun], tuple[Any, ...]]:
+        """Without the networks: each process loads its own."""
+        return _PredictRun, (self.store, self.out, self.audio, self.visual, self.config)
+
+    def go(self, engine: EngineConfig | None) -> PredictSummary:
+        resolved = self._resolved(*self._predictors)
         clips = self.store.clips(self.config.split or None)
         if not clips:
             raise StoreError(
                 f"{self.store.path}: no clip of split {self.config.split or 'any'!r} in this store"
             )
         counts: Counter[str] = Counter()
-        parts = [self._part(clip, resolved) for clip in clips]
+        parts = [_Part(clip, self._part(clip, resolved)) for clip in clips]
+        missing = [part for part in parts if not part.counts_file.is_file()]
         with progress("Predicting", len(clips), inner="faces") as bar:
-            for clip, part in zip(clips, parts, strict=True):
-                if not (part / "counts.json").is_file():
-                    self._write_part(part, clip, audio, visual)
-                done = read_json(part / "counts.json")
-                counts.update(done)
-                bar.advance(1, done["rows"])
-        scores = concatenate([read_scores(part) for part in parts])
+            bar.advance(len(parts) - len(missing))
+            for done in each(self, missing, engine, gpu=self.config.device != "cpu"):
+                bar.advance(1, done.result)
+        for part in parts:
+            counts.update(read_json(part.counts_file))
+        scores = concatenate([read_scores(part.folder) for part in parts])
         write_scores(self.out, scores, resolved)
         shutil.rmtree(self.out / PARTS, ignore_errors=True)
         summary = PredictSummary(
@@ -153,6 +175,7 @@ class _PredictRun:
             log.warning("%d crops have no quality: counted as 0", summary.crops_without_quality)
         return summary
 
+    @cached_property
     def _predictors(self) -> tuple[AudioPredictor | None, VisualPredictor | None]:
         from quavf.branches.predict import AudioPredictor, VisualPredictor
         from quavf.branches.running import load_audio, load_visual
@@ -204,28 +227,25 @@ class _PredictRun:
             content.append(hashlib.sha256(quality.tobytes()).hexdigest())
         return self.out / PARTS / config_hash(content) / clip
 
-    def _write_part(
-        self,
-        part: Path,
-        clip: str,
-        audio: AudioPredictor | None,
-        visual: VisualPredictor | None,
-    ) -> None:
+    def __call__(self, part: _Part) -> int:
+        """Write a clip's scores; how many there are."""
         from quavf.branches.predict import ClipData
 
-        data = ClipData(self.store, clip)
+        audio, visual = self._predictors
+        data = ClipData(self.store, part.clip)
         before = [p.n_repaired for p in (audio, visual) if p], visual.n_unscored if visual else 0
         scores = _score_clip(data, audio, visual)
         after = [p.n_repaired for p in (audio, visual) if p], visual.n_unscored if visual else 0
-        write_scores(part, scores, {})
+        write_scores(part.folder, scores, {})
         write_json(
-            part / "counts.json",
+            part.counts_file,
             {
                 "rows": len(scores),
                 "repaired": sum(after[0]) - sum(before[0]),
                 "unscored": after[1] - before[1],
             },
         )
+        return len(scores)
 
 
 def _score_clip(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from quavf.clock import Clock
+from quavf.engine import EngineConfig, each
 from quavf.errors import MediaError, StoreError
 from quavf.faces.crop import (
     CROP_SIZE,
@@ -66,6 +67,7 @@ def prepare_ego4d(
     store: Path,
     semantics_name: str = "fixed",
     splits: Path | None = None,
+    engine: EngineConfig | None = None,
 ) -> PrepareSummary:
     """Cut the face crops and the sound of all annotated clips into a store.
 
@@ -81,54 +83,100 @@ def prepare_ego4d(
         size = record.media.stat().st_size if record.media.is_file() else None
         return config_hash([record.fingerprint, record.split, size])
 
-    def write(record: ClipRecord) -> int:
-        return _write_ego4d_clip(target, record, fingerprint(record), rules)
-
-    jobs = {r.clip: (r, fingerprint(r)) for r in index.records}
+    jobs = [_Job(r.clip, fingerprint(r), r) for r in index.records]
     with target.alone():
-        return _prepare(target, jobs, write, index.notes)
+        return _prepare(target, jobs, _Ego4dWriter(target, semantics_name), index.notes, engine)
 
 
-def prepare_challenge(root: Path, store: Path) -> PrepareSummary:
+def prepare_challenge(
+    root: Path, store: Path, engine: EngineConfig | None = None
+) -> PrepareSummary:
     """Take the challenge's test segments into a store: pictures as they are, no labels."""
-    jobs = {s.segment: (s, s.fingerprint) for s in read_challenge(Path(root))}
+    jobs = [_Job(s.segment, s.fingerprint, s) for s in read_challenge(Path(root))]
     target = ClipStore.create(Path(store), StoreConfig("challenge", "fixed", "face"))
-
-    def write(segment: ChallengeSegment) -> int:
-        return _write_challenge_segment(target, segment)
-
     with target.alone():
-        return _prepare(target, jobs, write, Counter())
+        return _prepare(target, jobs, _ChallengeWriter(target), Counter(), engine)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A clip to write: what it is made of, and what tells one state of that from another."""
+
+    clip: str
+    fingerprint: str
+    source: Any
+
+    def __str__(self) -> str:
+        return f"clip {self.clip}"
+
+
+@dataclass(frozen=True)
+class _Written:
+    """How many pictures were decoded, or why the clip is not in the store."""
+
+    n_frames: int = 0
+    error: str = ""
+
+
+class _Writer:
+    """Writes one clip into a store; unusable media are told, not raised."""
+
+    def __init__(self, store: ClipStore) -> None:
+        self.store = store
+
+    def __call__(self, job: _Job) -> _Written:
+        try:
+            return _Written(self.write(job))
+        except MediaError as error:
+            return _Written(error=str(error))
+
+    def write(self, job: _Job) -> int:
+        raise NotImplementedError
+
+
+class _Ego4dWriter(_Writer):
+    def __init__(self, store: ClipStore, semantics_name: str) -> None:
+        super().__init__(store)
+        self.rules = semantics(semantics_name)
+
+    def write(self, job: _Job) -> int:
+        return _write_ego4d_clip(self.store, job.source, job.fingerprint, self.rules)
+
+
+class _ChallengeWriter(_Writer):
+    def write(self, job: _Job) -> int:
+        return _write_challenge_segment(self.store, job.source)
 
 
 def _prepare(
     store: ClipStore,
-    jobs: dict[str, tuple[Any, str]],
-    write: Callable[[Any], int],
+    jobs: list[_Job],
+    write: _Writer,
     index_notes: Notes,
+    engine: EngineConfig | None,
 ) -> PrepareSummary:
     """Write every clip that is not there yet; then count what the store holds."""
     summary = PrepareSummary(store.path)
-    foreign = [clip for clip in store.clips() if clip not in jobs]
+    known = {job.clip for job in jobs}
+    foreign = [clip for clip in store.clips() if clip not in known]
     if foreign:
         raise StoreError(
             f"{store.path}: holds {len(foreign)} clips that these annotations do not know (the "
             f"first: {foreign[0]}); choose another --store, or delete this one"
         )
     with progress("Preparing", len(jobs)) as bar:
-        for clip, (job, fingerprint) in jobs.items():
-            n_frames = 0
-            if store.has(clip, fingerprint):
-                summary.skipped += 1
-            else:
-                try:
-                    n_frames = write(job)
-                except MediaError as error:
-                    summary.failed[clip] = str(error)
-                    if store.holds(clip):
-                        summary.failed[clip] += " (an older version of this clip is in the store)"
-                    log.warning("clip %s is left out: %s", clip, summary.failed[clip])
-            bar.advance(1, n_frames)
+        missing = [job for job in jobs if not store.has(job.clip, job.fingerprint)]
+        summary.skipped = len(jobs) - len(missing)
+        bar.advance(summary.skipped)
+        for done in each(write, missing, engine):
+            clip, written = done.item.clip, done.result
+            if written.error:
+                summary.failed[clip] = written.error
+                if store.holds(clip):
+                    summary.failed[clip] += " (an older version of this clip is in the store)"
+                log.warning("clip %s is left out: %s", clip, summary.failed[clip])
+            bar.advance(1, written.n_frames)
+    summary.failed = dict(sorted(summary.failed.items()))
     return summarise(store, summary, index_notes)
 
 

@@ -19,6 +19,15 @@ def error_console() -> Console:
     return Console(stderr=True)
 
 
+_silent = False
+
+
+def silence() -> None:
+    """No bars in this process: another one shows them."""
+    global _silent
+    _silent = True
+
+
 class Progress:
     """Counts finished items and, beside them, the frames (or rows) that they held."""
 
@@ -37,6 +46,9 @@ def progress(
     title: str, total: int, unit: str = "clips", inner: str = "frames"
 ) -> Iterator[Progress]:
     """A bar with `total` items, their rate, and the rate of the frames inside them."""
+    if _silent:
+        yield Progress()
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from quavf.engine import EngineConfig, each
 from quavf.errors import AnnotationError, ConfigError, StoreError
 from quavf.faces.crop import CropGeometry, decode_jpeg, quality_region
 from quavf.faces.quality import QualityScorer, open_scorer
@@ -46,6 +47,7 @@ def score_quality(
     weights: Path | None = None,
     device: str = "cpu",
     batch_size: int = 8,
+    engine: EngineConfig | None = None,
 ) -> QualitySummary:
     """Score every crop of a store for how well its face can be seen.
 
@@ -54,16 +56,37 @@ def score_quality(
     run goes on where it was.
     """
     clips = ClipStore.open(Path(store))
-    judge = open_scorer(scorer, weights=weights, device=device, batch_size=batch_size)
-    notes: Counter[str] = Counter()
-    with progress("Scoring faces", len(clips.clips()), inner="faces") as bar:
-        for clip in clips.clips():
-            if not clips.has_quality(clip, judge.name, judge.settings):
-                run = _ClipScoring(clips, clip, judge, lambda n_faces: bar.advance(0, n_faces))
-                clips.write_quality(clip, judge.name, run.scores(notes), judge.settings)
-                run.forget_parts()
+    options = {"weights": weights, "device": device, "batch_size": batch_size}
+    score = _Scoring(clips, scorer, options)
+    judge, notes, names = score.judge, Counter[str](), clips.clips()
+    missing = [clip for clip in names if not clips.has_quality(clip, judge.name, judge.settings)]
+    with progress("Scoring faces", len(names), inner="faces") as bar:
+        bar.advance(len(names) - len(missing))
+        score.report = lambda n_faces: bar.advance(0, n_faces)
+        for done in each(score, missing, engine, gpu=device != "cpu"):
+            notes += done.result
             bar.advance(1)
     return _summarise(clips, judge.name, notes)
+
+
+class _Scoring:
+    """Scores clips with a scorer that is opened once in each process."""
+
+    def __init__(self, store: ClipStore, scorer: str, options: dict[str, Any]) -> None:
+        self._settings = store, scorer, options
+        self.store, self.judge = store, open_scorer(scorer, **options)
+        self.report: Callable[[int], None] = lambda n_faces: None
+
+    def __reduce__(self) -> tuple[type[_Scoring], tuple[Any, ...]]:
+        return _Scoring, self._settings
+
+    def __call__(self, clip: str) -> Counter[str]:
+        """Write the clip's scores; what there is to say of its faces."""
+        notes: Counter[str] = Counter()
+        run = _ClipScoring(self.store, clip, self.judge, self.report)
+        self.store.write_quality(clip, self.judge.name, run.scores(notes), self.judge.settings)
+        run.forget_parts()
+        return notes
 
 
 class _ClipScoring:

@@ -7,16 +7,18 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quavf.branches.runtime import Runtime
+from quavf.engine import EngineConfig, each
 from quavf.errors import CheckpointError, ConfigError, QuavfError
 from quavf.files import config_hash, read_json, write_json
 from quavf.moments import MomentsConfig
 from quavf.pipeline import resolve_device, resolve_runtime
-from quavf.progress import progress
+from quavf.progress import Progress, progress
 from quavf.quality import score_quality
 from quavf.result import RESULT_FILE, Moment, Person, PersonScores, VideoResult
 from quavf.score import VideoScoring, step_s, with_moments
@@ -149,6 +151,10 @@ class Runner:
             seen = load_visual(path, runtime)
             self._visual = VisualPredictor(seen, config.quality, runtime.device, config.batch_size)
 
+    def __reduce__(self) -> tuple[type[Runner], tuple[RunConfig]]:
+        """Without the networks: each process loads its own."""
+        return Runner, (self.config,)
+
     @property
     def windows(self) -> WindowConfig:
         """Those that the visual branch looks through; without it, the faces scored and no more."""
@@ -251,21 +257,51 @@ def run_video(
 
 
 def run_videos(
-    videos: Sequence[Path | str], out: Path | str, config: RunConfig
+    videos: Sequence[Path | str],
+    out: Path | str,
+    config: RunConfig,
+    engine: EngineConfig | None = None,
 ) -> list[VideoOutcome]:
     """The same for several videos, each into a folder of its name; one that fails stops no other.
 
     A single video goes into `out` itself.
     """
-    runner = Runner(config)
-    outcomes = []
-    for video, folder in zip(videos, output_folders(videos, Path(out)), strict=True):
+    engine = engine or EngineConfig()
+    work = _Run(Runner(config))
+    folders = output_folders(videos, Path(out))
+    jobs = [_Job(Path(video), folder) for video, folder in zip(videos, folders, strict=True)]
+    alone = len(jobs) == 1 or engine == EngineConfig()  # then each stage shows a bar of its own
+    outcomes = {}
+    with nullcontext(Progress()) if alone else progress("Running", len(jobs), "videos") as bar:
+        for done in each(work, jobs, engine, gpu=config.device != "cpu"):
+            outcomes[done.item] = done.result
+            bar.advance()
+    return [outcomes[job] for job in jobs]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A video, and the folder for what is found in it."""
+
+    video: Path
+    folder: Path
+
+    def __str__(self) -> str:
+        return str(self.video)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Goes through one of several videos."""
+
+    runner: Runner
+
+    def __call__(self, job: _Job) -> VideoOutcome:
         try:
-            outcomes.append(VideoOutcome(Path(video), folder, runner.run(video, folder)))
+            return VideoOutcome(job.video, job.folder, self.runner.run(job.video, job.folder))
         except QuavfError as error:
             log.warning("%s", error)
-            outcomes.append(VideoOutcome(Path(video), folder, None, str(error)))
-    return outcomes
+            return VideoOutcome(job.video, job.folder, None, str(error))
 
 
 def output_folders(videos: Sequence[Path | str], out: Path) -> list[Path]:

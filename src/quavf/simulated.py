@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from quavf.clock import Clock
+from quavf.engine import EngineConfig, each
 from quavf.errors import ConfigError, StoreError
 from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
 from quavf.files import config_hash, user_os_errors
@@ -17,7 +18,6 @@ from quavf.progress import progress
 from quavf.simulate.config import SimulateConfig
 from quavf.simulate.direct import DirectClip, direct_clip
 from quavf.simulate.media import to_pcm
-from quavf.simulate.pool import in_processes
 from quavf.simulate.run import clip_keys, world_settings, write_truth
 from quavf.simulate.world import ClipKey
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
@@ -28,7 +28,11 @@ TRUTH = "truth.parquet"  # in a clip's folder
 
 
 def prepare_simulated(
-    store: Path, config: SimulateConfig, *, every: int = EVERY, workers: int = 1
+    store: Path,
+    config: SimulateConfig,
+    *,
+    every: int = EVERY,
+    engine: EngineConfig | None = None,
 ) -> PrepareSummary:
     """Simulate clips into a store, with the labels, boxes and sound that `simulate` would give.
 
@@ -44,11 +48,12 @@ def prepare_simulated(
     keys = clip_keys(config)
     _check_strangers(target, {key.name for key in keys}, fingerprint)
     missing = [key for key in keys if not target.holds(key.name)]
-    job = partial(_write, target, config, fingerprint, every)
-    with user_os_errors(path), progress("Simulating", len(keys)) as bar:
-        bar.advance(len(keys) - len(missing))
-        for _ in in_processes(job, missing, workers):
-            bar.advance(1, round(config.seconds * CLOCK.fps))
+    bar = progress("Simulating", len(keys))
+    with user_os_errors(path), target.alone(), bar as shown:
+        shown.advance(len(keys) - len(missing))
+        job = partial(_write, target, config, fingerprint, every)
+        for _ in each(job, missing, engine):
+            shown.advance(1, round(config.seconds * CLOCK.fps))
     summary = PrepareSummary(path, skipped=len(keys) - len(missing))
     return summarise(target, summary, Counter())
 

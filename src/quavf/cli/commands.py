@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from quavf.cli import preparing
+from quavf.cli.preparing import engine_of, engine_options
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -48,6 +49,7 @@ def _quality_options(parser: ArgumentParser) -> None:
         metavar="N",
         help="faces that the scorer's network sees at once",
     )
+    engine_options(parser)
 
 
 def _quality(args: Namespace, console: Any) -> None:
@@ -61,7 +63,9 @@ def _quality(args: Namespace, console: Any) -> None:
     else:
         weights = Path(args.weights) if args.weights else None
         scorer = args.scorer or "light"
-        summary = score_quality(args.store, scorer, weights, args.device, args.batch_size)
+        summary = score_quality(
+            args.store, scorer, weights, args.device, args.batch_size, engine_of(args)
+        )
     figures = {
         "clips": summary.clips,
         "crops": summary.crops,
@@ -146,6 +150,7 @@ def _predict_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, metavar="SCORES", help="folder to write")
     parser.add_class_arguments(PredictConfig, None)
+    engine_options(parser)
 
 
 def _predict(args: Namespace, console: Any) -> None:
@@ -153,7 +158,7 @@ def _predict(args: Namespace, console: Any) -> None:
     from quavf.report.summaries import print_summary
 
     config = _fields(PredictConfig, args)
-    summary = predict(args.store, args.out, args.audio, args.visual, config)
+    summary = predict(args.store, args.out, args.audio, args.visual, config, engine_of(args))
     figures = {"clips": summary.clips, "faces": summary.rows, **_branches(summary.branches)}
     notes = {
         "scores that were not a number and took their neighbour's": summary.repaired,
@@ -338,6 +343,7 @@ def _run_options(parser: ArgumentParser) -> None:
         help="score from which a moment can begin; short for --moments.threshold",
     )
     parser.add_class_arguments(RunConfig, None)
+    engine_options(parser)
 
 
 def _run(args: Namespace, console: Any) -> int:
@@ -351,7 +357,7 @@ def _run(args: Namespace, console: Any) -> int:
         config = replace(config, video=replace(config.video, rate=args.rate))
     if args.threshold is not None:
         config = replace(config, moments=replace(config.moments, threshold=args.threshold))
-    outcomes = run_videos(args.videos, args.out, config)
+    outcomes = run_videos(args.videos, args.out, config, engine_of(args))
     for outcome in outcomes:
         if outcome.run is None:
             console.print(f"{outcome.video}: failed: {outcome.error}", markup=False)

@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+    from quavf.engine import EngineConfig
     from quavf.simulate.config import SimulateConfig
+
+
+def engine_options(parser: ArgumentParser) -> None:
+    """Who works on the clips."""
+    from quavf.engine import EngineConfig
+
+    parser.add_class_arguments(EngineConfig, None)
+
+
+def engine_of(args: Namespace) -> EngineConfig:
+    from quavf.engine import EngineConfig
+
+    return EngineConfig(args.engine, args.workers, args.address)
 
 
 def _store_option(parser: ArgumentParser) -> None:
@@ -27,6 +41,7 @@ def ego4d_options(parser: ArgumentParser) -> None:
         "--clips", required=True, metavar="DIR", help="folder that holds <clip_uid>.mp4"
     )
     _store_option(parser)
+    engine_options(parser)
     parser.add_argument(
         "--semantics",
         default="fixed",
@@ -44,7 +59,9 @@ def ego4d_options(parser: ArgumentParser) -> None:
 def ego4d(args: Namespace, console: Any) -> None:
     from quavf.prepare import prepare_ego4d
 
-    summary = prepare_ego4d(args.annotations, args.clips, args.store, args.semantics, args.splits)
+    summary = prepare_ego4d(
+        args.annotations, args.clips, args.store, args.semantics, args.splits, engine_of(args)
+    )
     _print_prepared(summary, console)
 
 
@@ -57,12 +74,13 @@ def challenge_options(parser: ArgumentParser) -> None:
         "such as social_test/final_test_data",
     )
     _store_option(parser)
+    engine_options(parser)
 
 
 def challenge(args: Namespace, console: Any) -> None:
     from quavf.prepare import prepare_challenge
 
-    _print_prepared(prepare_challenge(args.root, args.store), console)
+    _print_prepared(prepare_challenge(args.root, args.store, engine_of(args)), console)
 
 
 def simulated_options(parser: ArgumentParser) -> None:
@@ -76,7 +94,7 @@ def simulated_options(parser: ArgumentParser) -> None:
 def simulated(args: Namespace, console: Any) -> None:
     from quavf.simulated import prepare_simulated
 
-    summary = prepare_simulated(args.store, _world(args), every=args.every, workers=args.workers)
+    summary = prepare_simulated(args.store, _world(args), every=args.every, engine=engine_of(args))
     _print_prepared(summary, console)
 
 
@@ -109,7 +127,7 @@ def simulate(args: Namespace, console: Any) -> None:
 
     from quavf.simulate.run import simulate as make
 
-    report = make(Path(args.out), _world(args), args.workers, progress=True)
+    report = make(Path(args.out), _world(args), engine_of(args), progress=True)
     console.print(str(report), markup=False)
 
 
@@ -117,7 +135,7 @@ def _world_options(parser: ArgumentParser) -> None:
     from quavf.simulate.config import SimulateConfig
 
     parser.add_class_arguments(SimulateConfig, None, skip={"world"})
-    parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes")
+    engine_options(parser)
 
 
 def _world(args: Namespace) -> SimulateConfig:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quavf.engine import EngineConfig, each
 from quavf.errors import ConfigError
 from quavf.files import read_json, replacing, replacing_folder, user_os_errors, write_json
 from quavf.files import write_text as write_file
@@ -25,7 +26,6 @@ from quavf.simulate.contact import contact_sheet
 from quavf.simulate.layout import Json, ego4d_clip, test_segments
 from quavf.simulate.media import read_frames, write_face, write_sound, write_video
 from quavf.simulate.picture import Painter
-from quavf.simulate.pool import in_processes
 from quavf.simulate.truth import TruthTable, annotate, observe
 from quavf.simulate.world import ClipKey, ClipWorld, imagine
 
@@ -56,9 +56,13 @@ def clip_keys(config: SimulateConfig) -> list[ClipKey]:
 
 
 def simulate(
-    out: Path, config: SimulateConfig, workers: int = 1, *, progress: bool = False
+    out: Path,
+    config: SimulateConfig,
+    engine: EngineConfig | None = None,
+    *,
+    progress: bool = False,
 ) -> SimulationReport:
-    """Make the clips that `out` lacks, in so many processes, and gather the annotations.
+    """Make the clips that `out` lacks, and gather the annotations.
 
     Written below `out`: `clips/*.mp4`; `annotations/av_train.json`, `av_val.json` and
     `{train,val,test}.list`; `test/final_test_data/<segment>/` and `test/seg_info.json`;
@@ -72,7 +76,7 @@ def simulate(
     missing = [key for key in keys if not _part(out, key).exists()]
     bar = progress_bar("Simulating", len(missing)) if progress else nullcontext(Progress())
     with user_os_errors(out), bar as shown:
-        for _ in in_processes(partial(make_clip, out, config), missing, workers):
+        for _ in each(partial(make_clip, out, config), missing, engine):
             shown.advance()
     parts = [read_json(_part(out, key)) for key in keys]
     _gather(out, keys, parts)

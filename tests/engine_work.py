@@ -1,0 +1,57 @@
+"""Work for the engine's tests; imports nothing heavy, since every worker imports it anew."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+
+from quavf.errors import MediaError
+
+
+class Squaring:
+    """Squares numbers; counts in `folder` how often it was brought to life."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / f"made-{os.getpid()}-{os.urandom(4).hex()}").touch()
+
+    def __reduce__(self) -> tuple[type[Squaring], tuple[Path]]:
+        return Squaring, (self.folder,)
+
+    def __call__(self, item: int) -> tuple[int, int]:
+        return item * item, os.getpid()
+
+
+def warn(item: int) -> None:
+    logging.getLogger("quavf.test").warning("item %d is odd", item)
+
+
+def refuse(item: int) -> int:
+    if item == 2:
+        raise MediaError("two.mp4: not a video")
+    return item
+
+
+def write_here(item: int) -> None:
+    Path(f"{item}.txt").write_text(str(item))
+
+
+def die(folder: Path, item: int, times: int) -> int:
+    """The process is killed at item 3, so many times."""
+    if item == 3:
+        for k in range(times):
+            mark = folder / str(k)
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+class Dying:
+    def __init__(self, folder: Path, times: int) -> None:
+        self.folder, self.times = folder, times
+
+    def __call__(self, item: int) -> int:
+        return die(self.folder, item, self.times)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+from array import array
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -335,7 +336,7 @@ class _Preparation:
             boxes, scores = video.boxes_of(person, ticks)
             for tick, box, score in zip(ticks.tolist(), boxes, scores, strict=True):
                 wanted[tick].append((person, box, float(score)))
-        confidences: dict[tuple[int, int], float] = {}
+        confidences = array("d")
         notes: Counter[str] = Counter()
         total = int(video.duration_s)
         with progress("Cutting faces", total, unit="s of video", inner="pictures") as bar:
@@ -346,7 +347,7 @@ class _Preparation:
                 for tick in shown.ticks:
                     for person, box, score in wanted.get(tick, ()):
                         if _cut_face(writer, shown, person, tick, box):
-                            confidences[person, tick] = score
+                            confidences.append(score)
                         else:
                             notes["boxes outside the picture"] += 1
             bar.advance(max(total - second, 0))

@@ -143,6 +143,10 @@ class Still:
     def sketch(self) -> Image:
         return np.asarray(cv2.resize(self.picture, (64, 36), interpolation=cv2.INTER_NEAREST))
 
+    def grey(self) -> Image:
+        small = cv2.resize(self.picture, (160, 90), interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
+
 
 def scene(box: tuple[int, int, int, int] | None, time_s: float, colour: int = 90) -> Still:
     picture = np.full((180, 320, 3), colour, np.uint8)
@@ -167,6 +171,24 @@ def test_known_faces_are_followed_between_scans() -> None:
     np.testing.assert_allclose(found.boxes[:, 0], 10 + 12 * np.arange(20), atol=2)
     measured = ~np.isnan(found.looks[:, 0])
     assert np.flatnonzero(measured).tolist() == [0, 10]
+
+
+def test_faces_are_followed_when_the_camera_turns() -> None:
+    """Two to three widths of the face at a look, over walls with something on them."""
+    walls = np.random.default_rng(0).integers(40, 110, (30, 200, 1), np.uint8).repeat(3, axis=2)
+    room = np.asarray(cv2.resize(walls, (1200, 180), interpolation=cv2.INTER_CUBIC), np.uint8)
+    lefts = np.cumsum([400, 0, -50, -70, -40, 0, 60, 60])  # of the picture in the room
+    views = []
+    for k, left in enumerate(lefts.tolist()):
+        view = Still(room[:, left : left + 320].copy(), k / 10)
+        x = 460 - left
+        view.picture[60:100, x : x + 25] = tests_media.FACE
+        views.append(view)
+    found = searched(views).found()
+    assert [v.n_scans for v in views] == [1, *[0] * 7]
+    assert len(found) == 8
+    np.testing.assert_allclose(found.pans[:, 0], 400 - lefts, atol=3)
+    np.testing.assert_allclose(found.steady_boxes[:, 0], 60, atol=4)
 
 
 def test_a_lost_face_is_searched_for_once() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -20,13 +20,24 @@ def look(who: int) -> np.ndarray:
     return halves.ravel()
 
 
-def found(rows: Sequence[Row], cuts: Sequence[float] = (), side: float = 50) -> Found:
-    rows = sorted(rows)
+def no_turn(time_s: float) -> float:
+    return 0.0
+
+
+def found(
+    rows: Sequence[Row],
+    cuts: Sequence[float] = (),
+    side: float = 50,
+    pan: Callable[[float], float] = no_turn,
+) -> Found:
+    """`rows` say where people are; `pan` by how much the camera's turn moves all to the right."""
+    rows = sorted((time_s, x + pan(time_s), y, who) for time_s, x, y, who in rows)
     return Found(
         times=np.array([r[0] for r in rows], float),
         boxes=np.array([[x, y, x + side, y + side] for _, x, y, _ in rows]).reshape(-1, 4),
         scores=np.full(len(rows), 0.9),
         looks=np.array([look(who) for *_, who in rows], np.float32).reshape(-1, DESCRIPTOR),
+        pans=np.array([[pan(r[0]), 0.0] for r in rows]).reshape(-1, 2),
         cuts=np.array(cuts, float),
     )
 
@@ -40,8 +51,13 @@ def spans(tracks: Sequence[PersonTrack]) -> list[tuple[float, float]]:
     return [(round(float(t.times[0]), 3), round(float(t.times[-1]), 3)) for t in tracks]
 
 
-def track(rows: Sequence[Row], cuts: Sequence[float] = (), **settings: float) -> list[PersonTrack]:
-    return track_persons(found(rows, cuts), TrackConfig(**settings), RATE)
+def track(
+    rows: Sequence[Row],
+    cuts: Sequence[float] = (),
+    pan: Callable[[float], float] = no_turn,
+    **settings: float,
+) -> list[PersonTrack]:
+    return track_persons(found(rows, cuts, pan=pan), TrackConfig(**settings), RATE)
 
 
 def test_nobody() -> None:
@@ -103,6 +119,49 @@ def test_a_cut_ends_tracks() -> None:
     assert len(same) == 1  # the same face goes on as the same person,
     boxes, _ = same[0].at(np.array([1.95]), 1.0)
     assert np.isnan(boxes).all()  # but nothing is interpolated over the cut
+
+
+def quick_turn(time_s: float) -> float:
+    """Three faces' widths from one look to the next, for half a second, and back a second later."""
+    away, back = np.clip(time_s - 1, 0, 0.5), np.clip(time_s - 2.5, 0, 0.5)
+    return 1500 * float(away - back)
+
+
+def test_a_turn_of_the_camera_breaks_no_track() -> None:
+    tracks = track(stay(0, 4, 10, 0) + stay(0, 4, 160, 1), pan=quick_turn)
+    assert spans(tracks) == [(0.0, 3.9), (0.0, 3.9)]
+    assert tracks[0].boxes[:, 0].max() == 760  # boxes are where the picture shows them
+    for one, left in zip(tracks, (10, 160), strict=True):
+        expected = [left + quick_turn(t) for t in one.times.tolist()]
+        np.testing.assert_allclose(one.boxes[:, 0], expected)
+
+
+def test_without_knowing_the_turn_the_track_breaks() -> None:
+    """That the sequence above is hard: the same boxes, the camera said to stand still."""
+    unknown = found(stay(0, 4, 10, 0) + stay(0, 4, 160, 1), pan=quick_turn)
+    unknown.pans[:] = 0
+    tracks = track_persons(unknown, TrackConfig(), RATE)
+    assert spans(tracks) != [(0.0, 3.9), (0.0, 3.9)]
+
+
+def test_people_who_cross_while_the_camera_turns_stay_two() -> None:
+    rows = stay(0, 3, 0, 0, speed=200)
+    rows += [(t, x, 130.0, who) for t, x, _, who in stay(0, 3, 600, 1, speed=-200)]
+    tracks = track(rows, pan=quick_turn)
+    assert spans(tracks) == [(0.0, 2.9), (0.0, 2.9)]
+    for one, top in zip(tracks, (100, 130), strict=True):
+        assert set(one.boxes[:, 1]) == {top}
+
+
+def test_a_cut_ends_tracks_while_the_camera_turns() -> None:
+    rows = stay(0, 1.3, 100, 0) + stay(1.3, 3, 100, 1)
+    assert spans(track(rows, cuts=[1.3], pan=quick_turn)) == [(0.0, 1.2), (1.3, 2.9)]
+
+
+def test_a_broken_track_is_joined_where_the_camera_left_it() -> None:
+    """Hidden while the camera turned by 15 face sizes; another one is now in the old place."""
+    rows = stay(0, 1.0, 100, 0) + stay(2.0, 4, 100, 0) + stay(1.6, 4, -650, 0)
+    assert spans(track(rows, pan=quick_turn)) == [(0.0, 3.9), (1.6, 3.9)]
 
 
 def person(*rows: tuple[float, float, int]) -> PersonTrack:

@@ -77,6 +77,9 @@ def test_rotation_by_metadata(
     assert np.abs(corner[::-1].astype(int) - FACE).max() < 20  # top left went clockwise
     part = (10, 20, 90, 160)
     np.testing.assert_array_equal(shown.bgr(part), whole[20:160, 10:90])
+    grey = shown.grey()
+    assert grey.shape == whole.shape[:2]  # 320 along the longer side
+    assert np.abs(grey.astype(int) - whole.mean(axis=2)).mean() < 20
     small = shown.rgb((0, 0, *size), (size[0] // 2, size[1] // 2))
     assert small.shape == (size[1] // 2, size[0] // 2, 3)
     inner = shown.rgb((10, 21, 91, 160), (81, 139))  # begins at an odd row
@@ -188,6 +191,24 @@ def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     finer = prepared(path, tmp_path / "store", rate=30)  # cut anew, but not searched anew
     assert steps == []
     assert len(finer.scored_ticks(1)) > 2.5 * len(video.scored_ticks(1))
+
+
+def test_a_search_saved_by_another_version_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_video(tmp_path / "v.mp4", faces=two)
+    before = prepared(path, tmp_path / "store")
+    (saved,) = (tmp_path / "store" / "search").glob("*.npz")
+    with np.load(saved) as content:
+        arrays = {name: content[name] for name in content.files}
+    assert arrays.pop("pans").shape == (len(arrays["times"]), 2)
+    assert arrays.pop("format") == 2
+    np.savez_compressed(saved, **arrays)  # as the first version wrote it
+    again = prepared(path, tmp_path / "store", rate=30)
+    assert "saved by another version; searching from the start" in caplog.text
+    np.testing.assert_array_equal(again.persons[0].boxes, before.persons[0].boxes)
+    with np.load(saved) as content:
+        assert "pans" in content.files
 
 
 def test_a_cut_splits_spans(tmp_path: Path) -> None:

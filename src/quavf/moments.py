@@ -21,6 +21,9 @@ class MomentsConfig:
     follow from speech: pauses inside a sentence are mostly under 0.5 s, and less than half a
     second is a word that a listener would not call being talked to.
 
+    Scores tell to whom somebody talks and hardly whether: a silent look at the wearer can score as
+    high as speech, and no other threshold was better throughout (docs/video.md).
+
     Args:
         threshold: Fused score from which a moment begins, 0 to 1.
         margin: A moment ends this much below the threshold, 0 to 1.

@@ -37,6 +37,7 @@ from quavf.windows import Span, WindowConfig
 log = logging.getLogger(__name__)
 
 SEMANTICS = "fixed"
+SEARCH_FORMAT = 2  # of saved searches; goes up when they hold something else (2: pans)
 SAVE_EVERY_S = 30.0  # of video: an interrupted search loses no more
 TICKS_A_SECOND = 30
 LONGEST_HOLD_TICKS = int(LONGEST_HOLD_S * TICKS_A_SECOND)
@@ -308,6 +309,7 @@ class _Preparation:
             pictures=np.array(times),
             numbers=np.array(numbers),
             complete=np.array(complete),
+            format=np.array(SEARCH_FORMAT),
             **vars(found),
         )
 
@@ -318,6 +320,11 @@ class _Preparation:
         try:
             with np.load(self._search_path) as content:
                 arrays = {name: content[name] for name in content.files}
+            if int(arrays.pop("format", 1)) != SEARCH_FORMAT:
+                log.warning(
+                    "%s: saved by another version; searching from the start", self._search_path
+                )
+                return -1.0, [], [], False
             times, numbers = arrays.pop("pictures").tolist(), arrays.pop("numbers").tolist()
             complete = bool(arrays.pop("complete"))
             found = Found(**arrays)

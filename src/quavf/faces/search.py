@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from quavf.errors import ConfigError
+from quavf.faces.camera import picture_shift
 from quavf.faces.detect import Detections, FaceDetector, distinct
 from quavf.records import Floats, Image
 
@@ -83,27 +84,37 @@ class View(Protocol):
 
     def sketch(self) -> Image: ...
 
+    def grey(self) -> Image: ...
+
 
 @dataclass
 class Found:
     """All faces found in a video, by time: rows of `times` (N,), `boxes` (N, 4), `scores` (N,),
-    `looks` (N, DESCRIPTOR; NaN: not measured), and the times of camera `cuts` (C,)."""
+    `looks` (N, DESCRIPTOR; NaN: not measured), `pans` (N, 2; pixels by which the camera's turning
+    has moved the picture to the right and down since the start), and the times of camera `cuts`
+    (C,)."""
 
     times: Floats
     boxes: Floats
     scores: Floats
     looks: Floats
+    pans: Floats
     cuts: Floats
 
     def __len__(self) -> int:
         return len(self.times)
 
+    @property
+    def steady_boxes(self) -> Floats:
+        """(N, 4) where the boxes would lie had the camera not turned."""
+        return np.asarray(self.boxes - np.tile(self.pans, 2))
+
 
 @dataclass(eq=False)
 class _Known:
-    box: Floats
+    box: Floats  # as seen, moved on with the camera since
     seen_s: float
-    speed: Floats  # (4,) pixels a second, of each side
+    speed: Floats  # (4,) pixels a second, of each side, beside the camera's
     reported: bool = False  # that it was missed
 
 
@@ -112,17 +123,22 @@ class FaceSearch:
 
     def __init__(self, detector: FaceDetector, config: SearchConfig) -> None:
         self.detector, self.config = detector, config
-        self._rows: list[tuple[float, Floats, float, Floats]] = []
+        self._rows: list[tuple[float, Floats, float, Floats, Floats]] = []
         self._cuts: list[float] = []
         self._known: list[_Known] = []
         self._scanned_s = -np.inf
         self._scene: Floats | None = None
+        self._grey: Image | None = None
+        self._pan = np.zeros(2)
 
     def step(self, view: View) -> int:
         """Find the faces of one picture; how many there are."""
+        shift = self._shift(view)
         if self._is_cut(view):
             self._cuts.append(view.time_s)
             self._known, self._scanned_s = [], -np.inf
+        else:
+            self._turn(shift)
         scan = view.time_s - self._scanned_s >= 1 / self.config.scan_rate - 1e-6
         scan = scan or self._misses(view.time_s)
         faces = self._look(view)
@@ -138,28 +154,47 @@ class FaceSearch:
             looks = np.stack([describe(picture, box * scale) for box in faces.boxes] or [looks[:0]])
             looks = looks.reshape(len(faces), DESCRIPTOR)
         for box, score, look in zip(faces.boxes, faces.scores, looks, strict=True):
-            self._rows.append((view.time_s, box, float(score), look))
+            self._rows.append((view.time_s, box, float(score), look, self._pan))
         self._remember(faces.boxes, view.time_s)
         return len(faces)
 
     def found(self) -> Found:
         """Everything so far."""
-        times, boxes, scores, looks = zip(*self._rows, strict=True) if self._rows else ((),) * 4
+        columns = zip(*self._rows, strict=True) if self._rows else ((),) * 5
+        times, boxes, scores, looks, pans = columns
         return Found(
             np.array(times, float),
             np.array(boxes, float).reshape(-1, 4),
             np.array(scores, float),
             np.array(looks, np.float32).reshape(-1, DESCRIPTOR),
+            np.array(pans, float).reshape(-1, 2),
             np.array(self._cuts, float),
         )
 
     def resume(self, found: Found) -> None:
         """Go on after what an interrupted search had found."""
+        columns = (found.times, found.boxes, found.scores, found.looks, found.pans)
         self._rows = [
-            (float(t), b, float(s), d)
-            for t, b, s, d in zip(found.times, found.boxes, found.scores, found.looks, strict=True)
+            (float(time), box, float(score), look, pan)
+            for time, box, score, look, pan in zip(*columns, strict=True)
         ]
         self._cuts = found.cuts.tolist()
+        if len(found):
+            self._pan = found.pans[-1]
+
+    def _shift(self, view: View) -> Floats:
+        """(2,) pixels by which the picture moved since the last look."""
+        grey = view.grey()
+        before, self._grey = self._grey, grey
+        if before is None:
+            return np.zeros(2)
+        return picture_shift(before, grey) * view.size / grey.shape[::-1]
+
+    def _turn(self, shift: Floats) -> None:
+        """Go along with the camera: known faces are looked for where it has moved them."""
+        self._pan = self._pan + shift
+        for known in self._known:
+            known.box = known.box + np.tile(shift, 2)
 
     def _is_cut(self, view: View) -> bool:
         scene = scene_colours(view.sketch())

@@ -1,4 +1,8 @@
-"""Faces found picture by picture become persons: ByteTrack, then broken tracks joined."""
+"""Faces found picture by picture become persons: ByteTrack, then broken tracks joined.
+
+Both go by where faces would lie had the camera not turned (`Found.steady_boxes`): a turn of the
+wearer's head moves faces further from one look to the next than people move themselves.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from quavf.records import Array, Floats, Ints
 LOST_FRAMES = 30  # 1/30 s: ByteTrack keeps a track that is not found for so long
 EXACT_S = 1e-6  # times that differ by less are one
 NEAR = 2.0  # face sizes: a face that comes back so near is the same, if it looks alike
-NEAR_GAP_S = 2.0
+NEAR_GAP_S = 3.0
 NEAR_ALIKE = 0.5
 FAR_ALIKE = 0.92  # anywhere in the picture, or after a camera cut: it must look this much alike,
 FAR_MARGIN = 0.05  # and more so than anyone else by this
@@ -83,7 +87,7 @@ class _Piece:
     scene: int
     start_s: float
     end_s: float
-    first_box: Floats
+    first_box: Floats  # steady
     last_box: Floats
     look: Floats  # mean description, NaN where there is none
 
@@ -118,6 +122,7 @@ def _byte_tracks(found: Found, look_rate: float) -> list[tuple[Ints, int]]:
         high_conf_det_threshold=0.5,
     )
     members: dict[tuple[int, int], list[int]] = {}
+    boxes = found.steady_boxes
     scene_of = np.searchsorted(found.cuts, found.times, side="right")
     scene = 0
     for rows in np.split(np.arange(len(found)), np.flatnonzero(np.diff(found.times)) + 1):
@@ -127,7 +132,7 @@ def _byte_tracks(found: Found, look_rate: float) -> list[tuple[Ints, int]]:
             tracker.reset()
             scene = int(scene_of[rows[0]])
         seen = supervision.Detections(
-            xyxy=found.boxes[rows], confidence=found.scores[rows], data={"row": rows}
+            xyxy=boxes[rows], confidence=found.scores[rows], data={"row": rows}
         )
         tracked = tracker.update(seen, timestamp=float(found.times[rows[0]]))
         if tracked.tracker_id is None or not len(tracked):
@@ -138,7 +143,7 @@ def _byte_tracks(found: Found, look_rate: float) -> list[tuple[Ints, int]]:
     used = {row for rows in members.values() for row in rows}
     tracks = []
     for (scene, _), own in sorted(members.items()):
-        birth = _birth(found, min(own), used)
+        birth = _birth(found, boxes, min(own), used)
         if birth is not None:
             used.add(birth)
             own.append(birth)
@@ -146,24 +151,27 @@ def _byte_tracks(found: Found, look_rate: float) -> list[tuple[Ints, int]]:
     return tracks
 
 
-def _birth(found: Found, first: int, used: set[int]) -> int | None:
-    """The row that began a track: ByteTrack numbers a track at its second face only."""
+def _birth(found: Found, boxes: Floats, first: int, used: set[int]) -> int | None:
+    """The row that began a track: ByteTrack numbers a track at its second face only.
+
+    `boxes` (N, 4) are steady.
+    """
     time = found.times[first]
     before = np.flatnonzero(found.times < time)
     if not len(before) or np.any((found.cuts > found.times[before[-1]]) & (found.cuts <= time)):
         return None
     same_look = before[found.times[before] == found.times[before[-1]]]
-    size = float(np.max(found.boxes[first, 2:] - found.boxes[first, :2]))
+    size = float(np.max(boxes[first, 2:] - boxes[first, :2]))
     best, shortest = None, size
     for row in same_look.tolist():
-        distance = float(np.abs(found.boxes[row] - found.boxes[first]).max())
+        distance = float(np.abs(boxes[row] - boxes[first]).max())
         if row not in used and distance < shortest:
             best, shortest = row, distance
     return best
 
 
 def _piece(found: Found, rows: Ints, scene: int) -> _Piece:
-    looks = found.looks[rows]
+    looks, ends = found.looks[rows], found.steady_boxes[rows[[0, -1]]]
     known = ~np.isnan(looks)
     total = np.where(known, looks, 0).sum(axis=0)
     return _Piece(
@@ -171,8 +179,8 @@ def _piece(found: Found, rows: Ints, scene: int) -> _Piece:
         scene=scene,
         start_s=float(found.times[rows[0]]),
         end_s=float(found.times[rows[-1]]),
-        first_box=found.boxes[rows[0]],
-        last_box=found.boxes[rows[-1]],
+        first_box=ends[0],
+        last_box=ends[1],
         look=np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan),
     )
 

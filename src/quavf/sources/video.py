@@ -29,6 +29,7 @@ from quavf.sources.media import (
 )
 
 TICKS = Clock(MODEL_FPS)  # the models' time base: 30 ticks a second from the first picture
+GREY_SIDE = 320  # pixels: enough to tell to a pixel or two of 1080p how far the camera turned
 SILENT = 4  # of 32768: louder sound than this anywhere is sound
 
 
@@ -65,6 +66,14 @@ class Shown:
         """(36, 64, 3) RGB samples of the picture as stored: enough to tell scenes apart."""
         small = self.source.reformat(width=64, height=36, format="rgb24", interpolation="POINT")
         return np.asarray(small.to_ndarray(), np.uint8)
+
+    def grey(self) -> Image:
+        """(h, w) brightness of the shown picture, 320 pixels along its longer side."""
+        wide, high = self.source.width, self.source.height
+        scale = GREY_SIDE / max(wide, high)
+        width, height = max(round(wide * scale), 1), max(round(high * scale), 1)
+        small = self.source.reformat(width, height, format="gray", interpolation="AREA")
+        return np.ascontiguousarray(np.rot90(np.asarray(small.to_ndarray(), np.uint8), self.turns))
 
 
 def stored_region(

@@ -34,6 +34,8 @@ import quavf.video as stages
 from quavf.branches.audio import AudioBranch
 from quavf.branches.checkpoint import save_branch
 from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.branches.running import running
+from quavf.branches.runtime import Runtime
 from quavf.branches.visual import VisualBranch
 from quavf.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.faces.search import FaceSearch
@@ -46,6 +48,7 @@ from quavf.sources.video import VideoFile, open_video_file
 from quavf.windows import WindowConfig
 
 FPS = 30
+SHOWN = {"decode once", "annotated.mp4", "report"}  # stages that are for people, or no part
 LOOP_S = 8  # repeated for long videos: whole pictures, and whole packets of 1024 samples
 RUN = """
 import sys
@@ -174,7 +177,9 @@ def branches(size: str) -> tuple[AudioBranch, VisualBranch]:
     return hearing, VisualBranch(VisualConfig(backbone, "random"), settings)
 
 
-def measure(path: Path, folder: Path, size: str) -> tuple[Stopwatch, float, str]:
+def measure(
+    path: Path, folder: Path, size: str, runtime: Runtime | None = None
+) -> tuple[Stopwatch, float, str]:
     """Every stage in turn; the times, the video's length, and what was found."""
     watch = Stopwatch()
     file = open_video_file(path)
@@ -189,10 +194,8 @@ def measure(path: Path, folder: Path, size: str) -> tuple[Stopwatch, float, str]
         watch.wall["cut"], watch.cpu["cut"] = watch.wall.pop("prepare"), watch.cpu.pop("prepare")
     with watch.timing("quality"):
         score_quality(prepared.store.path)
-    audio, visual = (
-        AudioPredictor(hearing.eval(), batch_size=1),
-        VisualPredictor(seeing.eval(), "light"),
-    )
+    models: list[Any] = [running(b.eval(), runtime or Runtime()) for b in (hearing, seeing)]
+    audio, visual = AudioPredictor(models[0], batch_size=1), VisualPredictor(models[1], "light")
     data = ClipData(prepared.store, prepared.clip)
     persons = range(1, len(prepared.persons) + 1)
     ticks = np.unique(np.concatenate([prepared.scored_ticks(p) for p in persons]))
@@ -295,7 +298,7 @@ def main() -> None:
             f"{stage:16}{watch.wall[stage] / duration_s:10.3f}{watch.cpu[stage] / duration_s:10.3f}"
         )
     for title, without in (
-        ("without video", {"decode once", "annotated.mp4", "report"}),
+        ("without video", SHOWN),
         ("all", {"decode once"}),
     ):
         sums = [

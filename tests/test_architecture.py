@@ -27,6 +27,7 @@ CORE = {
     "windows",
     "progress",
     "engine",
+    "memory",
 }
 CORE_LIBRARIES = {"progress": {"rich"}, "engine": {"ray"}}  # beside numpy
 STAGES: dict[str, set[str]] = {  # unit: what it may import beside the core and itself

@@ -19,10 +19,9 @@ from engine_work import Dying, Squaring, refuse, warn, write_here
 from media_files import SIZE, tone
 from media_files import write_video as write_media
 from published import tiny_audio, tiny_visual
-from quavf import engine as module
 from quavf.branches.checkpoint import save_branch
 from quavf.cli import main
-from quavf.engine import EngineConfig, each
+from quavf.engine import EngineConfig, connected, each
 from quavf.errors import ConfigError, EngineError, MediaError
 from quavf.pipeline import PredictConfig, predict
 from quavf.prepare import prepare_ego4d
@@ -55,7 +54,7 @@ def cluster() -> Iterator[None]:
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # of this file
-        with module._cluster(RAY):
+        with connected(RAY):
             yield
 
 

@@ -205,7 +205,7 @@ def _leave_when_interrupted() -> None:
 def _by_ray(
     work: Any, items: Sequence[Any], engine: EngineConfig, gpu: bool
 ) -> Iterator[Done[Any, Any]]:
-    with _cluster(engine) as (ray, resources):
+    with connected(engine) as (ray, resources):
         n_workers = engine.workers or max(1, int(resources.get("CPU", 1)))
         n_gpus = int(gpu and resources.get("GPU", 0) > 0)
         # A task with a GPU would start a new process for each item, and load all anew.
@@ -245,8 +245,8 @@ def _fetched(ray: Any, reference: Any, item: Any) -> _Report:
 
 
 @contextmanager
-def _cluster(engine: EngineConfig) -> Iterator[tuple[Any, dict[str, float]]]:
-    """Ray, connected, and what its cluster has."""
+def connected(engine: EngineConfig) -> Iterator[tuple[Any, dict[str, float]]]:
+    """Ray, and what its cluster has; `each` inside the block uses the same connection."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it reports to its makers
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:

@@ -16,6 +16,7 @@ from quavf.branches.runtime import Runtime
 from quavf.engine import EngineConfig, each
 from quavf.errors import CheckpointError, ConfigError, QuavfError
 from quavf.files import config_hash, read_json, write_json
+from quavf.memory import give_back
 from quavf.moments import MomentsConfig
 from quavf.pipeline import resolve_device, resolve_runtime
 from quavf.progress import Progress, progress
@@ -201,6 +202,7 @@ class Runner:
         else:
             prepared = prepare_video(video, out / STORE, config.video, self.windows)
             score_quality(prepared.store.path, config.quality, device=self.device)
+            give_back()
             scoring = VideoScoring(
                 prepared, self._audio, self._visual, config.quality, out / PARTS / key
             )

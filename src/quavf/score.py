@@ -13,6 +13,7 @@ import numpy as np
 from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.files import replacing
 from quavf.fusion import fuse
+from quavf.memory import give_back
 from quavf.moments import MomentsConfig, find_moments
 from quavf.progress import progress
 from quavf.records import Floats, Ints
@@ -52,7 +53,9 @@ class VideoScoring:
         spans = {p: video.spans(p) for p in persons}
         ticks = {p: np.concatenate([t for _, t in spans[p]] or [_NONE]) for p in persons}
         heard = self._heard(data, ticks)
+        give_back()
         seen = self._seen(data, spans)
+        give_back()
         scores = {p: self._rows(p, ticks[p], heard[p], *seen[p]) for p in persons}
         pictures = self._thumbnails(data)
         result = VideoResult(

@@ -27,6 +27,7 @@ from quavf.faces.detect import DetectorOptions, open_detector
 from quavf.faces.search import DESCRIPTOR, LOOK_SCORE, FaceSearch, Found, SearchConfig
 from quavf.faces.tracker import PersonTrack, TrackConfig, track_persons
 from quavf.files import config_hash, replacing
+from quavf.memory import give_back
 from quavf.progress import progress
 from quavf.records import Floats, Ints
 from quavf.sources.media import LONGEST_HOLD_S
@@ -180,7 +181,8 @@ def video_fingerprint(path: Path, config: VideoConfig, windows: WindowConfig) ->
 
     Raises MediaError when the file is missing.
     """
-    return config_hash([_media(Path(path)), asdict(config), windows.n_slots, windows.stride])
+    how = [asdict(config), windows.n_slots, windows.stride, SEARCH_FORMAT]
+    return config_hash([_media(Path(path)), *how])
 
 
 def _media(path: Path) -> list[Any]:
@@ -296,6 +298,7 @@ class _Preparation:
                 if shown.time_s - saved_s > SAVE_EVERY_S:
                     saved_s = shown.time_s
                     self._save_search(search.found(), times, numbers)
+                    give_back()
             bar.advance(max(total - done, 0))
         found = search.found()
         self._save_search(found, times, numbers, complete=True)
@@ -349,6 +352,8 @@ class _Preparation:
         with progress("Cutting faces", total, unit="s of video", inner="pictures") as bar:
             second = 0
             for shown in self.file.pictures() if wanted else ():
+                if shown.time_s // SAVE_EVERY_S > second // SAVE_EVERY_S:
+                    give_back()
                 bar.advance(int(shown.time_s) - second, 1)
                 second = int(shown.time_s)
                 for tick in shown.ticks:

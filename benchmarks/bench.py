@@ -1,0 +1,198 @@
+"""All figures of docs/performance.md: `make bench`.
+
+    python benchmarks/bench.py [--rows NAME ...] [--rounds 3] [--faces A.mp4 B.mp4]
+
+Every row is a ratio, or a share of a ceiling that was measured in the same round, with the median
+and the spread of the rounds. Rows that are measured now replace their older values in
+`benchmarks/results.json`; the others stay. Then writes the table into docs/performance.md.
+`--faces` (two videos of one talking head each) is for the rows about raw video.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import measures
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results.json"
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- figures: make bench -->", "<!-- end of the figures -->"
+
+Values = list[float]
+
+
+class Row:
+    """One figure: what it is, its floor (or ceiling), and what measures it."""
+
+    def __init__(
+        self,
+        what: str,
+        compared: str,
+        bound: str,
+        measure: Callable[[measures.Setting], tuple[Values, str]],
+    ) -> None:
+        self.what, self.compared, self.bound, self.measure = what, compared, bound, measure
+
+    def is_met(self, value: float) -> bool:
+        sign, limit = self.bound.split()
+        return value >= float(limit) if sign == "≥" else value <= float(limit)
+
+
+ROWS = {
+    "visual_vs_windowed": Row(
+        "ResNet-50 prediction a frame, each crop encoded once",
+        "window-by-window encoding, both eager torch, fp32",
+        "≥ 14.5",
+        measures.visual_vs_windowed,
+    ),
+    "visual_fast_vs_windowed": Row(
+        "the same in OpenVINO, bf16",
+        "window-by-window encoding in eager torch, fp32",
+        "≥ 40",
+        measures.visual_fast_vs_windowed,
+    ),
+    "encode_share_fp32": Row(
+        "crop encoding inside `predict`, JPEG decoding included; the faster runtime, fp32",
+        "the fastest large matrix product",
+        "≥ 0.85",
+        lambda setting: measures.encode_share(setting, "fp32"),
+    ),
+    "encode_share_bf16": Row(
+        "the same in bf16",
+        "the fastest large matrix product, bf16",
+        "≥ 0.85",
+        lambda setting: measures.encode_share(setting, "bf16"),
+    ),
+    "whisper_share_bf16": Row(
+        "audio prediction, Whisper small, OpenVINO, bf16, spectra included",
+        "the fastest large matrix product, bf16",
+        "≥ 0.80",
+        measures.whisper_share,
+    ),
+    "prepare_over_decode": Row(
+        "pictures a second of `prepare`, 1080p, three faces",
+        "decoding alone",
+        "≥ 0.7",
+        measures.prepare_over_decode,
+    ),
+    "run_small": Row(
+        "raw video, two faces, 1080p30, small branches: seconds a second, without annotated.mp4",
+        "real time",
+        "≤ 1.0",
+        lambda setting: measures.run(setting, "small"),
+    ),
+    "run_full": Row(
+        "the same with branches of the published size at 10 Hz, OpenVINO, bf16",
+        "real time",
+        "≤ 1.0",
+        lambda setting: measures.run(setting, "published"),
+    ),
+    "ray_2_workers": Row(
+        "simulating a store on a Ray cluster of two workers",
+        "one worker",
+        "≥ 1.8",
+        measures.ray_2_workers,
+    ),
+    "growth": Row(
+        "seconds a clip of prepare, quality, predict and evaluate at 1,000 clips",
+        "the same at 10 clips",
+        "≤ 1.1",
+        measures.growth,
+    ),
+    "rss_1h_gb": Row(
+        "peak memory of `quavf run` on an hour of 1080p30 with two faces, GB",
+        "none",
+        "≤ 2",
+        measures.hour,
+    ),
+}
+SLOW = ("rss_1h_gb",)  # measured only when they are named
+NOT_MEASURED = {
+    "gpu": "encoding, a training step and raw video on a GPU: no machine with one was at hand",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The figures of docs/performance.md.")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all but the slow one")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--faces", nargs=2, type=Path, help="two talking heads, for raw video")
+    options = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        setting = measures.Setting(Path(folder), options.rounds, options.faces)
+        for name in options.rows or [name for name in ROWS if name not in SLOW]:
+            print(f"{name} ...", file=sys.stderr)
+            try:
+                values, note = ROWS[name].measure(setting)
+            except measures.NotHereError as reason:
+                print(f"  not measured: {reason}", file=sys.stderr)
+                continue
+            results[name] = described(values, note)
+            RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
+            print(f"{name}: {results[name]['median']:.3g} {note}")
+    write_page(results)
+
+
+def described(values: Values, note: str) -> dict[str, Any]:
+    return {
+        "median": statistics.median(values),
+        "lowest": min(values),
+        "highest": max(values),
+        "rounds": len(values),
+        "note": note,
+        "machine": f"{os.cpu_count()} x {processor()}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "torch": torch.__version__,
+    }
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    able = " with AMX" if any("amx_bf16" in line for line in lines) else ""
+    return (names[0] if names else platform.processor()) + able
+
+
+def write_page(results: dict[str, Any]) -> None:
+    """Put the table between its two marks."""
+    lines = [BEGIN, "", "| figure | what | compared with | median (spread) | aim | |"]
+    lines += ["|---|---|---|---|---|---|"]
+    notes, machines = [], set()
+    for name, row in ROWS.items():
+        told, reached = "not measured", ""
+        if found := results.get(name):
+            told = f"**{found['median']:.3g}**"
+            if found["rounds"] > 1:
+                told += f" ({found['lowest']:.3g} – {found['highest']:.3g})"
+            reached = "met" if row.is_met(found["median"]) else "missed"
+            machines.add(f"{found['machine']}, {found['date']}")
+            notes += [f"- `{name}`: {found['note']}"] if found["note"] else []
+        lines.append(
+            f"| `{name}` | {row.what} | {row.compared} | {told} | {row.bound} | {reached} |"
+        )
+    lines += [f"| `{name}` | {what} | | not measured | | |" for name, what in NOT_MEASURED.items()]
+    lines += ["", f"Measured on: {'; '.join(sorted(machines)) or 'nothing yet'}.", "", *notes, ""]
+    text = PAGE.read_text()
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    PAGE.write_text(before + "\n".join(lines) + END + after)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""What a clip costs, and the memory, as a data set grows: one process for each size.
+
+    python benchmarks/growth.py [--sizes 10 1000]
+
+Clips of one second, 320 x 180 at 30 fps, with sound and two annotated people, all files of their
+own. A miniature visual branch with random weights: what is measured is all around the networks.
+Each size goes through prepare, quality, predict and evaluate. Prints seconds a clip and the peak of
+the memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+
+from quavf.branches.checkpoint import save_branch
+from quavf.branches.visual import VisualBranch
+from quavf.config import BranchSettings, VisualConfig
+from quavf.pipeline import PredictConfig, evaluate, predict
+from quavf.prepare import prepare_ego4d
+from quavf.quality import score_quality
+
+SIZES = (10, 1000)
+FRAMES = 30
+SIZE = 320, 180
+
+
+def measure(sizes: tuple[int, int] = SIZES) -> dict[str, Any]:
+    """By size: seconds a clip of each stage and in all, and the peak memory in MB."""
+    found = {}
+    for n_clips in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            make_data(Path(folder), n_clips)
+            words = [sys.executable, __file__, "--data", folder]
+            done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+            found[str(n_clips)] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def make_data(root: Path, n_clips: int) -> None:
+    """Annotations, and the same second of video under many names."""
+    (root / "clips").mkdir(parents=True)
+    (root / "annotations").mkdir()
+    first = root / "clips" / "clip0.mp4"
+    write_clip(first)
+    for k in range(1, n_clips):
+        (root / "clips" / f"clip{k}.mp4").write_bytes(first.read_bytes())
+    clips = [annotation(f"clip{k}", FRAMES, [(20, 30, 60), (150, 40, 80)]) for k in range(n_clips)]
+    write_annotations(root / "annotations", clips)
+
+
+def write_annotations(folder: Path, clips: list[dict[str, Any]]) -> None:
+    for split, own in (("train", []), ("val", clips)):
+        content = {"videos": [{"video_uid": "v", "clips": own}]}
+        (folder / f"av_{split}.json").write_text(json.dumps(content))
+
+
+def annotation(uid: str, n_frames: int, faces: list[tuple[int, int, int]]) -> dict[str, Any]:
+    """A clip of Ego4D's: people who all talk, and whose faces (x, y, side) stay put."""
+    persons = [{"person_id": "0", "camera_wearer": True, "tracking_paths": []}]
+    talking = []
+    for number, (x, y, side) in enumerate(faces, 1):
+        rows = [
+            {"frame": k, "x": x, "y": y, "width": side, "height": side} for k in range(n_frames)
+        ]
+        track = {"track_id": str(number), "track": rows}
+        persons.append(
+            {"person_id": str(number), "camera_wearer": False, "tracking_paths": [track]}
+        )
+        frames = {"start_frame": 0, "end_frame": n_frames - 1}
+        target = "0" if number % 2 else None
+        talking.append({"person": str(number), "target": target, "is_at_me": False, **frames})
+    return {"clip_uid": uid, "persons": persons, "social_segments_talking": talking}
+
+
+def write_clip(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=30)
+        video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+        sound = container.add_stream("aac", rate=16_000, layout="mono")
+        for k in range(FRAMES):
+            moved = np.roll(picture, 3 * k, axis=1)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(moved, format="rgb24")))
+        container.mux(video.encode())
+        samples = rng.normal(0, 0.1, (1, 16_000)).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, "fltp", "mono")
+        frame.sample_rate = 16_000
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+
+
+def go(root: Path) -> dict[str, Any]:
+    """All stages over one data set, in this process."""
+    torch.manual_seed(0)
+    model = root / "visual.safetensors"
+    config = VisualConfig("test_resnet", "random", dim=64, size=64)
+    save_branch(model, VisualBranch(config, BranchSettings("fixed")))
+    store, scores = root / "store", root / "scores"
+    stages = {
+        "prepare": lambda: prepare_ego4d(root / "annotations", root / "clips", store),
+        "quality": lambda: score_quality(store),
+        "predict": lambda: predict(store, scores, None, model, PredictConfig(device="cpu")),
+        "evaluate": lambda: evaluate(scores, store, root / "evaluation"),
+    }
+    n_clips = len(list((root / "clips").iterdir()))
+    found: dict[str, Any] = {"s_a_clip": {}}
+    for name, stage in stages.items():
+        start = time.perf_counter()
+        stage()  # type: ignore[no-untyped-call]
+        found["s_a_clip"][name] = (time.perf_counter() - start) / n_clips
+    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Cost and memory as a data set grows.")
+    parser.add_argument("--sizes", nargs=2, type=int, default=SIZES)
+    parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.data:
+        print(json.dumps(go(options.data)))
+        return
+    for size, found in measure(tuple(options.sizes)).items():
+        stages = ", ".join(f"{name} {s * 1000:.1f}" for name, s in found["s_a_clip"].items())
+        print(f"{size} clips: ms a clip: {stages}; peak memory {found['peak_mb']:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""What `bench.py` measures, a function each: the values of its rounds, and a note on them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+
+import encode_once
+import growth as growing
+import run_video
+import runtimes
+from quavf.branches.engines import openvino
+from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.branches.running import running
+from quavf.branches.runtime import Runtime
+from quavf.clock import Clock
+from quavf.engine import EngineConfig, connected
+from quavf.errors import ConfigError
+from quavf.prepare import prepare_ego4d
+from quavf.quality import score_quality
+from quavf.records import Ints
+from quavf.simulate.config import SimulateConfig
+from quavf.simulated import prepare_simulated
+from quavf.sources.media import open_video
+from quavf.store import ClipStore
+from quavf.windows import Span, WindowConfig, span_windows
+
+FAST = Runtime("openvino", "bf16")
+VIDEO_S = 20.0  # of the videos made here
+N_FRAMES = 240  # crops of the comparison with window-by-window encoding
+
+Measured = tuple[list[float], str]
+
+
+class NotHereError(Exception):
+    """What is missing, so that a row cannot be measured."""
+
+
+@dataclass
+class Setting:
+    """Where data may be made, how many rounds to take, and footage that some rows need."""
+
+    folder: Path
+    rounds: int
+    faces: list[Path] | None = None
+
+    @cached_property
+    def store(self) -> ClipStore:
+        """One simulated clip of 30 s, a face every other frame."""
+        path = self.folder / "simulated"
+        world = SimulateConfig(seed=1, clips=1, val_share=1.0, test_share=0.0)
+        prepare_simulated(path, world, every=2)
+        score_quality(path)
+        return ClipStore.open(path)
+
+    @cached_property
+    def clip(self) -> ClipData:
+        return ClipData(self.store, self.store.clips()[0])
+
+    @cached_property
+    def gflop(self) -> dict[str, float]:
+        """Of one crop through ResNet-50, a window through Whisper small, a matrix product."""
+        found = runtimes.costs()
+        return {**found, "resnet50": found["resnet50"] / runtimes.CROPS}
+
+    def ceiling(self, precision: str) -> float:
+        """GFLOP/s of the fastest large matrix product right now."""
+        works = [work for name, work in self._products.items() if name.endswith(precision)]
+        return max(self.gflop["product"] / seconds(work) for work in works)
+
+    @cached_property
+    def _products(self) -> dict[str, Callable[[], Any]]:
+        made = runtimes.products()
+        for work in made.values():
+            work()
+        return made
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def visual_vs_windowed(setting: Setting, how: Runtime | None = None) -> Measured:
+    """How many times faster a prediction is when each crop is encoded once."""
+    branch = runtimes.visual().to(memory_format=torch.channels_last)
+    once: Any = running(branch, how) if how else branch
+    crops = torch.randn(N_FRAMES, 3, 224, 224).to(memory_format=torch.channels_last)
+    quality = np.random.default_rng(0).uniform(0.3, 0.9, N_FRAMES)
+    span = Span(1, 0, N_FRAMES - 1)
+    windows = span_windows(np.arange(N_FRAMES), quality, span, WindowConfig(), Clock())
+    some = np.linspace(0, N_FRAMES - 1, encode_once.N_WINDOWED // 2).astype(int)
+    ratios, worst = [], 0.0
+    encode_once.predict_once(once, crops[:60], span_windows(
+        np.arange(60), quality[:60], Span(1, 0, 59), WindowConfig(), Clock()
+    ))  # fmt: skip
+    for _ in range(setting.rounds):
+        start = time.perf_counter()
+        ours = encode_once.predict_once(once, crops, windows)
+        middle = time.perf_counter()
+        theirs = encode_once.predict_windowed(branch, crops, windows, some)
+        end = time.perf_counter()
+        ratios.append((end - middle) / len(some) / ((middle - start) / N_FRAMES))
+        worst = max(worst, float((ours[torch.from_numpy(some)] - theirs).abs().max()))
+    return ratios, f"largest difference of a logit {worst:.1e}"
+
+
+def visual_fast_vs_windowed(setting: Setting) -> Measured:
+    return visual_vs_windowed(setting, _possible(FAST))
+
+
+class _Counting(VisualPredictor):
+    """Counts the crops that it encodes."""
+
+    n_encoded = 0
+
+    def _encoded(self, data: ClipData, rows: Ints) -> torch.Tensor:
+        self.n_encoded += len(rows) + 1
+        return super()._encoded(data, rows)
+
+
+def encode_share(setting: Setting, precision: str) -> Measured:
+    """The better runtime's share of the ceiling, everything of `predict` but reading tables."""
+    shares: dict[str, list[float]] = {}
+    for name in ("torch", "openvino"):
+        model: Any = running(runtimes.visual(), _possible(Runtime(name, precision)))
+        predictor = _Counting(model, "light")
+        predictor.faces(setting.clip)
+        shares[name] = []
+        for _ in range(setting.rounds):
+            predictor.n_encoded = 0
+            taken = seconds(partial(predictor.faces, setting.clip))
+            rate = predictor.n_encoded * setting.gflop["resnet50"] / taken
+            shares[name].append(rate / setting.ceiling(precision))
+    best = max(shares, key=lambda name: np.median(shares[name]))
+    other = min(shares, key=lambda name: np.median(shares[name]))
+    return shares[best], f"by {best}; {other} {np.median(shares[other]):.2f}"
+
+
+def whisper_share(setting: Setting) -> Measured:
+    model: Any = running(runtimes.audio(), _possible(FAST))
+    predictor = AudioPredictor(model, batch_size=1)
+    ticks = np.arange(900)
+    work = partial(predictor.ticks, setting.clip, ticks)
+    work()
+    shares, taken = [], []
+    for _ in range(setting.rounds):
+        taken.append(min(seconds(work), seconds(work)))
+        shares.append(setting.gflop["whisper"] / taken[-1] / setting.ceiling("bf16"))
+    return shares, f"{np.median(taken):.2f} s a window of 30 s"
+
+
+def prepare_over_decode(setting: Setting) -> Measured:
+    """Pictures a second of `prepare` over those of decoding the same file."""
+    root = setting.folder / "prepared"
+    (root / "clips").mkdir(parents=True)
+    (root / "annotations").mkdir()
+    path = root / "clips" / "clip.mp4"
+    n_frames = write_1080p(path)
+    faces = [(200, 300, 260), (800, 250, 220), (1400, 400, 300)]
+    growing.write_annotations(root / "annotations", [growing.annotation("clip", n_frames, faces)])
+    rates, speeds = [], []
+    for k in range(setting.rounds):
+        decoding = seconds(partial(decode, path))
+        preparing = seconds(
+            partial(prepare_ego4d, root / "annotations", root / "clips", root / f"store{k}")
+        )
+        rates.append(decoding / preparing)
+        speeds.append((n_frames / preparing, n_frames / decoding))
+    prepared, decoded = np.median(speeds, axis=0)
+    return rates, f"{prepared:.0f} and {decoded:.0f} pictures a second"
+
+
+def decode(path: Path) -> None:
+    video = open_video(path)
+    with video.container:
+        for _ in video.container.decode(video=0):
+            pass
+
+
+def write_1080p(path: Path) -> int:
+    """A wandering picture with sound, `VIDEO_S` long; how many frames."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (27, 50, 3), np.uint8)
+    scene = cv2.resize(noise, (2200, 1080), interpolation=cv2.INTER_CUBIC)
+    n_frames = int(VIDEO_S * 30)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=30, options={"preset": "veryfast"})
+        video.width, video.height, video.pix_fmt = 1920, 1080, "yuv420p"
+        sound = container.add_stream("aac", rate=16_000, layout="mono")
+        for k in range(n_frames):
+            shift = int(140 + 139 * np.sin(k / 30))
+            picture = np.ascontiguousarray(scene[:, shift : shift + 1920], np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(video.encode())
+        samples = rng.normal(0, 0.1, (1, int(VIDEO_S * 16_000))).astype(np.float32)
+        for first in range(0, samples.shape[1], 1024):
+            part = np.ascontiguousarray(samples[:, first : first + 1024])
+            frame = av.AudioFrame.from_ndarray(part, "fltp", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 16_000, first, Fraction(1, 16_000)
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+    return n_frames
+
+
+def run(setting: Setting, size: str) -> Measured:
+    """Seconds a second of all stages but the pictures for people."""
+    heads = _heads(setting)
+    path = setting.folder / "faces.mp4"
+    if not path.is_file():
+        run_video.generate(path, VIDEO_S, heads, 1080)
+    how = FAST if size == "published" else Runtime()
+    sums, stages = [], {}
+    for _ in range(setting.rounds):
+        with tempfile.TemporaryDirectory(dir=setting.folder) as folder:
+            watch, duration_s, _ = run_video.measure(path, Path(folder), size, _possible(how))
+        stages = {k: s / duration_s for k, s in watch.wall.items() if k not in run_video.SHOWN}
+        sums.append(sum(stages.values()))
+    parts = sorted(stages.items(), key=lambda pair: -pair[1])[:4]
+    return sums, "most of it " + ", ".join(f"{name} {s:.2f}" for name, s in parts)
+
+
+def ray_2_workers(setting: Setting) -> Measured:
+    """Clips a second of two workers over one, on a cluster that is warm."""
+    world = SimulateConfig(seed=2, clips=8, seconds=10.0, val_share=1.0, test_share=0.0)
+    warm = SimulateConfig(seed=3, clips=4, seconds=4.0, val_share=1.0, test_share=0.0)
+    ratios = []
+    with connected(EngineConfig("ray", workers=2)):
+        _simulate(setting, warm, 2, "warm")
+        for k in range(setting.rounds):
+            one = seconds(partial(_simulate, setting, world, 1, f"one{k}"))
+            two = seconds(partial(_simulate, setting, world, 2, f"two{k}"))
+            ratios.append(one / two)
+    return ratios, ""
+
+
+def _simulate(setting: Setting, world: SimulateConfig, workers: int, name: str) -> None:
+    engine = EngineConfig("ray", workers=workers)
+    prepare_simulated(setting.folder / "ray" / name, world, engine=engine)
+
+
+def growth(setting: Setting) -> Measured:
+    few, many = growing.measure().values()
+    costs = [sum(found["s_a_clip"].values()) for found in (few, many)]
+    memory = f"peak memory {few['peak_mb']:.0f} and {many['peak_mb']:.0f} MB"
+    return [costs[1] / costs[0]], (
+        f"{costs[0] * 1000:.0f} ms a clip at 10, {costs[1] * 1000:.0f} at 1,000 (the start is part "
+        f"of it); {memory}"
+    )
+
+
+def hour(setting: Setting) -> Measured:
+    heads = _heads(setting)
+    loop, path = setting.folder / "loop.mp4", setting.folder / "hour.mp4"
+    run_video.generate(loop, run_video.LOOP_S, heads, 1080)
+    run_video.repeat(loop, path, 60)
+    peak_mb, taken = run_video.measure_run(path, setting.folder, "small")
+    return [peak_mb / 1024], f"{taken / 3600:.2f} s a second, report and annotated video included"
+
+
+def _heads(setting: Setting) -> list[Path]:
+    if not setting.faces:
+        raise NotHereError("needs footage of two talking heads; give --faces A.mp4 B.mp4")
+    return setting.faces
+
+
+def _possible(how: Runtime) -> Runtime:
+    """Raises NotHereError where this machine or installation cannot run it."""
+    try:
+        if how.name == "openvino":
+            openvino()
+        if how.precision == "bf16":
+            how.require_torch_bf16()
+    except ConfigError as error:
+        raise NotHereError(str(error)) from None
+    return how

@@ -1,0 +1,26 @@
+"""Memory that was freed, given back to the system."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import lru_cache
+
+
+def give_back() -> None:
+    """Let go of freed memory; long work calls it now and then. Does nothing without glibc.
+
+    glibc keeps freed pictures where something small lies between them: over an hour of video that
+    came to 1.5 GB. Giving them back takes milliseconds.
+    """
+    _trim()(0)
+
+
+@lru_cache(maxsize=1)
+def _trim() -> Callable[[int], object]:
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):
+        return lambda _: None
+    trim.argtypes = (ctypes.c_size_t,)
+    return trim  # type: ignore[no-any-return]

@@ -191,18 +191,22 @@ def decode(path: Path) -> None:
 
 
 def write_1080p(path: Path) -> int:
-    """A wandering picture with sound, `VIDEO_S` long; how many frames."""
+    """A wandering, noisy picture of 8 Mbit/s with sound, `VIDEO_S` long; how many frames."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (27, 50, 3), np.uint8)
     scene = cv2.resize(noise, (2200, 1080), interpolation=cv2.INTER_CUBIC)
+    grain = rng.normal(0, 6, (1080, 4000, 1)).astype(np.int8)
     n_frames = int(VIDEO_S * 30)
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=30, options={"preset": "veryfast"})
         video.width, video.height, video.pix_fmt = 1920, 1080, "yuv420p"
+        video.bit_rate = 8_000_000
         sound = container.add_stream("aac", rate=16_000, layout="mono")
         for k in range(n_frames):
             shift = int(140 + 139 * np.sin(k / 30))
-            picture = np.ascontiguousarray(scene[:, shift : shift + 1920], np.uint8)
+            picture = scene[:, shift : shift + 1920].astype(np.int16)
+            picture += grain[:, (k * 331) % 2000 :][:, :1920]
+            picture = picture.clip(0, 255).astype(np.uint8)
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(video.encode())
         samples = rng.normal(0, 0.1, (1, int(VIDEO_S * 16_000))).astype(np.float32)

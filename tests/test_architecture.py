@@ -28,6 +28,7 @@ CORE = {
     "progress",
     "engine",
     "memory",
+    "overlap",
 }
 CORE_LIBRARIES = {"progress": {"rich"}, "engine": {"ray"}}  # beside numpy
 STAGES: dict[str, set[str]] = {  # unit: what it may import beside the core and itself

@@ -23,4 +23,4 @@ def _trim() -> Callable[[int], object]:
     except (OSError, AttributeError, TypeError):
         return lambda _: None
     trim.argtypes = (ctypes.c_size_t,)
-    return trim  # type: ignore[no-any-return]
+    return trim

@@ -26,12 +26,13 @@ from quavf.faces.crop import (
 )
 from quavf.faces.track import build_track, merge_tracks, negative_size
 from quavf.files import config_hash, write_json
+from quavf.overlap import overlapped
 from quavf.progress import progress
 from quavf.records import ClipRecord, Segment, Track, TrackRows
 from quavf.semantics import Semantics, semantics
 from quavf.sources.challenge import PERSON, ChallengeSegment, read_challenge
 from quavf.sources.ego4d import read_ego4d
-from quavf.sources.media import Video, open_video, read_sound
+from quavf.sources.media import Picture, Video, open_video, read_sound
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
 
 log = logging.getLogger(__name__)
@@ -291,12 +292,16 @@ def _wanted(
 
 def _write_crops(writer: ClipWriter, video: Video, wanted: Wanted, notes: Notes) -> int:
     n_wanted, n_pictures = sum(map(len, wanted.values())), 0
-    for picture in video.pictures(set(wanted)):
+
+    def jpegs(picture: Picture) -> tuple[Picture, list[bytes]]:
+        faces = (geometry for _, geometry, _ in wanted[picture.frame])
+        return picture, [encode_jpeg(render_crop(picture.bgr(g.region), g)) for g in faces]
+
+    for picture, encoded in overlapped(jpegs, video.pictures(set(wanted))):
         n_pictures += 1
-        for person, geometry, box in wanted[picture.frame]:
-            crop = render_crop(picture.bgr(geometry.region), geometry)
+        for (person, geometry, box), jpeg in zip(wanted[picture.frame], encoded, strict=True):
             where = (box, geometry.region, geometry.picture)
-            writer.add_crop(person, picture.frame, picture.time_s, where, encode_jpeg(crop))
+            writer.add_crop(person, picture.frame, picture.time_s, where, jpeg)
     notes["boxes on pictures that are not in the video"] += n_wanted - writer.n_crops
     return n_pictures
 

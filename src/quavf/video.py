@@ -12,8 +12,10 @@ import logging
 import re
 from array import array
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from quavf.faces.search import DESCRIPTOR, LOOK_SCORE, FaceSearch, Found, Search
 from quavf.faces.tracker import PersonTrack, TrackConfig, track_persons
 from quavf.files import config_hash, replacing
 from quavf.memory import give_back
+from quavf.overlap import overlapped
 from quavf.progress import progress
 from quavf.records import Floats, Ints
 from quavf.sources.media import LONGEST_HOLD_S
@@ -340,7 +343,7 @@ class _Preparation:
 
     def _cut(self, writer: ClipWriter, video: PreparedVideo) -> Counter[str]:
         """Second pass: the crops of all persons."""
-        wanted: dict[int, list[tuple[int, Floats, float]]] = defaultdict(list)
+        wanted: Wanted = defaultdict(list)
         for person in range(1, len(video.persons) + 1):
             ticks = video.wanted_ticks(person, self.windows)
             boxes, scores = video.boxes_of(person, ticks)
@@ -351,32 +354,53 @@ class _Preparation:
         total = int(video.duration_s)
         with progress("Cutting faces", total, unit="s of video", inner="pictures") as bar:
             second = 0
-            for shown in self.file.pictures() if wanted else ():
+            pictures = self.file.pictures() if wanted else ()
+            for shown, cut in overlapped(partial(_cut_faces, wanted), pictures):
                 if shown.time_s // SAVE_EVERY_S > second // SAVE_EVERY_S:
                     give_back()
                 bar.advance(int(shown.time_s) - second, 1)
                 second = int(shown.time_s)
-                for tick in shown.ticks:
-                    for person, box, score in wanted.get(tick, ()):
-                        if _cut_face(writer, shown, person, tick, box):
-                            confidences.append(score)
-                        else:
-                            notes["boxes outside the picture"] += 1
+                for face in cut:
+                    if face is None:
+                        notes["boxes outside the picture"] += 1
+                    else:
+                        writer.add_crop(face.person, face.tick, face.time_s, face.where, face.jpeg)
+                        confidences.append(face.score)
             bar.advance(max(total - second, 0))
         writer.add_confidences(confidences)
         notes.update(self.file.notes)
         return notes
 
 
-def _cut_face(writer: ClipWriter, shown: Shown, person: int, tick: int, box: Floats) -> bool:
+@dataclass(frozen=True)
+class _CutFace:
+    person: int
+    tick: int
+    score: float  # the detector's
+    where: tuple[list[float], Sequence[int], Sequence[int]]  # box, region, picture part
+    jpeg: bytes
+
+    @property
+    def time_s(self) -> float:
+        return self.tick / TICKS_A_SECOND
+
+
+Wanted = dict[int, list[tuple[int, Floats, float]]]  # by tick: person, box, score
+
+
+def _cut_faces(wanted: Wanted, shown: Shown) -> tuple[Shown, list[_CutFace | None]]:
+    """The faces of one picture, by tick; None where the box lies outside."""
+    faces = ((tick, *face) for tick in shown.ticks for face in wanted.get(tick, ()))
+    return shown, [_cut_face(shown, *face) for face in faces]
+
+
+def _cut_face(shown: Shown, tick: int, person: int, box: Floats, score: float) -> _CutFace | None:
     region = crop_regions(box[None], shown.size)[0]
     geometry = crop_geometry(region, shown.size)
     if geometry is None:
-        return False
-    crop = render_crop(shown.bgr(geometry.region), geometry)
-    where = (box.tolist(), geometry.region, geometry.picture)
-    writer.add_crop(person, tick, tick / TICKS_A_SECOND, where, encode_jpeg(crop))
-    return True
+        return None
+    jpeg = encode_jpeg(render_crop(shown.bgr(geometry.region), geometry))
+    return _CutFace(person, tick, score, (box.tolist(), geometry.region, geometry.picture), jpeg)
 
 
 def _flat(tracks: list[PersonTrack]) -> dict[str, Any]:

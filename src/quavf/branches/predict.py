@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +17,7 @@ from quavf.branches.visual import VisualBranch
 from quavf.clock import SAMPLE_RATE
 from quavf.errors import StoreError
 from quavf.faces.crop import CROP_SIZE, decode_jpeg
+from quavf.overlap import overlapped
 from quavf.records import Array, Floats, Image, Ints
 from quavf.semantics import semantics
 from quavf.store import ClipStore, CropReader, Faces, Manifest
@@ -282,19 +282,14 @@ class VisualPredictor:
     def _crops(
         self, reader: CropReader, batches: Sequence[Ints], data: ClipData
     ) -> Iterator[Tensor]:
-        """Batches of pictures (B, 3, 224, 224), the next one decoded while one is encoded."""
+        """Batches of pictures (B, 3, 224, 224), the next ones decoded while one is encoded."""
 
         def load(batch: Ints) -> Tensor:
             return torch.stack([load_crop(reader, int(row)) for row in batch])
 
         grown = data.store.config.framing == "grown"
-        with ThreadPoolExecutor(1) as pool:
-            pending = [pool.submit(load, batch) for batch in batches[:1]]
-            for k in range(len(batches)):
-                crops = pending.pop().result()
-                if k + 1 < len(batches):
-                    pending.append(pool.submit(load, batches[k + 1]))
-                yield face_part(crops, self.rules) if grown else crops
+        for crops in overlapped(load, batches, n_threads=1):
+            yield face_part(crops, self.rules) if grown else crops
 
     @torch.inference_mode()
     def _classified(self, features: Tensor, slots: Ints, quality: Floats) -> Floats:

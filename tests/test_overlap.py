@@ -1,0 +1,62 @@
+"""Threads that work ahead."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from quavf.overlap import overlapped
+
+
+@pytest.mark.parametrize("n_threads", [None, 1, 3])
+@pytest.mark.parametrize("n", [0, 1, 20])
+def test_results_come_in_order(n: int, n_threads: int | None) -> None:
+    def work(item: int) -> int:
+        time.sleep(0.003 * (item % 3))
+        return item * item
+
+    assert list(overlapped(work, range(n), n_threads)) == [k * k for k in range(n)]
+
+
+def test_items_are_worked_on_at_once() -> None:
+    meeting = threading.Barrier(3, timeout=10)
+    assert list(overlapped(lambda _: meeting.wait(), range(3), 3))
+
+
+def test_no_more_items_are_taken_than_two_a_thread_ahead() -> None:
+    taken = 0
+
+    def items() -> Iterator[int]:
+        nonlocal taken
+        for k in range(100):
+            taken += 1
+            yield k
+
+    results = overlapped(lambda k: k, items(), 2)
+    assert next(results) == 0
+    assert taken == 5
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_errors_come_where_their_result_would() -> None:
+    def work(item: int) -> int:
+        if item == 2:
+            raise ValueError("two")
+        return item
+
+    results = overlapped(work, range(9), 2)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="two"):
+        next(results)
+
+
+def test_a_broken_source_is_told() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise KeyError("gone")
+
+    with pytest.raises(KeyError, match="gone"):
+        list(overlapped(lambda k: k, items(), 1))

@@ -1,5 +1,6 @@
 # `make demo` and `make test` set up what is missing first.
 #   PYTHON   the Python to use, 3.11 or newer
+#   FACES    two videos of one talking head each, for the benchmarks of raw video
 #   TORCH    an index of PyTorch builds to install torch from, for a smaller CPU-only set-up or
 #            another CUDA version (see the README)
 
@@ -37,7 +38,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python benchmarks/encode_once.py
+	$(BIN)/python benchmarks/bench.py $(if $(FACES),--faces $(FACES))
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

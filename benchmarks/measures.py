@@ -29,7 +29,7 @@ from quavf.engine import EngineConfig, connected
 from quavf.errors import ConfigError
 from quavf.prepare import prepare_ego4d
 from quavf.quality import score_quality
-from quavf.records import Ints
+from quavf.records import Image, Ints
 from quavf.simulate.config import SimulateConfig
 from quavf.simulated import prepare_simulated
 from quavf.sources.media import open_video
@@ -195,7 +195,7 @@ def write_1080p(path: Path) -> int:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (27, 50, 3), np.uint8)
     scene = cv2.resize(noise, (2200, 1080), interpolation=cv2.INTER_CUBIC)
-    grain = rng.normal(0, 6, (1080, 4000, 1)).astype(np.int8)
+    grain = rng.normal(0, 6, (1080, 4000, 1)).astype(np.int16)
     n_frames = int(VIDEO_S * 30)
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=30, options={"preset": "veryfast"})
@@ -204,9 +204,8 @@ def write_1080p(path: Path) -> int:
         sound = container.add_stream("aac", rate=16_000, layout="mono")
         for k in range(n_frames):
             shift = int(140 + 139 * np.sin(k / 30))
-            picture = scene[:, shift : shift + 1920].astype(np.int16)
-            picture += grain[:, (k * 331) % 2000 :][:, :1920]
-            picture = picture.clip(0, 255).astype(np.uint8)
+            noisy = scene[:, shift : shift + 1920] + grain[:, (k * 331) % 2000 :][:, :1920]
+            picture: Image = np.asarray(noisy.clip(0, 255), np.uint8)
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(video.encode())
         samples = rng.normal(0, 0.1, (1, int(VIDEO_S * 16_000))).astype(np.float32)

@@ -1,0 +1,161 @@
+"""Where the time of prepare, predict and run goes: docs/profile.png.
+
+    python benchmarks/profiles.py --faces A.mp4 B.mp4 [--out docs/profile.png]
+
+Looks at the stacks of all threads a hundred times a second and books each to the innermost
+function of `PARTS` in it; threads that wait for others are left out. On a video of two faces at
+1080p (`prepare`, `run`), and on a simulated clip with networks of the published size (`predict`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+import growth
+import measures
+import run_video
+import runtimes
+from quavf.branches.predict import AudioPredictor, VisualPredictor
+from quavf.prepare import prepare_ego4d
+from quavf.run import RunConfig, Runner
+
+INTERVAL_S = 0.01
+WAITING = {"wait", "_wait_for_tstate_lock", "select", "acquire", "result", "get", "_worker"}
+PARTS = {  # function: the part of the work that it is
+    "decode": "decoding",
+    "_timed": "decoding",
+    "read_sound": "sound",
+    "add_sound": "sound",
+    "bgr": "cutting, resizing",
+    "render_crop": "cutting, resizing",
+    "encode_jpeg": "JPEG",
+    "decode_jpeg": "JPEG",
+    "normalised": "to tensors",
+    "face_part": "to tensors",
+    "add_crop": "writing",
+    "finish": "writing",
+    "detect": "face detector",
+    "grey": "camera motion",
+    "picture_shift": "camera motion",
+    "sketch": "camera cuts",
+    "track_persons": "tracking",
+    "describe": "tracking",
+    "encode": "image network",
+    "classify": "temporal attention",
+    "log_mel": "spectrum",
+    "score_quality": "quality",
+    "write_annotated_video": "annotated video",
+    "write_report": "report",
+}
+AUDIO = "_windows"  # of AudioPredictor: what it calls beside log_mel is the network
+
+
+def sampled(work: Callable[[], object]) -> dict[str, float]:
+    """Seconds of thread time by part while `work` runs."""
+    counts: Counter[str] = Counter()
+    done = threading.Event()
+
+    def look() -> None:
+        own = threading.get_ident()
+        while not done.wait(INTERVAL_S):
+            for thread, frame in sys._current_frames().items():
+                part = None if thread == own else part_of(frame)
+                if part:
+                    counts[part] += 1
+
+    watcher = threading.Thread(target=look, daemon=True)
+    start = time.perf_counter()
+    watcher.start()
+    work()
+    taken = time.perf_counter() - start
+    done.set()
+    watcher.join()
+    return {part: n * taken / sum(counts.values()) for part, n in counts.most_common()}
+
+
+def part_of(frame: FrameType | None) -> str | None:
+    """What a stack is busy with; None when it waits."""
+    if frame is not None and frame.f_code.co_name in WAITING:
+        return None
+    while frame is not None:
+        name = frame.f_code.co_name
+        if name in PARTS:
+            return PARTS[name]
+        if name == AUDIO:
+            return "audio network"
+        frame = frame.f_back
+    return "other"
+
+
+def draw(profiles: dict[str, dict[str, float]], path: Path) -> None:
+    figure, axes = plt.subplots(1, len(profiles), figsize=(12, 4.2), layout="constrained")
+    for axis, (title, parts) in zip(axes, profiles.items(), strict=True):
+        total = sum(parts.values())
+        shown = {part: s for part, s in parts.items() if s > 0.01 * total}
+        shown["the rest"] = total - sum(shown.values())
+        names, values = list(shown), [100 * s / total for s in shown.values()]
+        bars = axis.barh(names[::-1], values[::-1], color="#3b6ea5")
+        axis.bar_label(bars, fmt="%.0f %%", padding=3)
+        axis.set_title(title)
+        axis.set_xlim(0, max(values) * 1.25)
+        axis.xaxis.set_visible(False)
+        axis.spines[:].set_visible(False)
+        axis.tick_params(left=False)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Where the time goes.")
+    parser.add_argument("--faces", nargs=2, type=Path, required=True, help="two talking heads")
+    parser.add_argument("--out", type=Path, default=Path("docs/profile.png"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        setting = measures.Setting(Path(folder), 1, options.faces)
+        draw(profiles(setting), options.out)
+
+
+def profiles(setting: measures.Setting) -> dict[str, dict[str, float]]:
+    root = setting.folder / "ego4d"
+    (root / "clips").mkdir(parents=True)
+    (root / "annotations").mkdir()
+    n_frames = measures.write_1080p(root / "clips" / "clip.mp4")
+    faces = [(200, 300, 260), (800, 250, 220), (1400, 400, 300)]
+    growth.write_annotations(root / "annotations", [growth.annotation("clip", n_frames, faces)])
+    heads = setting.faces
+    assert heads is not None
+    run_video.generate(setting.folder / "faces.mp4", measures.VIDEO_S, heads, 1080)
+    hearing = AudioPredictor(runtimes.audio(), batch_size=1)
+    seeing = VisualPredictor(runtimes.visual(), "light")
+    runner = Runner(RunConfig())
+
+    def predict() -> None:
+        hearing.faces(setting.clip)
+        seeing.faces(setting.clip)
+
+    setting.clip  # noqa: B018  # made before it is timed
+    return {
+        "prepare (1080p, three faces)": sampled(
+            lambda: prepare_ego4d(root / "annotations", root / "clips", root / "store")
+        ),
+        "predict (published size)": sampled(predict),
+        "run (1080p, two faces, small)": sampled(
+            lambda: runner.run(setting.folder / "faces.mp4", setting.folder / "out")
+        ),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -631,6 +631,16 @@ def test_whisper_file_of_another_size(tmp_path: Path) -> None:
         load_pretrained(branch)
 
 
+def test_of_a_deeper_whisper_the_first_layers_are_taken(tmp_path: Path) -> None:
+    deep = tiny_audio(encoder="16x3x2").encoder.state_dict()
+    save_file(deep, tmp_path / "whisper.safetensors")
+    branch = tiny_audio(encoder="16x2x2", encoder_weights=str(tmp_path / "whisper.safetensors"))
+    load_pretrained(branch)
+    found = branch.encoder.state_dict()
+    assert {key.split(".")[1] for key in found if key.startswith("layers.")} == {"0", "1"}
+    assert all(torch.equal(value, deep[key]) for key, value in found.items())
+
+
 @pytest.mark.parametrize("where", ["missing.pt", "empty folder"])
 def test_whisper_file_that_is_missing(where: str, tmp_path: Path) -> None:
     (tmp_path / "empty folder").mkdir()

@@ -321,6 +321,15 @@ def test_accumulated_batches_step_once(store, tmp_path):
     assert checkpoint_info(tmp_path / "run" / "last.safetensors")["info"]["steps"] == 1
 
 
+@pytest.mark.parametrize(("schedule", "left"), [("constant", 1e-3), ("cosine", 0.0)])
+def test_learning_rate_falls_to_nothing_when_asked_to(store, tmp_path, schedule, left):
+    config = replace(VISUAL, trainer=replace(VISUAL.trainer, schedule=schedule))
+    train_visual(store.path, tmp_path, config)
+    state = torch.load(tmp_path / "last.ckpt", weights_only=False)
+    rate = state["optimizer_states"][0]["param_groups"][0]["lr"]
+    assert rate == pytest.approx(left, abs=1e-9)
+
+
 def test_bf16(store, tmp_path):
     trainer = replace(AUDIO.trainer, precision="bf16-mixed", epochs=1)
     train_audio(store.path, tmp_path / "run", replace(AUDIO, trainer=trainer))

@@ -57,10 +57,10 @@ class Setting:
 
     @cached_property
     def store(self) -> ClipStore:
-        """One simulated clip of 30 s, a face every other frame."""
+        """One simulated clip of 30 s, a face every 0.2 s."""
         path = self.folder / "simulated"
         world = SimulateConfig(seed=1, clips=1, val_share=1.0, test_share=0.0)
-        prepare_simulated(path, world, every=2)
+        prepare_simulated(path, world, every=6)
         score_quality(path)
         return ClipStore.open(path)
 

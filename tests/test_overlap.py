@@ -26,7 +26,8 @@ def test_items_are_worked_on_at_once() -> None:
     assert list(overlapped(lambda _: meeting.wait(), range(3), 3))
 
 
-def test_no_more_items_are_taken_than_two_a_thread_ahead() -> None:
+@pytest.mark.parametrize(("ahead", "expected"), [(1, 3), (2, 5)])
+def test_no_more_items_are_taken_than_asked_for(ahead: int, expected: int) -> None:
     taken = 0
 
     def items() -> Iterator[int]:
@@ -35,9 +36,9 @@ def test_no_more_items_are_taken_than_two_a_thread_ahead() -> None:
             taken += 1
             yield k
 
-    results = overlapped(lambda k: k, items(), 2)
+    results = overlapped(lambda k: k, items(), 2, ahead=ahead)
     assert next(results) == 0
-    assert taken == 5
+    assert taken == expected
     results.close()  # type: ignore[attr-defined]
 
 

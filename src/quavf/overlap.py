@@ -13,9 +13,13 @@ Result = TypeVar("Result")
 
 
 def overlapped(
-    work: Callable[[Item], Result], items: Iterable[Item], n_threads: int | None = None
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    n_threads: int | None = None,
+    *,
+    ahead: int = 2,
 ) -> Iterator[Result]:
-    """`work` on every item, up to two items a thread ahead of what is asked for.
+    """`work` on every item, up to `ahead` items a thread beyond the one that is asked for.
 
     For work that leaves Python (decoding, resizing, JPEG) and is safe in several threads. `items`
     are taken here, in this thread, while others work. Default: as many threads as cores, or as
@@ -27,7 +31,7 @@ def overlapped(
         try:
             for item in items:
                 pending.append(pool.submit(work, item))
-                if len(pending) > 2 * n_threads:
+                if len(pending) > ahead * n_threads:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

@@ -285,10 +285,13 @@ class VisualPredictor:
         """Batches of pictures (B, 3, 224, 224), the next ones decoded while one is encoded."""
 
         def load(batch: Ints) -> Tensor:
-            return torch.stack([load_crop(reader, int(row)) for row in batch])
+            crops = torch.empty(len(batch), 3, CROP_SIZE, CROP_SIZE)
+            for k, row in enumerate(batch):
+                crops[k] = load_crop(reader, int(row))
+            return crops
 
         grown = data.store.config.framing == "grown"
-        for crops in overlapped(load, batches, n_threads=1):
+        for crops in overlapped(load, batches, n_threads=1, ahead=1):
             yield face_part(crops, self.rules) if grown else crops
 
     @torch.inference_mode()

@@ -121,6 +121,7 @@ ROWS = {
 }
 SLOW = ("rss_1h_gb",)  # measured only when they are named
 NOT_MEASURED = {
+    "cached_epoch_speedup": "second epoch with cached features of a frozen encoder: not built",
     "gpu": "encoding, a training step and raw video on a GPU: no machine with one was at hand",
 }
 

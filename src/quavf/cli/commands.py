@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quavf.cli import preparing
-from quavf.cli.preparing import engine_of, engine_options
+from quavf.cli import models, preparing
+from quavf.cli.options import engine_of, engine_options, fields_of
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -77,63 +77,6 @@ def _quality(args: Namespace, console: Any) -> None:
     print_summary(console, f"Quality by {summary.scorer!r}", figures, notes)
 
 
-def _train_options(branch: str) -> Callable[[ArgumentParser], None]:
-    def options(parser: ArgumentParser) -> None:
-        from quavf.config import TrainAudioConfig, TrainVisualConfig
-        from quavf.recipes import recipe_names
-
-        parser.add_argument(
-            "--store",
-            required=True,
-            metavar="STORE",
-            help="a store with a train split, and a val split to choose by",
-        )
-        parser.add_argument(
-            "--out",
-            required=True,
-            metavar="RUN",
-            help="folder of the run; an interrupted one goes on",
-        )
-        parser.add_argument(
-            "--recipe",
-            choices=recipe_names(branch),
-            default=None,
-            help="start from this recipe's settings",
-        )
-        parser.add_argument("--config", action="config", help="start from a YAML file's settings")
-        config = TrainAudioConfig if branch == "audio" else TrainVisualConfig
-        parser.add_class_arguments(config, None)
-
-    return options
-
-
-def _train(branch: str) -> Callable[[Namespace, Any], None]:
-    def run(args: Namespace, console: Any) -> None:
-        from quavf.branches.train import leads, train_audio, train_visual
-        from quavf.config import TrainAudioConfig, TrainVisualConfig
-        from quavf.report.summaries import print_summary
-
-        if branch == "audio":
-            summary = train_audio(args.store, args.out, _fields(TrainAudioConfig, args))
-        else:
-            summary = train_visual(args.store, args.out, _fields(TrainVisualConfig, args))
-        if not leads():
-            return
-        unit = "frames" if branch == "audio" else "windows"
-        figures = {
-            "samples": summary.samples,
-            unit: {"talking to me": summary.positive, "not": summary.negative},
-            "epochs": summary.epochs,
-            "best validation mAP": summary.best_map,
-            "at epoch": summary.best_epoch,
-            "stopped early": summary.stopped_early,
-            "weights": f"{summary.run}/best.safetensors",
-        }
-        print_summary(console, f"Training of the {branch} branch", figures)
-
-    return run
-
-
 def _predict_options(parser: ArgumentParser) -> None:
     from quavf.pipeline import PredictConfig
 
@@ -157,7 +100,7 @@ def _predict(args: Namespace, console: Any) -> None:
     from quavf.pipeline import PredictConfig, predict
     from quavf.report.summaries import print_summary
 
-    config = _fields(PredictConfig, args)
+    config = fields_of(PredictConfig, args)
     summary = predict(args.store, args.out, args.audio, args.visual, config, engine_of(args))
     figures = {"clips": summary.clips, "faces": summary.rows, **_branches(summary.branches)}
     notes = {
@@ -167,58 +110,6 @@ def _predict(args: Namespace, console: Any) -> None:
     print_summary(
         console, f"Scores {summary.scores}", figures, {k: v for k, v in notes.items() if v}
     )
-
-
-def _export_options(parser: ArgumentParser) -> None:
-    parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint of a branch, or its run")
-    parser.add_argument(
-        "--out",
-        required=True,
-        metavar="FILE",
-        help="file to write, .onnx or .xml; a visual branch gets a second one beside it",
-    )
-    parser.add_argument(
-        "--format",
-        choices=["onnx", "openvino"],
-        default=None,
-        help="what the file is; default: as its name says",
-    )
-    parser.add_argument(
-        "--encoder-heads",
-        type=int,
-        metavar="N",
-        help="heads of a published checkpoint's Whisper encoder; default: width / 64",
-    )
-    parser.add_argument(
-        "--n-heads",
-        type=int,
-        metavar="N",
-        help="heads of a published checkpoint's temporal attention; default: 8",
-    )
-    parser.add_argument(
-        "--backbone",
-        metavar="NAME",
-        help="image network of a published checkpoint, a timm name; default: recognised",
-    )
-
-
-def _export(args: Namespace, console: Any) -> None:
-    from quavf.branches.export import export
-    from quavf.report.summaries import print_summary
-
-    done = export(
-        args.checkpoint,
-        args.out,
-        args.format,
-        encoder_heads=args.encoder_heads,
-        n_heads=args.n_heads,
-        backbone=args.backbone,
-    )
-    figures: dict[str, Any] = {
-        file.name: f"{file.stat().st_size / 1e6:.1f} MB" for file in done.files
-    }
-    figures["largest difference of a logit from torch's"] = f"{done.difference:.1e}"
-    print_summary(console, f"Export of the {done.branch} branch", figures)
 
 
 def _fuse_options(parser: ArgumentParser) -> None:
@@ -281,7 +172,7 @@ def _evaluate(args: Namespace, console: Any) -> None:
 
     if args.clips and not args.report:
         raise ConfigError("evaluate: --clips is for the pages of --report; give both")
-    config = _fields(EvaluateConfig, args)
+    config = fields_of(EvaluateConfig, args)
     print_evaluation(evaluate(args.scores, args.store, args.out, config), console)
     console.print(f"\nFigures and pictures: {args.out}", markup=False)
     if args.report:
@@ -352,7 +243,7 @@ def _run(args: Namespace, console: Any) -> int:
     from quavf.report.words import summarise
     from quavf.run import RunConfig, run_videos
 
-    config = _fields(RunConfig, args)
+    config = fields_of(RunConfig, args)
     if args.rate is not None:
         config = replace(config, video=replace(config.video, rate=args.rate))
     if args.threshold is not None:
@@ -378,13 +269,6 @@ def _demo(args: Namespace, console: Any) -> None:
     from quavf.demo import demo
 
     demo(args.out, args.seed, console)
-
-
-def _fields(config: type[Any], args: Namespace) -> Any:
-    """The dataclass out of a parsed command line."""
-    from dataclasses import fields
-
-    return config(**{f.name: getattr(args, f.name) for f in fields(config)})
 
 
 COMMANDS = {
@@ -433,14 +317,14 @@ COMMANDS = {
     "train audio": Command(
         "Train the audio branch.",
         "--store STORE --out RUN [options]",
-        _train_options("audio"),
-        _train("audio"),
+        models.train_options("audio"),
+        models.train("audio"),
     ),
     "train visual": Command(
         "Train the visual branch.",
         "--store STORE --out RUN [options]",
-        _train_options("visual"),
-        _train("visual"),
+        models.train_options("visual"),
+        models.train("visual"),
     ),
     "predict": Command(
         "Score every face of a store with one branch or both.",
@@ -451,8 +335,8 @@ COMMANDS = {
     "export": Command(
         "Write a branch as a file for ONNX Runtime or OpenVINO.",
         "CKPT --out FILE [--format onnx|openvino]",
-        _export_options,
-        _export,
+        models.export_options,
+        models.export,
     ),
     "fuse": Command(
         "Fuse branches that were predicted apart.",

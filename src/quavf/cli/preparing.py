@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from quavf.cli.options import engine_of, engine_options
+
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from quavf.engine import EngineConfig
     from quavf.simulate.config import SimulateConfig
-
-
-def engine_options(parser: ArgumentParser) -> None:
-    """Who works on the clips."""
-    from quavf.engine import EngineConfig
-
-    parser.add_class_arguments(EngineConfig, None)
-
-
-def engine_of(args: Namespace) -> EngineConfig:
-    from quavf.engine import EngineConfig
-
-    return EngineConfig(args.engine, args.workers, args.address)
 
 
 def _store_option(parser: ArgumentParser) -> None:

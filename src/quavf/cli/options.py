@@ -1,0 +1,31 @@
+"""Options that several commands have, and settings made of options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from quavf.engine import EngineConfig
+
+
+def fields_of(config: type[Any], args: Namespace) -> Any:
+    """The dataclass out of a parsed command line."""
+    from dataclasses import fields
+
+    return config(**{f.name: getattr(args, f.name) for f in fields(config)})
+
+
+def engine_options(parser: ArgumentParser) -> None:
+    """Who works on the clips."""
+    from quavf.engine import EngineConfig
+
+    parser.add_class_arguments(EngineConfig, None)
+
+
+def engine_of(args: Namespace) -> EngineConfig:
+    from quavf.engine import EngineConfig
+
+    config: EngineConfig = fields_of(EngineConfig, args)
+    return config

@@ -13,7 +13,7 @@ import os
 import pickle
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -30,8 +30,6 @@ ENGINES = ("local", "ray")
 RETRIES = 3  # of an item whose worker died, on another worker
 THREADS = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")  # read when torch, OpenCV are imported
 IN_ADVANCE = 2  # items a worker that are handed out ahead, so that none waits for the next
-
-log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -152,16 +150,32 @@ def _kept_messages() -> Iterator[list[logging.LogRecord]]:
 # Here.
 
 
-class _Order:
-    """What a worker is sent beside the item."""
+def _order(work: Any, n_threads: int) -> tuple[Any, ...]:
+    """What a worker is sent beside the item: the arguments of `_do`."""
+    return os.urandom(16).hex(), pickle.dumps(work), str(Path.cwd()), n_threads
 
-    def __init__(self, work: Any, n_threads: int) -> None:
-        self.key = os.urandom(16).hex()
-        self.work, self.folder, self.n_threads = pickle.dumps(work), str(Path.cwd()), n_threads
 
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        return self.key, self.work, self.folder, self.n_threads
+def _fed(
+    items: Sequence[Any],
+    n_ahead: int,
+    submit: Callable[[Any], Any],
+    wait_for_any: Callable[[list[Any]], Iterable[Any]],
+    cancel: Callable[[Any], object],
+) -> Iterator[tuple[Any, Any]]:
+    """Each item with its finished ticket; `n_ahead` are submitted at any time, the rest later."""
+    pending: dict[Any, Any] = {}
+    rest = iter(items)
+    try:
+        while True:
+            for item in islice(rest, n_ahead - len(pending)):
+                pending[submit(item)] = item
+            if not pending:
+                return
+            for ticket in wait_for_any(list(pending)):
+                yield pending.pop(ticket), ticket
+    finally:
+        for ticket in pending:
+            cancel(ticket)
 
 
 def _told(report: _Report) -> Any:
@@ -173,28 +187,24 @@ def _told(report: _Report) -> Any:
 
 def _in_processes(work: Any, items: Sequence[Any], n_workers: int) -> Iterator[Done[Any, Any]]:
     n_workers = min(n_workers, len(items))
-    order = _Order(work, max(1, (os.cpu_count() or 1) // n_workers))
+    do = partial(_do, *_order(work, max(1, (os.cpu_count() or 1) // n_workers)))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_workers, context, _leave_when_interrupted) as pool:
-        do = partial(_do, *order.arguments)
-        pending: dict[Future[_Report], Any] = {}
-        rest = iter(items)
+        submit = partial(pool.submit, do)
         try:
-            while True:
-                for item in islice(rest, n_workers * IN_ADVANCE - len(pending)):
-                    pending[pool.submit(do, item)] = item
-                if not pending:
-                    return
-                for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    yield Done(pending.pop(future), _told(future.result()))
+            for item, future in _fed(
+                items, n_workers * IN_ADVANCE, submit, _first_done, Future.cancel
+            ):
+                yield Done(item, _told(future.result()))
         except BrokenProcessPool:
             raise EngineError(
                 "a worker process died, perhaps for want of memory; the same command goes on from "
                 "here, with fewer --workers"
             ) from None
-        finally:
-            for future in pending:
-                future.cancel()
+
+
+def _first_done(futures: list[Future[_Report]]) -> Iterable[Future[_Report]]:
+    return wait(futures, return_when=FIRST_COMPLETED).done
 
 
 def _leave_when_interrupted() -> None:
@@ -210,22 +220,16 @@ def _by_ray(
         n_gpus = int(gpu and resources.get("GPU", 0) > 0)
         # A task with a GPU would start a new process for each item, and load all anew.
         do = ray.remote(num_cpus=1, num_gpus=n_gpus, max_retries=RETRIES, max_calls=0)(_do)
-        arguments = [ray.put(value) for value in _Order(work, 1).arguments]
-        pending: dict[Any, Any] = {}
-        rest = iter(items)
+        arguments = [ray.put(value) for value in _order(work, 1)]
         ahead = n_workers if engine.workers else n_workers * IN_ADVANCE
-        try:
-            while True:
-                for item in islice(rest, ahead - len(pending)):
-                    pending[do.remote(*arguments, item)] = item
-                if not pending:
-                    return
-                for reference in ray.wait(list(pending))[0]:
-                    item = pending.pop(reference)
-                    yield Done(item, _told(_fetched(ray, reference, item)))
-        finally:
-            for reference in pending:
-                ray.cancel(reference, force=True)
+        for item, reference in _fed(
+            items,
+            ahead,
+            partial(do.remote, *arguments),
+            lambda references: ray.wait(references)[0],
+            partial(ray.cancel, force=True),
+        ):
+            yield Done(item, _told(_fetched(ray, reference, item)))
 
 
 def _fetched(ray: Any, reference: Any, item: Any) -> _Report:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def prepare_ego4d(
 
     jobs = [_Job(r.clip, fingerprint(r), r) for r in index.records]
     with target.alone():
-        return _prepare(target, jobs, _Ego4dWriter(target, semantics_name), index.notes, engine)
+        return _prepare(target, jobs, partial(_write_ego4d_clip, rules), index.notes, engine)
 
 
 def prepare_challenge(
@@ -96,7 +97,7 @@ def prepare_challenge(
     jobs = [_Job(s.segment, s.fingerprint, s) for s in read_challenge(Path(root))]
     target = ClipStore.create(Path(store), StoreConfig("challenge", "fixed", "face"))
     with target.alone():
-        return _prepare(target, jobs, _ChallengeWriter(target), Counter(), engine)
+        return _prepare(target, jobs, _write_challenge_segment, Counter(), engine)
 
 
 @dataclass(frozen=True)
@@ -119,40 +120,21 @@ class _Written:
     error: str = ""
 
 
-class _Writer:
-    """Writes one clip into a store; unusable media are told, not raised."""
-
-    def __init__(self, store: ClipStore) -> None:
-        self.store = store
-
-    def __call__(self, job: _Job) -> _Written:
-        try:
-            return _Written(self.write(job))
-        except MediaError as error:
-            return _Written(error=str(error))
-
-    def write(self, job: _Job) -> int:
-        raise NotImplementedError
+Write = Callable[[ClipStore, _Job], int]  # puts a clip into the store; how many pictures it took
 
 
-class _Ego4dWriter(_Writer):
-    def __init__(self, store: ClipStore, semantics_name: str) -> None:
-        super().__init__(store)
-        self.rules = semantics(semantics_name)
-
-    def write(self, job: _Job) -> int:
-        return _write_ego4d_clip(self.store, job.source, job.fingerprint, self.rules)
-
-
-class _ChallengeWriter(_Writer):
-    def write(self, job: _Job) -> int:
-        return _write_challenge_segment(self.store, job.source)
+def _written(write: Write, store: ClipStore, job: _Job) -> _Written:
+    """Unusable media are told, not raised: they are no reason to stop."""
+    try:
+        return _Written(write(store, job))
+    except MediaError as error:
+        return _Written(error=str(error))
 
 
 def _prepare(
     store: ClipStore,
     jobs: list[_Job],
-    write: _Writer,
+    write: Write,
     index_notes: Notes,
     engine: EngineConfig | None,
 ) -> PrepareSummary:
@@ -169,7 +151,7 @@ def _prepare(
         missing = [job for job in jobs if not store.has(job.clip, job.fingerprint)]
         summary.skipped = len(jobs) - len(missing)
         bar.advance(summary.skipped)
-        for done in each(write, missing, engine):
+        for done in each(partial(_written, write, store), missing, engine):
             clip, written = done.item.clip, done.result
             if written.error:
                 summary.failed[clip] = written.error
@@ -205,10 +187,9 @@ def summarise(store: ClipStore, summary: PrepareSummary, index_notes: Notes) -> 
     return summary
 
 
-def _write_ego4d_clip(
-    store: ClipStore, record: ClipRecord, fingerprint: str, rules: Semantics
-) -> int:
+def _write_ego4d_clip(rules: Semantics, store: ClipStore, job: _Job) -> int:
     """Decode one clip once and write its crops and sound; how many pictures were decoded."""
+    record: ClipRecord = job.source
     notes: Notes = Counter(record.notes)
     video = open_video(record.media)
     with video.container, store.writing(record.clip) as writer:
@@ -229,7 +210,7 @@ def _write_ego4d_clip(
                 n_samples=None if samples is None else len(samples),
                 n_crops=writer.n_crops,
                 frame_size=video.size,
-                fingerprint=fingerprint,
+                fingerprint=job.fingerprint,
                 config_hash=store.config.hash,
                 notes=dict(notes),
             )
@@ -306,7 +287,8 @@ def _write_crops(writer: ClipWriter, video: Video, wanted: Wanted, notes: Notes)
     return n_pictures
 
 
-def _write_challenge_segment(store: ClipStore, segment: ChallengeSegment) -> int:
+def _write_challenge_segment(store: ClipStore, job: _Job) -> int:
+    segment: ChallengeSegment = job.source
     notes: Notes = Counter(segment.notes)
     clock = Clock()
     whole = (0, 0, CROP_SIZE, CROP_SIZE)
@@ -336,7 +318,7 @@ def _write_challenge_segment(store: ClipStore, segment: ChallengeSegment) -> int
                 n_samples=None if samples is None else len(samples),
                 n_crops=writer.n_crops,
                 frame_size=(CROP_SIZE, CROP_SIZE),
-                fingerprint=segment.fingerprint,
+                fingerprint=job.fingerprint,
                 config_hash=store.config.hash,
                 notes=dict(notes),
             )

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -269,7 +270,7 @@ def run_videos(
     A single video goes into `out` itself.
     """
     engine = engine or EngineConfig()
-    work = _Run(Runner(config))
+    work = partial(_outcome, Runner(config))
     folders = output_folders(videos, Path(out))
     jobs = [_Job(Path(video), folder) for video, folder in zip(videos, folders, strict=True)]
     alone = len(jobs) == 1 or engine == EngineConfig()  # then each stage shows a bar of its own
@@ -292,18 +293,13 @@ class _Job:
         return str(self.video)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Goes through one of several videos."""
-
-    runner: Runner
-
-    def __call__(self, job: _Job) -> VideoOutcome:
-        try:
-            return VideoOutcome(job.video, job.folder, self.runner.run(job.video, job.folder))
-        except QuavfError as error:
-            log.warning("%s", error)
-            return VideoOutcome(job.video, job.folder, None, str(error))
+def _outcome(runner: Runner, job: _Job) -> VideoOutcome:
+    """Of one of several videos; a failure is told, not raised."""
+    try:
+        return VideoOutcome(job.video, job.folder, runner.run(job.video, job.folder))
+    except QuavfError as error:
+        log.warning("%s", error)
+        return VideoOutcome(job.video, job.folder, None, str(error))
 
 
 def output_folders(videos: Sequence[Path | str], out: Path) -> list[Path]:

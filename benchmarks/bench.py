@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,26 +23,22 @@ from typing import Any
 import torch
 
 import measures
+import runtimes
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: make bench -->", "<!-- end of the figures -->"
 
-Values = list[float]
 
-
+@dataclass(frozen=True)
 class Row:
     """One figure: what it is, its floor (or ceiling), and what measures it."""
 
-    def __init__(
-        self,
-        what: str,
-        compared: str,
-        bound: str,
-        measure: Callable[[measures.Setting], tuple[Values, str]],
-    ) -> None:
-        self.what, self.compared, self.bound, self.measure = what, compared, bound, measure
+    what: str
+    compared: str
+    bound: str
+    measure: Callable[[measures.Setting], measures.Measured]
 
     def is_met(self, value: float) -> bool:
         sign, limit = self.bound.split()
@@ -149,25 +143,15 @@ def main() -> None:
     write_page(results)
 
 
-def described(values: Values, note: str) -> dict[str, Any]:
+def described(values: list[float], note: str) -> dict[str, Any]:
     return {
-        "median": statistics.median(values),
-        "lowest": min(values),
-        "highest": max(values),
+        **runtimes.spread(values),
         "rounds": len(values),
         "note": note,
-        "machine": f"{os.cpu_count()} x {processor()}",
+        "machine": runtimes.processor(),
         "date": datetime.now(UTC).date().isoformat(),
         "torch": torch.__version__,
     }
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    able = " with AMX" if any("amx_bf16" in line for line in lines) else ""
-    return (names[0] if names else platform.processor()) + able
 
 
 def write_page(results: dict[str, Any]) -> None:

@@ -16,10 +16,13 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from quavf.branches.running import VisualModel
 from quavf.branches.visual import VisualBranch
 from quavf.clock import Clock
 from quavf.config import VisualConfig
@@ -30,10 +33,44 @@ ROUNDS = 3
 N_WINDOWED = 24  # windows encoded one by one in a round: each costs as much as the next
 
 
+@dataclass(frozen=True)
+class Round:
+    """Seconds a prediction, and the largest difference of a logit."""
+
+    once_s: float
+    windowed_s: float
+    difference: float
+
+    @property
+    def ratio(self) -> float:
+        return self.windowed_s / self.once_s
+
+
 def main() -> None:
     n_frames = int(sys.argv[1]) if len(sys.argv) > 1 else 480
     torch.manual_seed(0)
     branch = VisualBranch(VisualConfig(backbone_weights="random")).eval()
+    rounds = []
+    for found in compare(branch, branch, n_frames, ROUNDS):
+        rounds.append(found)
+        told = f"{found.ratio:.1f} times faster, outputs within {found.difference:.1e}"
+        print(f"round {len(rounds)}: {told}")
+    once = statistics.median(r.once_s for r in rounds)
+    each = statistics.median(r.windowed_s for r in rounds)
+    print(f"{torch.get_num_threads()} threads, {n_frames} frames, ResNet-50 at 224 x 224")
+    print(f"window by window  {each * 1000:8.1f} ms a prediction")
+    print(f"encoded once      {once * 1000:8.1f} ms a prediction")
+    print(f"ratio             {each / once:8.1f}")
+    print(f"largest difference of a logit: {max(r.difference for r in rounds):.1e}")
+
+
+def compare(
+    branch: VisualBranch, model: VisualModel, n_frames: int, n_rounds: int
+) -> Iterator[Round]:
+    """`model` with each crop encoded once, against `branch` window by window, by turns.
+
+    `model` is the branch, or whatever else runs its networks.
+    """
     branch.to(memory_format=torch.channels_last)
     crops = torch.randn(n_frames, 3, 224, 224).to(memory_format=torch.channels_last)
     frames = np.arange(n_frames)
@@ -43,34 +80,24 @@ def main() -> None:
     # windows spread over the clip, so that their share of empty slots is the clip's
     some = np.linspace(0, n_frames - 1, N_WINDOWED).astype(int)
 
-    ours_s, windowed_s, worst = [], [], 0.0
-    for round_ in range(ROUNDS):
+    for _ in range(n_rounds):
         start = time.perf_counter()
-        ours = predict_once(branch, crops, windows)
-        ours_s.append((time.perf_counter() - start) / n_frames)
-        start = time.perf_counter()
+        once = predict_once(model, crops, windows)
+        middle = time.perf_counter()
         windowed = predict_windowed(branch, crops, windows, some)
-        windowed_s.append((time.perf_counter() - start) / N_WINDOWED)
-        worst = max(worst, float((ours[torch.from_numpy(some)] - windowed).abs().max()))
-        ratio = windowed_s[-1] / ours_s[-1]
-        print(f"round {round_ + 1}: {ratio:.1f} times faster, outputs within {worst:.1e}")
-
-    once, each = statistics.median(ours_s), statistics.median(windowed_s)
-    print(f"{torch.get_num_threads()} threads, {n_frames} frames, ResNet-50 at 224 x 224")
-    print(f"window by window  {each * 1000:8.1f} ms a prediction")
-    print(f"encoded once      {once * 1000:8.1f} ms a prediction")
-    print(f"ratio             {each / once:8.1f}")
-    print(f"largest difference of a logit: {worst:.1e}")
+        end = time.perf_counter()
+        difference = float((once[torch.from_numpy(some)] - windowed).abs().max())
+        yield Round((middle - start) / n_frames, (end - middle) / N_WINDOWED, difference)
 
 
 @torch.inference_mode()
-def predict_once(branch: VisualBranch, crops: torch.Tensor, windows: VisualWindows) -> torch.Tensor:
+def predict_once(model: VisualModel, crops: torch.Tensor, windows: VisualWindows) -> torch.Tensor:
     """Logits (W, 2) of all windows, each crop encoded once."""
-    empty = branch.encode(torch.zeros(1, *crops.shape[1:]))  # (1, D)
-    parts = [branch.encode(crops[i : i + BATCH]) for i in range(0, len(crops), BATCH)]
+    empty = model.encode(torch.zeros(1, *crops.shape[1:]))  # (1, D)
+    parts = [model.encode(crops[i : i + BATCH]) for i in range(0, len(crops), BATCH)]
     features = torch.cat([*parts, empty])  # (N + 1, D)
     gathered = features[torch.from_numpy(windows.slots)]  # EMPTY is the last row
-    return branch.classify(gathered, torch.from_numpy(windows.quality))
+    return model.classify(gathered, torch.from_numpy(windows.quality))
 
 
 @torch.inference_mode()

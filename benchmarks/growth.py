@@ -23,6 +23,7 @@ import av
 import numpy as np
 import torch
 
+import run_video
 from quavf.branches.checkpoint import save_branch
 from quavf.branches.visual import VisualBranch
 from quavf.config import BranchSettings, VisualConfig
@@ -94,11 +95,7 @@ def write_clip(path: Path) -> None:
             moved = np.roll(picture, 3 * k, axis=1)
             container.mux(video.encode(av.VideoFrame.from_ndarray(moved, format="rgb24")))
         container.mux(video.encode())
-        samples = rng.normal(0, 0.1, (1, 16_000)).astype(np.float32)
-        frame = av.AudioFrame.from_ndarray(samples, "fltp", "mono")
-        frame.sample_rate = 16_000
-        container.mux(sound.encode(frame))
-        container.mux(sound.encode())
+        run_video.add_sound(container, sound, rng.normal(0, 0.1, 16_000).astype(np.float32))
 
 
 def go(root: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from quavf.branches.engines import openvino
 from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
 from quavf.branches.running import running
 from quavf.branches.runtime import Runtime
-from quavf.clock import Clock
 from quavf.engine import EngineConfig, connected
 from quavf.errors import ConfigError
 from quavf.prepare import prepare_ego4d
@@ -34,7 +32,6 @@ from quavf.simulate.config import SimulateConfig
 from quavf.simulated import prepare_simulated
 from quavf.sources.media import open_video
 from quavf.store import ClipStore
-from quavf.windows import Span, WindowConfig, span_windows
 
 FAST = Runtime("openvino", "bf16")
 VIDEO_S = 20.0  # of the videos made here
@@ -69,6 +66,31 @@ class Setting:
         return ClipData(self.store, self.store.clips()[0])
 
     @cached_property
+    def dataset_1080p(self) -> tuple[Path, int]:
+        """Annotations and clips, a single one with three faces, and how many frames it has."""
+        root = self.folder / "1080p"
+        (root / "clips").mkdir(parents=True)
+        (root / "annotations").mkdir()
+        n_frames = write_1080p(root / "clips" / "clip.mp4")
+        faces = [(200, 300, 260), (800, 250, 220), (1400, 400, 300)]
+        clip = growing.annotation("clip", n_frames, faces)
+        growing.write_annotations(root / "annotations", [clip])
+        return root, n_frames
+
+    @cached_property
+    def video_of_faces(self) -> Path:
+        """1080p30 with two talking heads. Raises NotHereError without footage of them."""
+        path = self.folder / "faces.mp4"
+        run_video.generate(path, VIDEO_S, self.heads, 1080)
+        return path
+
+    @property
+    def heads(self) -> list[Path]:
+        if not self.faces:
+            raise NotHereError("needs footage of two talking heads; give --faces A.mp4 B.mp4")
+        return self.faces
+
+    @cached_property
     def gflop(self) -> dict[str, float]:
         """Of one crop through ResNet-50, a window through Whisper small, a matrix product."""
         found = runtimes.costs()
@@ -95,26 +117,12 @@ def seconds(work: Callable[[], Any]) -> float:
 
 def visual_vs_windowed(setting: Setting, how: Runtime | None = None) -> Measured:
     """How many times faster a prediction is when each crop is encoded once."""
-    branch = runtimes.visual().to(memory_format=torch.channels_last)
-    once: Any = running(branch, how) if how else branch
-    crops = torch.randn(N_FRAMES, 3, 224, 224).to(memory_format=torch.channels_last)
-    quality = np.random.default_rng(0).uniform(0.3, 0.9, N_FRAMES)
-    span = Span(1, 0, N_FRAMES - 1)
-    windows = span_windows(np.arange(N_FRAMES), quality, span, WindowConfig(), Clock())
-    some = np.linspace(0, N_FRAMES - 1, encode_once.N_WINDOWED // 2).astype(int)
-    ratios, worst = [], 0.0
-    encode_once.predict_once(once, crops[:60], span_windows(
-        np.arange(60), quality[:60], Span(1, 0, 59), WindowConfig(), Clock()
-    ))  # fmt: skip
-    for _ in range(setting.rounds):
-        start = time.perf_counter()
-        ours = encode_once.predict_once(once, crops, windows)
-        middle = time.perf_counter()
-        theirs = encode_once.predict_windowed(branch, crops, windows, some)
-        end = time.perf_counter()
-        ratios.append((end - middle) / len(some) / ((middle - start) / N_FRAMES))
-        worst = max(worst, float((ours[torch.from_numpy(some)] - theirs).abs().max()))
-    return ratios, f"largest difference of a logit {worst:.1e}"
+    branch = runtimes.visual()
+    model: Any = running(branch, how) if how else branch
+    list(encode_once.compare(branch, model, encode_once.BATCH, 1))  # what is set up at first
+    rounds = list(encode_once.compare(branch, model, N_FRAMES, setting.rounds))
+    worst = max(found.difference for found in rounds)
+    return [found.ratio for found in rounds], f"largest difference of a logit {worst:.1e}"
 
 
 def visual_fast_vs_windowed(setting: Setting) -> Measured:
@@ -164,13 +172,8 @@ def whisper_share(setting: Setting) -> Measured:
 
 def prepare_over_decode(setting: Setting) -> Measured:
     """Pictures a second of `prepare` over those of decoding the same file."""
-    root = setting.folder / "prepared"
-    (root / "clips").mkdir(parents=True)
-    (root / "annotations").mkdir()
+    root, n_frames = setting.dataset_1080p
     path = root / "clips" / "clip.mp4"
-    n_frames = write_1080p(path)
-    faces = [(200, 300, 260), (800, 250, 220), (1400, 400, 300)]
-    growing.write_annotations(root / "annotations", [growing.annotation("clip", n_frames, faces)])
     rates, speeds = [], []
     for k in range(setting.rounds):
         decoding = seconds(partial(decode, path))
@@ -208,22 +211,14 @@ def write_1080p(path: Path) -> int:
             picture: Image = np.asarray(noisy.clip(0, 255), np.uint8)
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(video.encode())
-        samples = rng.normal(0, 0.1, (1, int(VIDEO_S * 16_000))).astype(np.float32)
-        for first in range(0, samples.shape[1], 1024):
-            part = np.ascontiguousarray(samples[:, first : first + 1024])
-            frame = av.AudioFrame.from_ndarray(part, "fltp", "mono")
-            frame.sample_rate, frame.pts, frame.time_base = 16_000, first, Fraction(1, 16_000)
-            container.mux(sound.encode(frame))
-        container.mux(sound.encode())
+        samples = rng.normal(0, 0.1, int(VIDEO_S * 16_000)).astype(np.float32)
+        run_video.add_sound(container, sound, samples)
     return n_frames
 
 
 def run(setting: Setting, size: str) -> Measured:
     """Seconds a second of all stages but the pictures for people."""
-    heads = _heads(setting)
-    path = setting.folder / "faces.mp4"
-    if not path.is_file():
-        run_video.generate(path, VIDEO_S, heads, 1080)
+    path = setting.video_of_faces
     how = FAST if size == "published" else Runtime()
     sums, stages = [], {}
     for _ in range(setting.rounds):
@@ -265,18 +260,11 @@ def growth(setting: Setting) -> Measured:
 
 
 def hour(setting: Setting) -> Measured:
-    heads = _heads(setting)
     loop, path = setting.folder / "loop.mp4", setting.folder / "hour.mp4"
-    run_video.generate(loop, run_video.LOOP_S, heads, 1080)
+    run_video.generate(loop, run_video.LOOP_S, setting.heads, 1080)
     run_video.repeat(loop, path, 60)
     peak_mb, taken = run_video.measure_run(path, setting.folder, "small")
     return [peak_mb / 1024], f"{taken / 3600:.2f} s a second, report and annotated video included"
-
-
-def _heads(setting: Setting) -> list[Path]:
-    if not setting.faces:
-        raise NotHereError("needs footage of two talking heads; give --faces A.mp4 B.mp4")
-    return setting.faces
 
 
 def _possible(how: Runtime) -> Runtime:

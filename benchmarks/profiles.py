@@ -24,9 +24,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-import growth
 import measures
-import run_video
 import runtimes
 from quavf.branches.predict import AudioPredictor, VisualPredictor
 from quavf.prepare import prepare_ego4d
@@ -128,15 +126,7 @@ def main() -> None:
 
 
 def profiles(setting: measures.Setting) -> dict[str, dict[str, float]]:
-    root = setting.folder / "ego4d"
-    (root / "clips").mkdir(parents=True)
-    (root / "annotations").mkdir()
-    n_frames = measures.write_1080p(root / "clips" / "clip.mp4")
-    faces = [(200, 300, 260), (800, 250, 220), (1400, 400, 300)]
-    growth.write_annotations(root / "annotations", [growth.annotation("clip", n_frames, faces)])
-    heads = setting.faces
-    assert heads is not None
-    run_video.generate(setting.folder / "faces.mp4", measures.VIDEO_S, heads, 1080)
+    (root, _), video = setting.dataset_1080p, setting.video_of_faces
     hearing = AudioPredictor(runtimes.audio(), batch_size=1)
     seeing = VisualPredictor(runtimes.visual(), "light")
     runner = Runner(RunConfig())
@@ -151,9 +141,7 @@ def profiles(setting: measures.Setting) -> dict[str, dict[str, float]]:
             lambda: prepare_ego4d(root / "annotations", root / "clips", root / "store")
         ),
         "predict (published size)": sampled(predict),
-        "run (1080p, two faces, small)": sampled(
-            lambda: runner.run(setting.folder / "faces.mp4", setting.folder / "out")
-        ),
+        "run (1080p, two faces, small)": sampled(lambda: runner.run(video, setting.folder / "out")),
     }
 
 

@@ -112,12 +112,17 @@ def generate(path: Path, seconds: float, heads: list[Path], height: int) -> None
         output.mux(video.encode())
         sound = np.concatenate([_sound(head) for head in heads])
         sound = np.resize(sound, int(seconds * 16_000)).astype(np.float32)
-        for first in range(0, len(sound), 1024):
-            frame = av.AudioFrame.from_ndarray(sound[None, first : first + 1024], "fltp", "mono")
-            frame.sample_rate, frame.pts = 16_000, first
-            frame.time_base = Fraction(1, 16_000)
-            output.mux(audio.encode(frame))
-        output.mux(audio.encode())
+        add_sound(output, audio, sound)
+
+
+def add_sound(output: Any, stream: Any, samples: np.ndarray) -> None:
+    """Encode (N,) float32 samples at 16 kHz into a stream."""
+    for first in range(0, len(samples), 1024):
+        frame = av.AudioFrame.from_ndarray(samples[None, first : first + 1024], "fltp", "mono")
+        frame.sample_rate, frame.pts = 16_000, first
+        frame.time_base = Fraction(1, 16_000)
+        output.mux(stream.encode(frame))
+    output.mux(stream.encode())
 
 
 def _pictures(path: Path) -> list[Image]:

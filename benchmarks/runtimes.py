@@ -156,7 +156,8 @@ def processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor()
+    able = " with AMX" if any("amx_bf16" in line for line in lines) else ""
+    return f"{len(names)} x {names[0]}{able}" if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -38,20 +38,15 @@ def write_here(item: int) -> None:
     Path(f"{item}.txt").write_text(str(item))
 
 
-def die(folder: Path, item: int, times: int) -> int:
-    """The process is killed at item 3, so many times."""
-    if item == 3:
-        for k in range(times):
-            mark = folder / str(k)
-            if not mark.exists():
-                mark.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-    return item
-
-
 class Dying:
+    """Its process is killed at item 3, so many times."""
+
     def __init__(self, folder: Path, times: int) -> None:
         self.folder, self.times = folder, times
 
     def __call__(self, item: int) -> int:
-        return die(self.folder, item, self.times)
+        marks = [self.folder / str(k) for k in range(self.times)]
+        if item == 3 and (left := [mark for mark in marks if not mark.exists()]):
+            left[0].touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item

@@ -35,6 +35,8 @@ from quavf.windows import (
     visual_windows,
 )
 
+WINDOWS = 256  # that are classified at once: their attention takes memory
+
 
 @dataclass
 class ClipData:
@@ -298,13 +300,13 @@ class VisualPredictor:
     def _classified(self, features: Tensor, slots: Ints, quality: Floats) -> Floats:
         """(W,) scores of windows; slots (W, 15) are rows of the features, EMPTY the last one."""
         scores = np.empty(len(slots))
-        size = 256  # windows at once: 1024 took 0.3 GB
-        for i in range(0, len(slots), size):
-            window = features[torch.from_numpy(slots[i : i + size]).to(features.device)]
+        for i in range(0, len(slots), WINDOWS):
+            part = slice(i, i + WINDOWS)
+            window = features[torch.from_numpy(slots[part]).to(features.device)]
             logits = self.branch.classify(
-                window, torch.from_numpy(quality[i : i + size]).to(features.device)
+                window, torch.from_numpy(quality[part]).to(features.device)
             )
-            scores[i : i + size] = logits.float().softmax(dim=1)[:, 1].cpu().numpy()
+            scores[part] = logits.float().softmax(dim=1)[:, 1].cpu().numpy()
         return scores
 
 

@@ -24,8 +24,8 @@ from quavf.files import write_json, write_text
 from quavf.metrics import mean_average_precision
 from quavf.pipeline import evaluate, predict
 from quavf.quality import score_quality
-from quavf.records import Array
-from quavf.scores import read_scores
+from quavf.records import Array, Floats, Ints
+from quavf.scores import Scores, read_scores
 from quavf.simulate.config import SimulateConfig
 from quavf.simulated import TRUTH, prepare_simulated
 from quavf.store import ClipStore
@@ -48,8 +48,15 @@ NAMES = {
 }
 
 
-def conditions(store: ClipStore, scores: Any, fixed_weight: float) -> dict[str, list[Any]]:
+def conditions(store: ClipStore, scores: Scores, fixed_weight: float) -> dict[str, list[Any]]:
     """mAP of each system by bin of what is true of the frame, labelled frames only."""
+    labels, truth = labels_and_truth(store, scores)
+    systems = compared_systems(scores, fixed_weight)
+    return {name: _bins(truth[name], CUTS[name], labels, systems) for name in CUTS}
+
+
+def labels_and_truth(store: ClipStore, scores: Scores) -> tuple[Ints, dict[str, Floats]]:
+    """Of every score: its label (N,), -1 outside segments, and what is true of the frame (N,)."""
     keys: dict[tuple[str, int, int], int] = {}
     for row, key in enumerate(zip(scores.clip, scores.person, scores.frame, strict=True)):
         keys[str(key[0]), int(key[1]), int(key[2])] = row
@@ -68,8 +75,7 @@ def conditions(store: ClipStore, scores: Any, fixed_weight: float) -> dict[str, 
             inside = own & (scores.person == s.person)
             inside &= (scores.frame >= s.start_frame) & (scores.frame <= s.last_frame)
             labels[inside] = s.label
-    systems = compared_systems(scores, fixed_weight)
-    return {name: _bins(truth[name], CUTS[name], labels, systems) for name in CUTS}
+    return labels, truth
 
 
 def _pairs(columns: dict[str, Array]) -> Any:

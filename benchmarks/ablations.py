@@ -1,0 +1,111 @@
+"""The published system's ablations, in a simulated world: what the quality of faces is good for.
+
+    python benchmarks/ablations.py --out FOLDER --train STORE --test STORE --backbone FILE
+
+Trains the visual branch as published (a frozen image network, windows of quality 0.3 or more,
+quality as an input), then without the filter, without the input, and without both, on the train
+split of one store; judges each beside one audio branch on another store. "No quality in fusion" is
+the plain mean. The image network's features are cached, so that a run takes minutes. Every step
+goes on where it was interrupted. Writes `ablations.md`.
+
+`scripts/make_small.py` makes the store and the file of the backbone, `benchmarks/worlds.py` the
+test stores.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from quavf.branches.train import train_visual
+from quavf.config import TrainVisualConfig, from_dict
+from quavf.evaluation import EvaluateConfig, Rows
+from quavf.files import write_text
+from quavf.metrics import bootstrap_by_clip, mean_average_precision
+from quavf.pipeline import PredictConfig, evaluate, predict
+
+PUBLISHED_QUALITY = 0.3  # least of a window that is trained on
+SYSTEMS = ("visual", "mean", "fused")
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as published": {},
+    "no quality filter": {"min_quality": 0.0},
+    "no quality input": {"use_quality": False},
+    "neither": {"min_quality": 0.0, "use_quality": False},
+}
+
+
+def settings(options: argparse.Namespace, changes: dict[str, Any]) -> TrainVisualConfig:
+    """The published recipe on small pictures, with enough steps for a small data set."""
+    values = {
+        "semantics": "fixed",
+        "quality": "light",
+        "visual": {
+            "backbone": "mobilenetv2_100",
+            "backbone_weights": str(options.backbone),
+            "size": 112,
+            "dim": 128,
+            "n_heads": 4,
+            "use_quality": changes.get("use_quality", True),
+        },
+        "windows": {
+            "step": options.step,
+            "min_quality": changes.get("min_quality", PUBLISHED_QUALITY),
+        },
+        "trainer": {
+            "epochs": options.epochs,
+            "lr": 3e-4,
+            "cache": str(options.out / "cache"),
+        },
+    }
+    return from_dict(TrainVisualConfig, values, "ablations")
+
+
+def judged(options: argparse.Namespace, name: str, changes: dict[str, Any]) -> tuple[int, Rows]:
+    """One variant's number of training windows, and its rows of the frame protocol."""
+    folder = options.out / name.replace(" ", "_")
+    trained = train_visual(options.train, folder / "run", settings(options, changes))
+    scores = folder / "scores"
+    predict(options.test, scores, options.audio, folder / "run", config=PredictConfig())
+    result = evaluate(scores, options.test, folder / "evaluation", EvaluateConfig(n_resamples=0))
+    return trained.samples, result.frame.rows
+
+
+def line(name: str, samples: int, rows: Rows, published: Rows) -> str:
+    """A row of the table: mAP of each system, and how far from the published training's."""
+    cells = [name, f"{samples:,}"]
+    for system in SYSTEMS:
+        value = 100 * mean_average_precision(rows.labels, rows.systems[system])
+        if name == next(iter(VARIANTS)):
+            cells.append(f"{value:.1f}")
+            continue
+        pair = {"published": published.systems[system], "changed": rows.systems[system]}
+        boot = bootstrap_by_clip(rows.labels, pair, rows.clip, n_resamples=1000)
+        low, high = (100 * bound for bound in boot.differences["changed-published"])
+        cells.append(f"{value:.1f} ({low:+.1f} to {high:+.1f})")
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Every variant in turn."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    for name, what in (("out", "folder"), ("train", "store"), ("test", "store")):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=what)
+    parser.add_argument("--backbone", type=Path, required=True, help="MobileNetV2's weights")
+    parser.add_argument("--audio", default="small", help="checkpoint, or small")
+    parser.add_argument("--step", type=int, default=60, help="frames between training windows")
+    parser.add_argument("--epochs", type=int, default=10)
+    options = parser.parse_args()
+    lines = ["| training | windows | visual | no quality in fusion (mean) | fused |"]
+    lines.append("|---|---|---|---|---|")
+    published = None
+    for name, changes in VARIANTS.items():
+        samples, rows = judged(options, name, changes)
+        published = published or rows
+        lines.append(line(name, samples, rows, published))
+        write_text(options.out / "ablations.md", "\n".join(lines) + "\n")
+        print(lines[-1])
+
+
+if __name__ == "__main__":
+    main()

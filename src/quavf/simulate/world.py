@@ -10,7 +10,7 @@ import numpy as np
 from quavf.clock import MODEL_FPS
 from quavf.records import SPLITS, WEARER, Floats
 from quavf.simulate.acoustics import Heard, hear
-from quavf.simulate.config import SimulateConfig, WorldConfig
+from quavf.simulate.config import Pair, SimulateConfig, WorldConfig
 from quavf.simulate.conversation import Conversation, converse
 from quavf.simulate.gaze import look
 from quavf.simulate.looks import Look, draw_look
@@ -118,6 +118,7 @@ def imagine(config: SimulateConfig, key: ClipKey) -> ClipWorld:
     scene = place(talk, world.picture, key.stream("scene"))
     looked = look(talk, world.gaze, key.stream("gaze"), n_frames, float(FPS))
     motion = move(scene, looked, (world.gaze, world.picture), key.stream("motion"), float(FPS))
+    room = furnish(scene, world.picture, key.stream("room"))
     rng = key.stream("picture")
     minutes = seconds / 60
     return ClipWorld(
@@ -129,14 +130,14 @@ def imagine(config: SimulateConfig, key: ClipKey) -> ClipWorld:
         looks=looks,
         scene=scene,
         motion=motion,
-        room=furnish(scene, world.picture, key.stream("room")),
+        room=room,
         faces=_faces(speech, scene.n_people, n_frames, rng),
         hands=[_events(world.picture.hands_per_min * minutes, n_frames, rng) for _ in looks],
         passers=_events(world.picture.passers_per_min * minutes, n_frames, rng),
         passer_look=passer,
-        blur_ms=float(rng.uniform(*world.picture.exposure_ms)),
+        blur_ms=_exposed(world.picture.exposure_ms, room.dimness, rng),
         focus_px=float(rng.uniform(*world.picture.focus_blur_px)),
-        noise=float(rng.uniform(*world.picture.sensor_noise)),
+        noise=_exposed(world.picture.sensor_noise, room.dimness, rng),
     )
 
 
@@ -158,6 +159,12 @@ def _faces(speech: list[Speech], n_people: int, n_frames: int, rng: np.random.Ge
             frame += 10 + int(rng.exponential(95))
     out[WEARER, :, 0] = 1.0
     return out
+
+
+def _exposed(limits: Pair, dimness: float, rng: np.random.Generator) -> float:
+    """What a camera's automatic exposure makes of a room: longest and noisiest in a dim one."""
+    low, high = limits
+    return low + (high - low) * (0.75 * dimness + 0.25 * float(rng.random()))
 
 
 def _events(expected: float, n_frames: int, rng: np.random.Generator) -> list[Event]:

@@ -69,7 +69,7 @@ class RunConfig:
     runtime: str = "auto"
     precision: str = "fp32"
     device: str = "auto"
-    batch_size: int = 64
+    batch_size: int = 32
     audio_batch_size: int = 1
     annotated: bool = True
     report: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -134,7 +134,7 @@ class _Counting(VisualPredictor):
 
     n_encoded = 0
 
-    def _encoded(self, data: ClipData, rows: Ints) -> torch.Tensor:
+    def _encoded(self, data: ClipData, rows: Ints) -> Iterator[torch.Tensor]:
         self.n_encoded += len(rows) + 1
         return super()._encoded(data, rows)
 

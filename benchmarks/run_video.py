@@ -43,6 +43,7 @@ from quavf.moments import MomentsConfig
 from quavf.quality import score_quality
 from quavf.records import Image
 from quavf.result import VideoResult
+from quavf.run import RunConfig
 from quavf.score import VideoScoring
 from quavf.sources.video import VideoFile, open_video_file
 from quavf.windows import WindowConfig
@@ -132,9 +133,9 @@ def _pictures(path: Path) -> list[Image]:
 
 
 def _sound(path: Path) -> Image:
-    samples = open_video_file(path).sound()
-    assert samples is not None, f"{path}: no sound"
-    return np.asarray(samples / 32768)
+    pieces = list(open_video_file(path).sound())
+    assert pieces, f"{path}: no sound"
+    return np.asarray(np.concatenate(pieces) / 32768)
 
 
 def repeat(source: Path, path: Path, minutes: float) -> None:
@@ -200,7 +201,9 @@ def measure(
     with watch.timing("quality"):
         score_quality(prepared.store.path)
     models: list[Any] = [running(b.eval(), runtime or Runtime()) for b in (hearing, seeing)]
-    audio, visual = AudioPredictor(models[0], batch_size=1), VisualPredictor(models[1], "light")
+    options = RunConfig()
+    audio = AudioPredictor(models[0], batch_size=options.audio_batch_size)
+    visual = VisualPredictor(models[1], "light", batch_size=options.batch_size)
     data = ClipData(prepared.store, prepared.clip)
     persons = range(1, len(prepared.persons) + 1)
     ticks = np.unique(np.concatenate([prepared.scored_ticks(p) for p in persons]))
@@ -239,20 +242,19 @@ def _watched(watch: Stopwatch) -> Iterator[None]:
 
         return run
 
-    def decoding(self: VideoFile) -> Iterator[object]:
-        stage, own = next(passes), pictures(self)
+    def one_by_one(stage: str, own: Iterator[object]) -> Iterator[object]:
         while True:
             with watch.timing(stage):
-                shown = next(own, None)
-            if shown is None:
+                found = next(own, None)
+            if found is None:
                 return
-            yield shown
+            yield found
 
     replaced = {
         (FaceSearch, "step"): timed("detect", step),
         (stages, "track_persons"): timed("track", track),
-        (VideoFile, "sound"): timed("sound", sound),
-        (VideoFile, "pictures"): decoding,
+        (VideoFile, "sound"): lambda file: one_by_one("sound", sound(file)),
+        (VideoFile, "pictures"): lambda file: one_by_one(next(passes), pictures(file)),
     }
     for (owner, name), new in replaced.items():
         setattr(owner, name, new)

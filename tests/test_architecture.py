@@ -52,7 +52,7 @@ JUDGING = {"scores", "fusion", "evaluation", "submission"}
 COMPOSERS: dict[str, set[str]] = {  # the same for modules that put stages together
     "prepare": {"sources", "faces", "store"},
     "video": {"sources", "faces", "store"},
-    "quality": {"faces", "store"},
+    "quality": {"faces", "store", "branches"},
     "simulated": {"prepare", "faces", "store", "simulate"},
     "pipeline": {"store", "branches", "report", "weights"} | JUDGING,
     "score": {"video", "faces", "store", "branches", "fusion", "moments", "result"},

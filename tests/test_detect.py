@@ -173,6 +173,19 @@ def test_known_faces_are_followed_between_scans() -> None:
     assert np.flatnonzero(measured).tolist() == [0, 10]
 
 
+def test_a_search_goes_on_with_what_was_found() -> None:
+    views = [scene((10 + 12 * k, 40, 40 + 12 * k, 80), k / 10) for k in range(12)]
+    found = searched(views).found()
+    again = searched([])
+    again.resume(found)
+    for name, column in vars(again.found()).items():
+        np.testing.assert_array_equal(column, getattr(found, name), err_msg=name)
+    again.step(scene((154, 40, 184, 80), 1.2))
+    assert len(again.found()) == len(found) + 1
+    np.testing.assert_array_equal(again.found().boxes[: len(found)], found.boxes)
+    assert len(searched([]).found()) == 0
+
+
 def test_faces_are_followed_when_the_camera_turns() -> None:
     """Two to three widths of the face at a look, over walls with something on them."""
     walls = np.random.default_rng(0).integers(40, 110, (30, 200, 1), np.uint8).repeat(3, axis=2)

@@ -178,6 +178,28 @@ def test_batch_size_does_not_matter(store: ClipStore, batch_size: int) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+def test_windows_are_judged_while_crops_still_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In groups, after every batch that completes one: the same scores."""
+    segments = [Segment(1, 0, 200, 1), Segment(1, 150, 260, 0), Segment(2, 30, 90, 1)]
+    faces = {1: list(range(0, 260, 4)), 2: list(range(30, 90, 4))}
+    store = make_store(tmp_path / "store", faces, segments)
+    branch = tiny_visual()
+    events = []
+    encode, classify = branch.encode, branch.classify
+    monkeypatch.setattr(branch, "encode", lambda x: events.append("encode") or encode(x))
+    monkeypatch.setattr(branch, "classify", lambda *x: events.append("classify") or classify(*x))
+    predictor = VisualPredictor(branch, "light", batch_size=4)
+    whole = predictor.faces(ClipData(store, "clip"))
+    monkeypatch.setattr("quavf.branches.predict.WINDOWS", 8)
+    monkeypatch.setattr("quavf.branches.predict.GIVE_BACK_EVERY", 1)
+    events.clear()
+    found = predictor.faces(ClipData(store, "clip"))
+    np.testing.assert_allclose(found, whole, rtol=0, atol=1e-6)
+    assert "encode" in events[events.index("classify") :]
+
+
 class Heard(AudioPredictor):
     """Notes what it hears, and says of each output which of the window's 900 it is."""
 

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import sys
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 
@@ -15,8 +16,10 @@ import numpy as np
 import pytest
 import torch
 
+from quavf.branches.running import run_network
+from quavf.branches.runtime import Runtime
 from quavf.errors import CheckpointError, ConfigError, QuavfError
-from quavf.faces.quality import ScorerOptions, open_scorer
+from quavf.faces.quality import NetworkRunner, ScorerOptions, open_scorer
 from quavf.faces.quality_fan import FanScorer, fan_input
 from tests_data import GOLDEN, needs_golden
 
@@ -189,3 +192,38 @@ def test_fan_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fan_device_that_is_not_there(device: str, fan_weights: Path) -> None:
     with pytest.raises(ConfigError, match=f"{device}.*try 'cpu'"):
         open_scorer("fan", weights=fan_weights, device=device)
+
+
+# Other libraries and precisions.
+
+REGIONS = [noise(h, w, seed=h) for h, w in SIZES]
+
+
+def runner(name: str, precision: str) -> NetworkRunner:
+    """Skips where this machine or installation has no such thing."""
+    how = Runtime(name, precision)
+    try:
+        run_network(torch.nn.Identity(), torch.zeros(2, 1), how)
+    except ConfigError as error:
+        pytest.skip(str(error))
+    return NetworkRunner(partial(run_network, runtime=how), precision)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_openvino_gives_fan_s_scores(fan_weights: Path) -> None:
+    alone = open_scorer("fan", weights=fan_weights)
+    other = open_scorer("fan", weights=fan_weights, batch_size=2, runner=runner("openvino", "fp32"))
+    scores = other.score(REGIONS)
+    assert len(set(scores.round(4))) > 1
+    np.testing.assert_allclose(scores, alone.score(REGIONS), rtol=0, atol=1e-5)
+    assert other.settings == alone.settings  # what one has scored need not be scored by the other
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_fan_in_bf16_differs_but_little_and_says_so(name: str, fan_weights: Path) -> None:
+    alone = open_scorer("fan", weights=fan_weights)
+    other = open_scorer("fan", weights=fan_weights, batch_size=2, runner=runner(name, "bf16"))
+    expected, scores = alone.score(REGIONS), other.score(REGIONS)
+    assert 0 < np.abs(scores - expected).max() < 0.02
+    assert other.settings == alone.settings | {"precision": "bf16"}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from quavf import quality as module
+from quavf.branches.runtime import Runtime
 from quavf.clock import Clock
 from quavf.errors import AnnotationError, ConfigError, QuavfError, StoreError
 from quavf.faces.crop import (
@@ -242,6 +243,53 @@ def test_no_store(tmp_path: Path) -> None:
         score_quality(tmp_path)
     with pytest.raises(StoreError, match="no store here"):
         import_quality(tmp_path, write_json(tmp_path / "q.json", {}))
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """How scorers were opened; all are `light`."""
+    found: list[dict[str, Any]] = []
+
+    def open_light(name: str, **options: Any) -> LightScorer:
+        found.append(options)
+        return LightScorer()
+
+    monkeypatch.setattr(module, "open_scorer", open_light)
+    return found
+
+
+def test_defaults_are_left_to_the_scorer(store: ClipStore, opened: list[dict[str, Any]]) -> None:
+    score_quality(store.path, device="cuda")
+    score_quality(store.path, runtime="torch", batch_size=3)
+    assert opened == [
+        {"weights": None, "batch_size": 8, "device": "cuda", "runner": None},
+        {"weights": None, "batch_size": 3, "device": "cpu", "runner": None},
+    ]
+
+
+@pytest.mark.parametrize(("runtime", "precision"), [("openvino", "fp32"), ("auto", "bf16")])
+def test_what_runs_the_network_is_handed_on(
+    store: ClipStore, opened: list[dict[str, Any]], runtime: str, precision: str
+) -> None:
+    score_quality(store.path, runtime=runtime, precision=precision)
+    runner = opened[0]["runner"]
+    assert runner.run.keywords == {"runtime": Runtime(runtime, precision)}
+    assert runner.precision == precision
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"runtime": "openvino"}, "'light': has no network"),
+        ({"precision": "bf16"}, "'light': has no network"),
+        ({"runtime": "tensorrt"}, "runtime: 'tensorrt' is not one of"),
+        ({"precision": "int8"}, "precision: 'int8' is not one of"),
+        ({"runtime": "openvino", "device": "cuda"}, "openvino runs on the CPU"),
+    ],
+)
+def test_runtimes_that_cannot_be(store: ClipStore, how: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        score_quality(store.path, **how)
 
 
 def test_unknown_scorer(store: ClipStore) -> None:

@@ -53,7 +53,11 @@ def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.boxes[1].box, result.boxes[1].box)
 
 
-def test_the_table_has_a_row_for_each_time_and_person(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lines_at_once", [1, 3, 4096])
+def test_the_table_has_a_row_for_each_time_and_person(
+    tmp_path: Path, lines_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quavf.result.LINES", lines_at_once)
     example().write(tmp_path)
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert [(r["time_s"], r["person"]) for r in rows] == [

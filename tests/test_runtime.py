@@ -201,6 +201,24 @@ def test_raw_video_takes_exported_models(exports, checkpoints):
     assert runner.windows == visual.settings.windows
 
 
+@pytest.mark.parametrize(
+    ("quality", "options", "expected"),
+    [
+        ("light", {"runtime": "openvino", "precision": "bf16"}, {"device": "cuda"}),
+        ("fan", {}, {"device": "cuda", "runtime": "auto", "precision": "fp32"}),
+        (
+            "fan",
+            {"runtime": "openvino"},
+            {"device": "cpu", "runtime": "openvino", "precision": "fp32"},
+        ),
+    ],
+)
+def test_raw_video_runs_fan_as_it_runs_branches(quality, options, expected):
+    runner = object.__new__(Runner)
+    runner.config, runner.device = RunConfig(quality=quality, **options), "cuda"
+    assert runner._quality_options() == expected
+
+
 # What cannot be.
 
 

@@ -170,6 +170,18 @@ def test_sound_is_a_plain_wav(store: ClipStore) -> None:
         assert file.getparams()[:4] == (1, 2, 16_000, 1000)
 
 
+def test_sound_in_pieces_is_the_same_file(store: ClipStore, tmp_path: Path) -> None:
+    whole = np.arange(-500, 500, dtype=np.int16) * 60
+    other = ClipStore.create(tmp_path / "other", CONFIG)
+    with other.writing("a") as writer:
+        assert writer.add_sound_pieces([]) is None
+        assert not (writer.folder / "sound.wav").exists()
+        assert writer.add_sound_pieces(iter([whole[:1], whole[1:1], whole[1:]])) == len(whole)
+        writer.finish(manifest("a", n_crops=0))
+    written = (s.folder("a") / "sound.wav" for s in (store, other))
+    assert len({path.read_bytes() for path in written}) == 1
+
+
 def test_clips_by_split(store: ClipStore) -> None:
     write(store, "c", split="val")
     write(store, "b")

@@ -8,15 +8,17 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from quavf.branches.runtime import Runtime
 from quavf.engine import EngineConfig, each
 from quavf.errors import AnnotationError, ConfigError, StoreError
 from quavf.faces.crop import CropGeometry, decode_jpeg, quality_region
-from quavf.faces.quality import QualityScorer, open_scorer
+from quavf.faces.quality import NetworkRunner, QualityScorer, open_scorer
 from quavf.files import config_hash, is_safe_name, read_json, replacing
 from quavf.progress import progress
 from quavf.records import Floats, Image
@@ -25,7 +27,7 @@ from quavf.store import ClipStore, CropReader, Faces
 
 log = logging.getLogger(__name__)
 
-CHUNK = 256  # crops held in memory and scored at once
+CHUNK = 32  # crops held at once; a close face at 4K is 4 MB at the resolution of the video
 SAVE_EVERY_S = 30.0  # of a clip that is under way, so that an interruption loses no more
 
 
@@ -48,16 +50,20 @@ def score_quality(
     device: str = "cpu",
     batch_size: int = 8,
     engine: EngineConfig | None = None,
+    runtime: str = "auto",
+    precision: str = "fp32",
 ) -> QualitySummary:
     """Score every crop of a store for how well its face can be seen.
 
     `scorer`: `fan` (published; downloads a network, or takes `weights`, a file) or `light` (no
-    download). Clips that this scorer has scored with the same settings are skipped; an interrupted
-    run goes on where it was.
+    download). `runtime` (torch or openvino; auto: torch) and `precision` (fp32 or bf16) are those
+    of its network. Clips that this scorer has scored with the same settings are skipped; an
+    interrupted run goes on where it was. Raises ConfigError for a runtime or precision that the
+    scorer has no network for.
     """
+    how = Runtime(runtime, precision, device)
     clips = ClipStore.open(Path(store))
-    options = {"weights": weights, "device": device, "batch_size": batch_size}
-    score = _Scoring(clips, scorer, options)
+    score = _Scoring(clips, scorer, {"weights": weights, "batch_size": batch_size}, how)
     judge, notes, names = score.judge, Counter[str](), clips.clips()
     missing = [clip for clip in names if not clips.has_quality(clip, judge.name, judge.settings)]
     with progress("Scoring faces", len(names), inner="faces") as bar:
@@ -72,9 +78,12 @@ def score_quality(
 class _Scoring:
     """Scores clips with a scorer that is opened once in each process."""
 
-    def __init__(self, store: ClipStore, scorer: str, options: dict[str, Any]) -> None:
-        self._settings = store, scorer, options
-        self.store, self.judge = store, open_scorer(scorer, **options)
+    def __init__(
+        self, store: ClipStore, scorer: str, options: dict[str, Any], how: Runtime
+    ) -> None:
+        self._settings = store, scorer, options, how
+        self.store = store
+        self.judge = open_scorer(scorer, device=how.device, runner=_runner(how), **options)
         self.report: Callable[[int], None] = lambda n_faces: None
 
     def __reduce__(self) -> tuple[type[_Scoring], tuple[Any, ...]]:
@@ -87,6 +96,15 @@ class _Scoring:
         self.store.write_quality(clip, self.judge.name, run.scores(notes), self.judge.settings)
         run.forget_parts()
         return notes
+
+
+def _runner(how: Runtime) -> NetworkRunner | None:
+    """None for what scorers do by themselves: torch in fp32."""
+    if how.name != "openvino" and how.precision == "fp32":
+        return None
+    from quavf.branches.running import run_network
+
+    return NetworkRunner(partial(run_network, runtime=how), how.precision)
 
 
 class _ClipScoring:

@@ -31,6 +31,7 @@ BOXES_FILE = "boxes.parquet"
 MOMENTS_FILE = "moments.json"
 VALUES = ("audio", "visual", "quality", "fused")
 SIDES = ("x1", "y1", "x2", "y2")
+LINES = 4096  # of the CSV that are held as text at once
 
 
 @dataclass(frozen=True)
@@ -290,12 +291,13 @@ def _csv_lines(table: pa.Table) -> Iterator[str]:
     """Numbers with as many digits as they deserve; missing is empty."""
     yield ",".join(table.column_names) + "\n"
     decimals = {"time_s": 3, "frame": 0, "person": 0} | dict.fromkeys(VALUES, 4)
-    columns = [
-        [_number(v, decimals.get(name, 1)) for v in table[name].to_pylist()]
-        for name in table.column_names
-    ]
-    for row in zip(*columns, strict=True):
-        yield ",".join(row) + "\n"
+    for part in table.to_batches(max_chunksize=LINES):
+        columns = [
+            [_number(v, decimals.get(name, 1)) for v in part[name].to_pylist()]
+            for name in table.column_names
+        ]
+        for row in zip(*columns, strict=True):
+            yield ",".join(row) + "\n"
 
 
 def _number(value: float | None, decimals: int) -> str:

@@ -50,8 +50,8 @@ class RunConfig:
         video: How faces are found, and how often they are scored.
         moments: How scores become moments.
         quality: Scorer of face quality: light, fan, or one that was registered.
-        runtime: What runs the networks: torch or openvino; auto: torch for checkpoints, and for
-            exported models the library that their format is of.
+        runtime: What runs the networks (those of branches, and fan's): torch or openvino; auto:
+            torch for checkpoints, and for exported models the library that their format is of.
         precision: What they compute in: fp32 or bf16.
         device: cpu, cuda, ...; auto: a GPU if there is one and the runtime can use it.
         batch_size: Crops that the image network sees at once.
@@ -69,7 +69,7 @@ class RunConfig:
     runtime: str = "auto"
     precision: str = "fp32"
     device: str = "auto"
-    batch_size: int = 64
+    batch_size: int = 32
     audio_batch_size: int = 1
     annotated: bool = True
     report: bool = True
@@ -202,7 +202,7 @@ class Runner:
             result = with_moments(result, config.moments, step_s(config.video.rate, result.fps))
         else:
             prepared = prepare_video(video, out / STORE, config.video, self.windows)
-            score_quality(prepared.store.path, config.quality, device=self.device)
+            score_quality(prepared.store.path, config.quality, **self._quality_options())
             give_back()
             scoring = VideoScoring(
                 prepared, self._audio, self._visual, config.quality, out / PARTS / key
@@ -213,6 +213,14 @@ class Runner:
         write_json(out / RUN_FILE, {"key": key, "shown": shown, "config": asdict(config)})
         shutil.rmtree(out / PARTS, ignore_errors=True)
         return result
+
+    def _quality_options(self) -> dict[str, Any]:
+        """How the scorer's network runs, if it has one that can be run in several ways."""
+        config = self.config
+        if config.quality != "fan":
+            return {"device": self.device}
+        device = "cpu" if config.runtime == "openvino" else self.device
+        return {"device": device, "runtime": config.runtime, "precision": config.precision}
 
     def _models(self) -> dict[str, str]:
         models = {"faces": self.config.video.search.detector, "quality": self.config.quality}

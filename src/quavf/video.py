@@ -11,9 +11,9 @@ import hashlib
 import logging
 import re
 from array import array
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
@@ -33,7 +33,7 @@ from quavf.memory import give_back
 from quavf.overlap import overlapped
 from quavf.progress import progress
 from quavf.records import Floats, Ints
-from quavf.sources.media import LONGEST_HOLD_S
+from quavf.sources.media import LONGEST_HOLD_S, Samples
 from quavf.sources.video import TICKS, Shown, VideoFile, is_silent, open_video_file
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
 from quavf.windows import Span, WindowConfig
@@ -219,8 +219,9 @@ class _Preparation:
         found, pictures, numbers = self._search()
         tracks = track_persons(found, self.config.track, self.config.search.look_rate)
         with self.store.writing(self.clip) as writer:
-            samples = self.file.sound()
-            silent = samples is not None and is_silent(samples)
+            heard = _Heard()
+            n_samples = writer.add_sound_pieces(heard.listening(self.file.sound()))
+            silent = n_samples is not None and heard.is_silent
             _save(
                 writer.folder / "tracks.npz",
                 pictures=pictures,
@@ -231,15 +232,13 @@ class _Preparation:
             )
             prepared = self._prepared(writer.folder)
             notes = self._cut(writer, prepared)
-            if samples is not None:
-                writer.add_sound(samples)
             writer.finish(
                 Manifest(
                     clip=self.clip,
                     split="test",
                     clock=Clock(),
                     segments=(),
-                    n_samples=None if samples is None else len(samples),
+                    n_samples=n_samples,
                     n_crops=writer.n_crops,
                     frame_size=self.file.size,
                     fingerprint=self.fingerprint,
@@ -343,18 +342,13 @@ class _Preparation:
 
     def _cut(self, writer: ClipWriter, video: PreparedVideo) -> Counter[str]:
         """Second pass: the crops of all persons."""
-        wanted: Wanted = defaultdict(list)
-        for person in range(1, len(video.persons) + 1):
-            ticks = video.wanted_ticks(person, self.windows)
-            boxes, scores = video.boxes_of(person, ticks)
-            for tick, box, score in zip(ticks.tolist(), boxes, scores, strict=True):
-                wanted[tick].append((person, box, float(score)))
+        wanted = _wanted(video, self.windows)
         confidences = array("d")
         notes: Counter[str] = Counter()
         total = int(video.duration_s)
         with progress("Cutting faces", total, unit="s of video", inner="pictures") as bar:
             second = 0
-            pictures = self.file.pictures() if wanted else ()
+            pictures = self.file.pictures() if len(wanted.tick) else ()
             for shown, cut in overlapped(partial(_cut_faces, wanted), pictures):
                 if shown.time_s // SAVE_EVERY_S > second // SAVE_EVERY_S:
                     give_back()
@@ -372,6 +366,18 @@ class _Preparation:
         return notes
 
 
+@dataclass
+class _Heard:
+    """Whether a sound that goes by has anything to hear in it."""
+
+    is_silent: bool = True
+
+    def listening(self, pieces: Iterable[Samples]) -> Iterator[Samples]:
+        for piece in pieces:
+            self.is_silent = self.is_silent and is_silent(piece)
+            yield piece
+
+
 @dataclass(frozen=True)
 class _CutFace:
     person: int
@@ -385,13 +391,43 @@ class _CutFace:
         return self.tick / TICKS_A_SECOND
 
 
-Wanted = dict[int, list[tuple[int, Floats, float]]]  # by tick: person, box, score
+@dataclass(frozen=True)
+class _Wanted:
+    """The faces to cut, a row each, by tick and person."""
+
+    tick: Ints  # (N,)
+    person: Ints  # (N,)
+    box: Floats  # (N, 4)
+    score: Floats  # (N,) the detector's
+
+    def rows(self, ticks: range) -> range:
+        """Those of a stretch of ticks."""
+        return range(*np.searchsorted(self.tick, [ticks.start, ticks.stop]).tolist())
 
 
-def _cut_faces(wanted: Wanted, shown: Shown) -> tuple[Shown, list[_CutFace | None]]:
+def _wanted(video: PreparedVideo, windows: WindowConfig) -> _Wanted:
+    found = [_Wanted(*(np.empty((0, *shape)) for shape in ((), (), (4,), ())))]
+    for person in range(1, len(video.persons) + 1):
+        ticks = video.wanted_ticks(person, windows)
+        found.append(_Wanted(ticks, np.full(len(ticks), person), *video.boxes_of(person, ticks)))
+    names = [f.name for f in fields(_Wanted)]
+    columns = {name: np.concatenate([getattr(part, name) for part in found]) for name in names}
+    order = np.lexsort([columns["person"], columns["tick"]])
+    return _Wanted(**{name: column[order] for name, column in columns.items()})
+
+
+def _cut_faces(wanted: _Wanted, shown: Shown) -> tuple[Shown, list[_CutFace | None]]:
     """The faces of one picture, by tick; None where the box lies outside."""
-    faces = ((tick, *face) for tick in shown.ticks for face in wanted.get(tick, ()))
-    return shown, [_cut_face(shown, *face) for face in faces]
+    return shown, [
+        _cut_face(
+            shown,
+            int(wanted.tick[row]),
+            int(wanted.person[row]),
+            wanted.box[row],
+            float(wanted.score[row]),
+        )
+        for row in wanted.rows(shown.ticks)
+    ]
 
 
 def _cut_face(shown: Shown, tick: int, person: int, box: Floats, score: float) -> _CutFace | None:

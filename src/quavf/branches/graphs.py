@@ -104,18 +104,28 @@ def _for_size(branch: VisualBranch) -> Any:
 
 def openvino_model(part: Part) -> Any:
     """The part as a model of OpenVINO's. Raises ConfigError without it, CheckpointError."""
+    model = openvino_graph(part, part.examples(TRACED), _name(part))
+    for port, name in zip(model.inputs, part.inputs, strict=True):
+        port.get_tensor().set_names({name})
+    model.outputs[0].get_tensor().set_names({part.output})
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+def openvino_graph(network: nn.Module, examples: tuple[Tensor, ...], name: str) -> Any:
+    """Any network as a model of OpenVINO's, for batches of any size; `examples` hold `TRACED`.
+
+    Raises ConfigError without OpenVINO, CheckpointError that calls the network by its name.
+    """
     library = openvino()
     try:
         with warnings.catch_warnings(action="ignore"):  # of other libraries' inner workings
-            model = library.convert_model(_program(part))
+            model = library.convert_model(_program(network, examples, name))
     except (RuntimeError, library.frontend.OpConversionFailure) as error:
-        raise _not_possible(part, error) from None
-    examples = part.examples(TRACED)
-    for port, name, example in zip(model.inputs, part.inputs, examples, strict=True):
-        port.get_tensor().set_names({name})
+        raise _not_possible(name, error) from None
+    for port, example in zip(model.inputs, examples, strict=True):
         shape = [-1, *example.shape[1:]]
         port.get_node().set_partial_shape(library.PartialShape(shape))
-    model.outputs[0].get_tensor().set_names({part.output})
     model.validate_nodes_and_infer_types()
     return model
 
@@ -132,31 +142,35 @@ def onnx_program(part: Part) -> Any:
     try:
         with warnings.catch_warnings(action="ignore"):
             return torch.onnx.export(
-                _program(part),
+                _program(part, part.examples(TRACED), _name(part)),
                 input_names=part.inputs,
                 output_names=(part.output,),
                 dynamo=True,
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        raise _not_possible(part, error) from None
+        raise _not_possible(_name(part), error) from None
 
 
-def _program(part: Part) -> torch.export.ExportedProgram:
-    """The part's operations, recorded."""
+def _program(
+    network: nn.Module, examples: tuple[Tensor, ...], name: str
+) -> torch.export.ExportedProgram:
+    """The network's operations, recorded."""
     batch = torch.export.Dim("batch")
-    shapes = tuple({0: batch} for _ in part.inputs)
+    shapes = tuple({0: batch} for _ in examples)
     try:
         # not strict, attention would take the batch for a constant
-        return torch.export.export(
-            part.eval(), part.examples(TRACED), dynamic_shapes=shapes, strict=True
-        )
+        return torch.export.export(network.eval(), examples, dynamic_shapes=shapes, strict=True)
     except RuntimeError as error:  # torch's errors of this kind have no narrower public class
-        raise _not_possible(part, error) from None
+        raise _not_possible(name, error) from None
 
 
-def _not_possible(part: Part, error: Exception) -> CheckpointError:
-    name = part.config.backbone if isinstance(part.config, VisualConfig) else part.config.encoder
+def _name(part: Part) -> str:
+    config = part.config
+    return config.backbone if isinstance(config, VisualConfig) else config.encoder
+
+
+def _not_possible(name: str, error: Exception) -> CheckpointError:
     rule = re.search(r"No conversion rule.*", str(error))
     why = rule[0] if rule else reason(error)
     return CheckpointError(f"{name}: this network cannot become a graph ({why}); run it with torch")

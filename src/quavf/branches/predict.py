@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 
 from quavf.branches.audio import AudioBranch, log_mel
+from quavf.branches.queue import Laid, WindowQueue, needed_rows
 from quavf.branches.running import AudioModel, VisualModel
 from quavf.branches.transforms import face_part, normalised
 from quavf.branches.visual import VisualBranch
 from quavf.clock import SAMPLE_RATE
 from quavf.errors import StoreError
 from quavf.faces.crop import CROP_SIZE, decode_jpeg
+from quavf.memory import give_back
 from quavf.overlap import overlapped
 from quavf.records import Array, Floats, Image, Ints
 from quavf.semantics import semantics
 from quavf.store import ClipStore, CropReader, Faces, Manifest
 from quavf.windows import (
-    EMPTY,
     WINDOW_SAMPLES,
     AudioWindow,
     Span,
@@ -36,6 +37,7 @@ from quavf.windows import (
 )
 
 WINDOWS = 256  # that are classified at once: their attention takes memory
+GIVE_BACK_EVERY = 16  # batches: what the network frees comes back in other sizes
 
 
 @dataclass
@@ -228,9 +230,10 @@ class VisualPredictor:
             )
             laid.append((windows.rows_from(own.start), windows.quality))
         bad = np.zeros(len(scores), bool)
-        features = self._encoded(data, needed_rows(laid))
-        for span, (slots, window_quality) in zip(found_spans, laid, strict=True):
-            rows, found = data.rows(span), self._classified(features, slots, window_quality)
+        for span, found, (_, window_quality) in zip(
+            found_spans, self._judged(data, laid), laid, strict=True
+        ):
+            rows = data.rows(span)
             bad[rows] = np.isnan(found)
             repair(found)
             scores[rows], qualities[rows] = found, window_quality
@@ -256,65 +259,65 @@ class VisualPredictor:
                 self.branch.settings.windows.offsets(data.manifest.clock),
             )
             laid.append((windows.rows_from(own.start), windows.quality))
-        rows = needed_rows(laid)
-        self.n_unscored += int(np.isnan(quality[rows]).sum())
-        features = self._encoded(data, rows)
+        self.n_unscored += int(np.isnan(quality[needed_rows(laid)]).sum())
         results = []
-        for slots, window_quality in laid:
-            scores = self._classified(features, slots, window_quality)
+        for scores, (_, window_quality) in zip(self._judged(data, laid), laid, strict=True):
             self.n_repaired += repair(scores)
             results.append((scores, window_quality))
         return results
 
     @torch.inference_mode()
-    def _encoded(self, data: ClipData, rows: Ints) -> Tensor:
-        """(N + 1, D) features by row of the faces; the last one is an empty slot's."""
-        reader = CropReader(data.store, data.clip, data.faces)
+    def _judged(self, data: ClipData, laid: Sequence[Laid]) -> list[Floats]:
+        """(W,) scores for each of `laid`.
+
+        Windows are classified soon after their last crop is encoded, and features held for as long
+        as windows need them: some hundreds, however long the clip.
+        """
         empty = torch.zeros(1, 3, CROP_SIZE, CROP_SIZE)
-        first = self.branch.encode(empty.to(self.device))  # (1, D)
-        features = first.new_zeros(len(data.faces) + 1, first.shape[1])
-        features[-1] = first[0]
+        held = self.branch.encode(empty.to(self.device))  # (1, D), an empty slot's; (1 + H, D)
+        queue = WindowQueue(laid, self.branch.settings.windows.n_slots)
+        scores = np.empty(len(queue))
+        for features in self._encoded(data, queue.rows):
+            held = torch.cat([held, features])
+            if queue.n_ready(len(held) - 1) >= WINDOWS:
+                self._classify(queue, held, scores)
+                held = torch.cat([held[:1], held[1 + queue.forget() :]])
+        self._classify(queue, held, scores)
+        return queue.by_part(scores)
+
+    def _encoded(self, data: ClipData, rows: Ints) -> Iterator[Tensor]:
+        """(B, D) features of some faces, batch by batch."""
+        reader = CropReader(data.store, data.clip, data.faces)
         batches = [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
-        for batch, crops in zip(batches, self._crops(reader, batches, data), strict=True):
-            crops = crops.to(self.device, memory_format=torch.channels_last)
-            features[torch.from_numpy(batch)] = self.branch.encode(crops)
+        for k, crops in enumerate(self._crops(reader, batches, data), 1):
+            yield self.branch.encode(crops.to(self.device))
+            if k % GIVE_BACK_EVERY == 0:
+                give_back()
         reader.close()
-        return features
 
     def _crops(
         self, reader: CropReader, batches: Sequence[Ints], data: ClipData
     ) -> Iterator[Tensor]:
         """Batches of pictures (B, 3, 224, 224), the next ones decoded while one is encoded."""
+        grown = data.store.config.framing == "grown"
 
         def load(batch: Ints) -> Tensor:
-            crops = torch.empty(len(batch), 3, CROP_SIZE, CROP_SIZE)
+            shape = len(batch), 3, CROP_SIZE, CROP_SIZE
+            crops = torch.empty(shape, memory_format=torch.channels_last)
             for k, row in enumerate(batch):
-                crops[k] = load_crop(reader, int(row))
+                crop = load_crop(reader, int(row))
+                crops[k] = face_part(crop[None], self.rules)[0] if grown else crop
             return crops
 
-        grown = data.store.config.framing == "grown"
-        for crops in overlapped(load, batches, n_threads=1, ahead=1):
-            yield face_part(crops, self.rules) if grown else crops
+        return overlapped(load, batches, n_threads=1, ahead=1)
 
-    @torch.inference_mode()
-    def _classified(self, features: Tensor, slots: Ints, quality: Floats) -> Floats:
-        """(W,) scores of windows; slots (W, 15) are rows of the features, EMPTY the last one."""
-        scores = np.empty(len(slots))
-        for i in range(0, len(slots), WINDOWS):
-            part = slice(i, i + WINDOWS)
-            window = features[torch.from_numpy(slots[part]).to(features.device)]
-            logits = self.branch.classify(
-                window, torch.from_numpy(quality[part]).to(features.device)
-            )
-            scores[part] = logits.float().softmax(dim=1)[:, 1].cpu().numpy()
-        return scores
-
-
-def needed_rows(laid: Sequence[tuple[Ints, Floats]]) -> Ints:
-    """Ascending rows of the faces that lie in any window; `laid`: slots (W, 15) and quality."""
-    slots = [np.empty(0, np.int64), *(slots.ravel() for slots, _ in laid)]
-    rows = np.unique(np.concatenate(slots))
-    return np.asarray(rows[rows != EMPTY])
+    def _classify(self, queue: WindowQueue, held: Tensor, scores: Floats) -> None:
+        """Score the windows that are ready, a group at a time."""
+        while queue.n_ready(len(held) - 1):
+            windows, slots, quality = queue.take(len(held) - 1, WINDOWS)
+            features = held[torch.from_numpy(slots).to(held.device)]  # (W, T, D)
+            logits = self.branch.classify(features, torch.from_numpy(quality).to(held.device))
+            scores[windows] = logits.float().softmax(dim=1)[:, 1].cpu().numpy()
 
 
 def load_picture(reader: CropReader, row: int) -> Image:
@@ -348,6 +351,3 @@ def repair(scores: Floats) -> int:
         filled = np.where(last_good >= 0, scores[np.maximum(last_good, 0)], 0.5)
         scores[bad] = filled[bad]
     return int(bad.sum())
-
-
-assert EMPTY == -1, "the empty slot's features are the last row"

@@ -23,7 +23,7 @@ from quavf.branches.checkpoint import (
     read_description,
 )
 from quavf.branches.engines import Engine, OpenVinoEngine, opened
-from quavf.branches.graphs import AudioGraph, EncoderGraph, openvino_model
+from quavf.branches.graphs import AudioGraph, EncoderGraph, openvino_graph, openvino_model
 from quavf.branches.runtime import Runtime
 from quavf.branches.visual import VisualBranch, at_size, quality_bins
 from quavf.branches.weights import reason
@@ -143,6 +143,22 @@ def running(branch: Branch, runtime: Runtime) -> Branch | AudioRunner | VisualRu
     if isinstance(branch, AudioBranch):
         return AudioRunner(branch.config, branch.settings, network)
     return VisualRunner(branch.config, branch.settings, network, branch.classify_bins)
+
+
+def run_network(
+    network: nn.Module, example: Tensor, runtime: Runtime
+) -> Callable[[Tensor], Tensor]:
+    """Any network that is on its device already, as `runtime` says: fp32 in and out.
+
+    `example` is a batch of two such as it takes.
+    """
+    if runtime.name == "openvino":
+        model = openvino_graph(network, (example,), type(network).__name__)
+        return OpenVinoEngine(model, runtime.precision)
+    if runtime.precision == "fp32":
+        return network
+    runtime.require_torch_bf16()
+    return _in_bf16(network)
 
 
 def _in_bf16(network: nn.Module) -> Callable[[Tensor], Tensor]:

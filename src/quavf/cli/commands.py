@@ -49,6 +49,15 @@ def _quality_options(parser: ArgumentParser) -> None:
         metavar="N",
         help="faces that the scorer's network sees at once",
     )
+    parser.add_argument(
+        "--runtime",
+        default="auto",
+        metavar="NAME",
+        help="what runs the scorer's network: torch or openvino (auto: torch)",
+    )
+    parser.add_argument(
+        "--precision", default="fp32", metavar="NAME", help="what it computes in: fp32 or bf16"
+    )
     engine_options(parser)
 
 
@@ -64,7 +73,14 @@ def _quality(args: Namespace, console: Any) -> None:
         weights = Path(args.weights) if args.weights else None
         scorer = args.scorer or "light"
         summary = score_quality(
-            args.store, scorer, weights, args.device, args.batch_size, engine_of(args)
+            args.store,
+            scorer,
+            weights,
+            args.device,
+            args.batch_size,
+            engine_of(args),
+            args.runtime,
+            args.precision,
         )
     figures = {
         "clips": summary.clips,

@@ -8,7 +8,7 @@ face box grown by 0.1 of its size on each side, at source resolution.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,12 +34,26 @@ class QualityScorer(Protocol):
 
 
 @dataclass(frozen=True)
+class NetworkRunner:
+    """What runs a scorer's network, where that is not torch in fp32.
+
+    `run(network, example)`, a torch module and a batch of two such as it takes, gives a function of
+    batches of any size: fp32 tensors in and out. A scorer's settings name the precision where it
+    is not fp32, since it changes scores.
+    """
+
+    run: Callable[[Any, Any], Callable[[Any], Any]]
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
 class ScorerOptions:
     """What the user can say about any scorer; ConfigError where a value cannot be used."""
 
     weights: Path | None = None
     device: str = "cpu"
     batch_size: int = 8  # regions a network sees at once; no effect on the scores
+    runner: NetworkRunner | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -67,14 +81,37 @@ def scorer_names() -> tuple[str, ...]:
 
 
 def open_scorer(
-    name: str, *, weights: Path | None = None, device: str = "cpu", batch_size: int = 8
+    name: str,
+    *,
+    weights: Path | None = None,
+    device: str = "cpu",
+    batch_size: int = 8,
+    runner: NetworkRunner | None = None,
 ) -> QualityScorer:
-    """A scorer ready to use, its network loaded. ConfigError if no scorer has that name."""
+    """A scorer ready to use, its network loaded.
+
+    ConfigError if no scorer has that name, or a runner is given and it has no network for it.
+    """
     if name not in _FACTORIES:
         raise ConfigError(
             f"quality scorer {name!r}: unknown; choose one of {', '.join(scorer_names())}"
         )
-    return _FACTORIES[name](ScorerOptions(weights, device, batch_size))
+    if runner is None:
+        return _FACTORIES[name](ScorerOptions(weights, device, batch_size))
+    taken = []
+
+    def run(network: Any, example: Any) -> Callable[[Any], Any]:
+        taken.append(network)
+        return runner.run(network, example)
+
+    options = ScorerOptions(weights, device, batch_size, replace(runner, run=run))
+    scorer = _FACTORIES[name](options)
+    if not taken:
+        raise ConfigError(
+            f"quality scorer {name!r}: has no network that another runtime or precision could be "
+            "for; leave --runtime and --precision out"
+        )
+    return scorer
 
 
 def check_regions(regions: Sequence[Image]) -> None:

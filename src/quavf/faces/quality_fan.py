@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 FAN_MODEL = "2DFAN-4"  # its name in face_alignment.api.models_urls
+FAN_INPUT = 256  # pixels, both sides
 FAN_REFERENCE_SCALE = 195.0  # box width + height that FAN calls scale 1 (face_alignment.utils)
 FAN_CENTRE_RISE = 0.12  # the centre moves up by this share of the box height
 
@@ -43,8 +44,8 @@ class FanScorer:
         weights = options.weights or _download_fan()
         state = _read_weights(weights)
         self._weights = weights
-        self._network, modules = _build_fan(state, weights)
-        self._place(options.device)
+        network, modules = _build_fan(state, weights)
+        self._peaks = self._placed(_peaks_of(network), options)
         self._batch_size = options.batch_size
         self.settings: dict[str, Any] = {
             "network": "FAN",
@@ -52,6 +53,8 @@ class FanScorer:
             "flip_test": False,
             "weights_sha256": _sha256(weights),
         }
+        if options.runner and options.runner.precision != "fp32":
+            self.settings["precision"] = options.runner.precision
 
     def score(self, regions: Sequence[Image], confidences: Floats | None = None) -> Floats:
         """(N,) float64; see `QualityScorer.score`. `confidences` are not used."""
@@ -64,27 +67,32 @@ class FanScorer:
             faces = torch.from_numpy(batch).to(self._device)  # (B, 256, 256, 3)
             faces = faces.permute(0, 3, 1, 2).float() / 255  # (B, 3, 256, 256)
             with torch.inference_mode():
-                heat_maps = self._network(faces)[-1]  # (B, 68, 64, 64)
-                peaks = heat_maps.amax(dim=(2, 3))  # (B, 68)
-                means = peaks.double().mean(dim=1)  # (B,)
+                means = self._peaks(faces).double().mean(dim=1)  # (B,)
             scores[start : start + len(batch)] = means.cpu().numpy()
         if not np.isfinite(scores).all():
             raise CheckpointError(f"{self._weights}: the network gives no finite scores")
         return np.clip(scores, 0.0, 1.0)
 
-    def _place(self, device: str) -> None:
+    def _placed(
+        self, network: torch.nn.Module, options: ScorerOptions
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The network on its device, run as the options say."""
         import torch
 
+        device = options.device
         try:
             self._device = torch.device(device)
             # the input comes channels last; a fifth faster on a CPU, equal to 3e-6
-            self._network.to(self._device).to(memory_format=torch.channels_last)
+            network.to(self._device).to(memory_format=torch.channels_last)
         # torch built without CUDA answers with an AssertionError
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(
                 f"quality device {device!r}: cannot be used ({reason}); try 'cpu'"
             ) from error
+        if options.runner is None:
+            return network
+        return options.runner.run(network, torch.zeros(2, 3, FAN_INPUT, FAN_INPUT))
 
 
 def fan_input(region: Image) -> Image:
@@ -167,6 +175,22 @@ def _build_fan(state: dict[str, Any], path: Path) -> tuple[torch.nn.Module, int]
             f"state dict of {FAN_MODEL}"
         ) from error
     return network.eval(), modules
+
+
+def _peaks_of(fan: torch.nn.Module) -> torch.nn.Module:
+    """A network of pictures (B, 3, 256, 256) -> maxima of the last stack's heat maps (B, 68)."""
+    from torch import Tensor, nn
+
+    class FanPeaks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fan = fan
+
+        def forward(self, faces: Tensor) -> Tensor:
+            heat_maps: Tensor = self.fan(faces)[-1]  # (B, 68, 64, 64)
+            return heat_maps.amax(dim=(2, 3))  # (B, 68)
+
+    return FanPeaks().eval()
 
 
 def _sha256(path: Path) -> str:

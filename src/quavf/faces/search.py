@@ -8,6 +8,7 @@ second, and known ones ten times a second.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -32,6 +33,7 @@ MISSED_S = 0.15  # since it was last seen, until a scan is asked for
 HUES, SATURATIONS = 12, 4
 DESCRIPTOR = 2 * HUES * SATURATIONS  # numbers that tell how a face and the clothes below look
 SCENE_BINS = 4  # of each colour
+TIME, BOX, SCORE, PAN, N_NUMBERS = 0, slice(1, 5), 5, slice(6, 8), 8  # of a face, as kept
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ class FaceSearch:
 
     def __init__(self, detector: FaceDetector, config: SearchConfig) -> None:
         self.detector, self.config = detector, config
-        self._rows: list[tuple[float, Floats, float, Floats, Floats]] = []
+        self._rows = array("d")  # time, box, score and pan of one face after the other
+        self._looks: dict[int, Floats] = {}  # by face, of those that were described
         self._cuts: list[float] = []
         self._known: list[_Known] = []
         self._scanned_s = -np.inf
@@ -142,7 +145,7 @@ class FaceSearch:
         scan = view.time_s - self._scanned_s >= 1 / self.config.scan_rate - 1e-6
         scan = scan or self._misses(view.time_s)
         faces = self._look(view)
-        looks = np.full((len(faces), DESCRIPTOR), np.nan)
+        n_before = len(self._rows) // N_NUMBERS
         if scan:
             self._scanned_s = view.time_s
             width, height = view.size
@@ -151,33 +154,28 @@ class FaceSearch:
             picture = view.rgb((0, 0, width, height), scan_size)
             faces = _together([faces, self._scan(view, picture)])
             scale = scan_height / height
-            looks = np.stack([describe(picture, box * scale) for box in faces.boxes] or [looks[:0]])
-            looks = looks.reshape(len(faces), DESCRIPTOR)
-        for box, score, look in zip(faces.boxes, faces.scores, looks, strict=True):
-            self._rows.append((view.time_s, box, float(score), look, self._pan))
+            for k, box in enumerate(faces.boxes):
+                self._looks[n_before + k] = describe(picture, box * scale).astype(np.float32)
+        for box, score in zip(faces.boxes, faces.scores, strict=True):
+            self._rows.extend([view.time_s, *box, score, *self._pan])
         self._remember(faces.boxes, view.time_s)
         return len(faces)
 
     def found(self) -> Found:
         """Everything so far."""
-        columns = zip(*self._rows, strict=True) if self._rows else ((),) * 5
-        times, boxes, scores, looks, pans = columns
-        return Found(
-            np.array(times, float),
-            np.array(boxes, float).reshape(-1, 4),
-            np.array(scores, float),
-            np.array(looks, np.float32).reshape(-1, DESCRIPTOR),
-            np.array(pans, float).reshape(-1, 2),
-            np.array(self._cuts, float),
-        )
+        rows = np.array(self._rows).reshape(-1, N_NUMBERS)
+        looks = np.full((len(rows), DESCRIPTOR), np.nan, np.float32)
+        for k, look in self._looks.items():
+            looks[k] = look
+        times, boxes, scores, pans = (rows[:, columns] for columns in (TIME, BOX, SCORE, PAN))
+        return Found(times, boxes, scores, looks, pans, np.array(self._cuts, float))
 
     def resume(self, found: Found) -> None:
         """Go on after what an interrupted search had found."""
-        columns = (found.times, found.boxes, found.scores, found.looks, found.pans)
-        self._rows = [
-            (float(time), box, float(score), look, pan)
-            for time, box, score, look, pan in zip(*columns, strict=True)
-        ]
+        columns = found.times, found.boxes, found.scores, found.pans
+        self._rows = array("d", np.column_stack(columns).ravel())
+        described = np.flatnonzero(~np.isnan(found.looks).all(axis=1))
+        self._looks = {int(k): found.looks[k] for k in described}
         self._cuts = found.cuts.tolist()
         if len(found):
             self._pan = found.pans[-1]

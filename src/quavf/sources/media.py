@@ -189,7 +189,13 @@ def open_video(path: Path) -> Video:
 
 
 def read_sound(path: Path, notes: Counter[str]) -> Samples | None:
-    """(N,) 16-bit mono samples at 16 kHz from the clip's start; None when there is no sound.
+    """(N,) samples of the whole sound, see `sound_pieces`; None when there is none."""
+    pieces = list(sound_pieces(path, notes))
+    return np.concatenate(pieces) if pieces else None
+
+
+def sound_pieces(path: Path, notes: Counter[str]) -> Iterator[Samples]:
+    """16-bit mono samples at 16 kHz from the clip's start, (N,) at a time; none without sound.
 
     As `ffmpeg -ac 1 -ar 16000` makes them (to 1 LSB), but kept in step with the pictures: damaged
     packets, gaps and a late start become silence; an early start is cut. Raises MediaError when
@@ -198,30 +204,44 @@ def read_sound(path: Path, notes: Counter[str]) -> Samples | None:
     container = open_container(path)
     with container:
         if not container.streams.audio:
-            return None
+            return
         if not _decodable(container.streams.audio[0]):
             notes["clips whose sound is damaged or of an unknown kind"] += 1
-            return None
+            return
         stream, start_s = container.streams.audio[0], _video_start_s(container)
-        pieces: list[Samples] = []
-        resampler, heard_s, n_early = _Resampler(), 0.0, 0
+        resampler, heard_s, early = _Resampler(), 0.0, _Early()
         for frame in decode(container, stream, notes):
             if frame.pts is not None:
                 time_s = float(frame.pts * frame.time_base)
                 start_s = time_s if start_s is None else start_s
                 gap_s = time_s - start_s - heard_s
                 if LONGEST_SOUND_GAP_S < gap_s <= DAMAGED_SOUND_GAP_S:
-                    pieces += [*resampler.flush(), np.zeros(round(gap_s * SAMPLE_RATE), np.int16)]
+                    silence = np.zeros(round(gap_s * SAMPLE_RATE), np.int16)
+                    yield from early.cut([*resampler.flush(), silence])
                     heard_s += gap_s
                     notes["gaps in the sound, filled with silence"] += 1
-                elif not pieces and -DAMAGED_SOUND_GAP_S <= gap_s < -LONGEST_SOUND_GAP_S:
-                    n_early = round(-gap_s * SAMPLE_RATE)
+                elif not early.is_over and -DAMAGED_SOUND_GAP_S <= gap_s < -LONGEST_SOUND_GAP_S:
+                    early.n_samples = round(-gap_s * SAMPLE_RATE)
                     heard_s += gap_s
                     notes["clips whose sound starts before their pictures, cut"] += 1
             heard_s += frame.samples / frame.sample_rate
-            pieces += resampler.samples(frame)
-        pieces += resampler.flush()
-    return np.concatenate(pieces)[n_early:].astype(np.int16, copy=False) if pieces else None
+            yield from early.cut(resampler.samples(frame))
+        yield from early.cut(resampler.flush())
+
+
+@dataclass
+class _Early:
+    """Samples at the start of a sound that come before the first picture."""
+
+    n_samples: int = 0  # still to be cut
+    is_over: bool = False  # there were pieces already
+
+    def cut(self, pieces: list[Samples]) -> Iterator[Samples]:
+        for piece in pieces:
+            self.is_over = True
+            n_cut = min(self.n_samples, len(piece))
+            self.n_samples -= n_cut
+            yield piece[n_cut:].astype(np.int16, copy=False)
 
 
 def decode(container: InputContainer, stream: Stream, notes: Counter[str]) -> Iterator[Any]:

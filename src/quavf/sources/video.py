@@ -25,7 +25,7 @@ from quavf.sources.media import (
     Samples,
     decode,
     open_container,
-    read_sound,
+    sound_pieces,
 )
 
 TICKS = Clock(MODEL_FPS)  # the models' time base: 30 ticks a second from the first picture
@@ -151,9 +151,9 @@ class VideoFile:
                 yield number, time, source
                 previous = time
 
-    def sound(self) -> Samples | None:
-        """(N,) 16-bit mono samples at 16 kHz from the first picture on; None without sound."""
-        return read_sound(self.path, self.notes)
+    def sound(self) -> Iterator[Samples]:
+        """16-bit mono samples at 16 kHz from the first picture on, (N,) at a time."""
+        return sound_pieces(self.path, self.notes)
 
 
 def open_video_file(path: Path) -> VideoFile:

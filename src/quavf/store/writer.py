@@ -6,7 +6,8 @@ import io
 import tarfile
 import wave
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,23 @@ class ClipWriter:
         column = pa.array(np.asarray(confidences, float)[self._order()], from_pandas=True)
         pq.write_table(pa.table({"confidence": column}), self.folder / "confidence.parquet")
 
-    def add_sound(self, samples: Ints) -> None:
+    def add_sound(self, *pieces: Ints) -> None:
         """(N,) 16-bit mono samples at 16 kHz, from the clip's start."""
+        self.add_sound_pieces(pieces)
+
+    def add_sound_pieces(self, pieces: Iterable[Ints]) -> int | None:
+        """The same, written as it comes; how many samples, None (and no file) without a piece."""
+        pieces = iter(pieces)
+        first = next(pieces, None)
+        if first is None:
+            return None
         with wave.open(str(self.folder / "sound.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(SAMPLE_RATE)
-            file.writeframes(samples.astype("<i2").tobytes())
+            for piece in chain([first], pieces):
+                file.writeframesraw(piece.astype("<i2").tobytes())
+            return file.tell()
 
     @property
     def n_crops(self) -> int:

@@ -52,8 +52,16 @@ class AudioBranch(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """mel (B, 80, 3000) -> logits (B, 2, 900)."""
-        x = self.encoder(mel).last_hidden_state  # (B, 1500, W)
-        x = F.relu(self.project(x))  # (B, 1500, D)
+        return self.classify(self.embed(mel))
+
+    def embed(self, mel: Tensor) -> Tensor:
+        """mel (B, 80, 3000) -> what the encoder makes of it, (B, 1500, W)."""
+        features: Tensor = self.encoder(mel).last_hidden_state
+        return features
+
+    def classify(self, features: Tensor) -> Tensor:
+        """features (B, 1500, W) of the encoder -> logits (B, 2, 900)."""
+        x = F.relu(self.project(features))  # (B, 1500, D)
         for temporal in self.temporal:
             x = temporal(x)[:, 1:]  # (B, 1500, D), class token dropped
         x = F.adaptive_avg_pool1d(x.transpose(1, 2), WINDOW_TICKS)  # (B, D, 900)

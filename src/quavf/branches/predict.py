@@ -142,15 +142,11 @@ class AudioPredictor:
             for line, (span, n_ticks) in zip(lines, wanted, strict=True)
             for window in audio_windows(n_ticks)
         ]
-        for first in range(0, len(jobs), self.batch_size):
-            batch = jobs[first : first + self.batch_size]
-            scores = self._windows(
-                np.stack([self._sound(data, s, w) for _, w, s in batch])
-            )  # (B, 900)
-            for (line, window, _), row in zip(batch, scores, strict=True):
-                line[window.use_from : window.end] = row[
-                    window.use_from - window.start : window.end - window.start
-                ]
+        heard = self._heard(data, [(span, window) for _, window, span in jobs])
+        for (line, window, _), row in zip(jobs, heard, strict=True):
+            line[window.use_from : window.end] = row[
+                window.use_from - window.start : window.end - window.start
+            ]
         return lines
 
     def ticks(
@@ -168,15 +164,19 @@ class AudioPredictor:
         windows = [
             w for w in audio_windows(n_ticks) if np.any((wanted >= w.use_from) & (wanted < w.end))
         ]
-        for first in range(0, len(windows), self.batch_size):
-            batch = windows[first : first + self.batch_size]
-            lines = self._windows(np.stack([self._sound(data, whole, w) for w in batch]))
-            for window, line in zip(batch, lines, strict=True):
-                inside = (wanted >= window.use_from) & (wanted < window.end)
-                scores[inside] = line[wanted[inside] - window.start]
-                self.n_repaired += repair_part(scores, inside)
-            report(len(batch))
+        heard = self._heard(data, [(whole, window) for window in windows])
+        for window, line in zip(windows, heard, strict=True):
+            inside = (wanted >= window.use_from) & (wanted < window.end)
+            scores[inside] = line[wanted[inside] - window.start]
+            self.n_repaired += repair_part(scores, inside)
+            report(1)
         return scores
+
+    def _heard(self, data: ClipData, jobs: Sequence[tuple[Span, AudioWindow]]) -> Iterator[Floats]:
+        """(900,) scores of each window of a span, as the network gives them."""
+        for first in range(0, len(jobs), self.batch_size):
+            batch = jobs[first : first + self.batch_size]
+            yield from self._windows(np.stack([self._sound(data, *job) for job in batch]))
 
     def _sound(self, data: ClipData, span: Span, window: AudioWindow) -> Floats:
         """(480000,) samples of one window, silence where there is none."""
@@ -190,8 +190,7 @@ class AudioPredictor:
     @torch.inference_mode()
     def _windows(self, sounds: Floats) -> Floats:
         mel = log_mel(torch.from_numpy(sounds).to(self.device))  # (B, 80, 3000)
-        scores = self.branch(mel).float().softmax(dim=1)[:, 1]  # (B, 900)
-        return np.asarray(scores.cpu().numpy(), float)
+        return tick_scores(self.branch(mel))
 
 
 class VisualPredictor:
@@ -269,17 +268,27 @@ class VisualPredictor:
     @torch.inference_mode()
     def _encoded(self, data: ClipData, rows: Ints) -> Tensor:
         """(N + 1, D) features by row of the faces; the last one is an empty slot's."""
-        reader = CropReader(data.store, data.clip, data.faces)
-        empty = torch.zeros(1, 3, CROP_SIZE, CROP_SIZE)
-        first = self.branch.encode(empty.to(self.device))  # (1, D)
+        batches = [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
+        encoded = self._encode(data, batches)
+        first = next(encoded)  # (1, D)
         features = first.new_zeros(len(data.faces) + 1, first.shape[1])
         features[-1] = first[0]
-        batches = [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
-        for batch, crops in zip(batches, self._crops(reader, batches, data), strict=True):
-            crops = crops.to(self.device, memory_format=torch.channels_last)
-            features[torch.from_numpy(batch)] = self.branch.encode(crops)
-        reader.close()
+        for batch, found in zip(batches, encoded, strict=True):
+            features[torch.from_numpy(batch)] = found
         return features
+
+    def _encode(self, data: ClipData, batches: Sequence[Ints]) -> Iterator[Tensor]:
+        """(1, D) features of an empty slot, then those of each batch of rows, (B, D)."""
+        reader = CropReader(data.store, data.clip, data.faces)
+        empty = torch.zeros(1, 3, CROP_SIZE, CROP_SIZE)
+        yield self._network(empty.to(self.device))
+        for crops in self._crops(reader, batches, data):
+            yield self._network(crops.to(self.device, memory_format=torch.channels_last))
+        reader.close()
+
+    def _network(self, crops: Tensor) -> Tensor:
+        """crops (N, 3, 224, 224) -> features (N, D)."""
+        return self.branch.encode(crops)
 
     def _crops(
         self, reader: CropReader, batches: Sequence[Ints], data: ClipData
@@ -308,6 +317,11 @@ class VisualPredictor:
             )
             scores[part] = logits.float().softmax(dim=1)[:, 1].cpu().numpy()
         return scores
+
+
+def tick_scores(logits: Tensor) -> Floats:
+    """logits (B, 2, 900) -> scores (B, 900)."""
+    return np.asarray(logits.float().softmax(dim=1)[:, 1].cpu().numpy(), float)
 
 
 def needed_rows(laid: Sequence[tuple[Ints, Floats]]) -> Ints:

@@ -128,10 +128,9 @@ class BranchModule(L.LightningModule):
     def _logits(self, batch: Sample) -> tuple[Tensor, Tensor]:
         """Audio: logits (B, 2, 900), labels (B, 900); visual: (B, 2), (B,). See `CachedSet`."""
         if isinstance(self.branch, AudioBranch):
-            x, labels = batch
-            if self.options.cache:
-                return self.branch.classify(x), labels  # of (B, 1500, W)
-            return self.branch(log_mel(x)), labels  # of (B, 480000)
+            x, labels = batch  # features (B, 1500, W) or samples (B, 480000)
+            features = x if self.options.cache else self.branch.embed(log_mel(x))
+            return self.branch.classify(features, n_trained(labels)), labels
         if self.options.cache:
             features, seen, quality, labels = batch  # (B, 15, F), (B, 15), (B,), (B,)
             return self.branch.forward_embedded(features, seen, quality), labels
@@ -152,6 +151,12 @@ class BranchModule(L.LightningModule):
             decay = self.options.weight_decay
             return torch.optim.AdamW(weights, self.options.lr, weight_decay=decay)
         return torch.optim.Adam(weights, self.options.lr)
+
+
+def n_trained(labels: Tensor) -> int:
+    """labels (B, T): how many of the T, from the first on, hold all that are not ignored."""
+    heard = (labels != IGNORED).any(dim=0).nonzero()  # (N, 1)
+    return int(heard[-1]) + 1 if len(heard) else 1
 
 
 class TrainingModule(BranchModule):

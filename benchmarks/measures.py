@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+import cached_epochs
 import encode_once
 import growth as growing
 import run_video
@@ -134,9 +135,9 @@ class _Counting(VisualPredictor):
 
     n_encoded = 0
 
-    def _encoded(self, data: ClipData, rows: Ints) -> Iterator[torch.Tensor]:
-        self.n_encoded += len(rows) + 1
-        return super()._encoded(data, rows)
+    def _encode(self, data: ClipData, batches: Sequence[Ints]) -> Iterator[torch.Tensor]:
+        self.n_encoded += sum(len(batch) for batch in batches) + 1
+        return super()._encode(data, batches)
 
 
 def encode_share(setting: Setting, precision: str) -> Measured:
@@ -257,6 +258,19 @@ def growth(setting: Setting) -> Measured:
         f"{costs[0] * 1000:.0f} ms a clip at 10, {costs[1] * 1000:.0f} at 1,000 (the start is part "
         f"of it); {memory}"
     )
+
+
+def cached_epoch(setting: Setting) -> Measured:
+    """How many times faster an epoch by cached features is, of the branch that gains less."""
+    folder = setting.folder / "cached"
+    store = cached_epochs.make_store(folder / "store")
+    ratios, notes = {}, []
+    for name in cached_epochs.CONFIGS:
+        found = list(cached_epochs.compare(name, store, folder / "features", setting.rounds))
+        ratios[name] = [epoch.ratio for epoch in found]
+        alone = np.median([epoch.training_ratio for epoch in found])
+        notes.append(f"{name} {np.median(ratios[name]):.3g}, without validation {alone:.3g}")
+    return min(ratios.values(), key=np.median), "; ".join(notes)
 
 
 def hour(setting: Setting) -> Measured:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from quavf.branches import train as train_module
-from quavf.branches.audio import AudioBranch
+from quavf.branches.audio import AudioBranch, log_mel
 from quavf.branches.checkpoint import load_branch
 from quavf.branches.datasets import (
     AudioTrainSet,
@@ -24,7 +24,7 @@ from quavf.branches.datasets import (
     ClassCounts,
     VisualTrainSet,
 )
-from quavf.branches.train import BranchModule, train_audio, train_visual
+from quavf.branches.train import BranchModule, n_trained, train_audio, train_visual
 from quavf.branches.visual import VisualBranch
 from quavf.config import (
     AudioConfig,
@@ -63,6 +63,38 @@ def weights(run: Path, name: str = "last.safetensors") -> dict[str, torch.Tensor
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_outputs_that_are_ignored_are_not_computed(n_layers):
+    """Loss and gradients are those of all outputs, dropout included."""
+    torch.manual_seed(0)
+    config = replace(AUDIO.audio, n_layers=n_layers)
+    module = BranchModule(AudioBranch(config), None, replace(AUDIO, audio=config))
+    labels = torch.full((2, 900), -100)
+    labels[0, :31], labels[1, 20:211] = 1, 0
+    labels[1, 50:60] = -100
+    assert n_trained(labels) == 211
+    samples, gradients = torch.randn(2, 480_000), []
+    for every_output in (True, False):
+        torch.manual_seed(1)
+        if every_output:
+            logits = module.branch(log_mel(samples))
+            loss = torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100)
+        else:
+            loss = module.loss((samples, labels))
+        module.zero_grad()
+        loss.backward()
+        gradients.append([loss, *(p.grad for p in module.parameters() if p.requires_grad)])
+    for whole, part in zip(*gradients, strict=True):
+        torch.testing.assert_close(part, whole, atol=1e-6, rtol=1e-4)
+
+
+def test_the_last_output_counts():
+    labels = torch.full((1, 900), -100)
+    assert n_trained(labels) == 1
+    labels[0, 899] = 0
+    assert n_trained(labels) == 900
 
 
 @needs_golden

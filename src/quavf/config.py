@@ -38,6 +38,9 @@ def encoder_shape(name: str) -> tuple[int, int, int]:
     return width, n_layers, n_heads
 
 
+CACHED_PRECISIONS = ("16", "bf16", "32", "64")  # as Lightning's names of them start
+
+
 @dataclass(frozen=True)
 class AudioConfig:
     """The audio branch.
@@ -169,6 +172,13 @@ class AugmentConfig:
         if self.filter_db < 0:
             raise ConfigError(f"augment.filter_db: {self.filter_db} is under 0")
 
+    @property
+    def leaves_faces(self) -> bool:
+        """Whether nothing random happens to faces: a crop of all of it, and nothing else."""
+        whole = self.crop_scale == (1.0, 1.0) and self.crop_ratio[0] <= 1 <= self.crop_ratio[1]
+        changes = (self.flip, self.colour, self.grey, self.soften, self.jpeg, self.cover)
+        return whole and not any(changes)
+
 
 @dataclass(frozen=True)
 class TrainerConfig:
@@ -193,6 +203,9 @@ class TrainerConfig:
         num_nodes: Machines.
         strategy: auto, ddp, or another of Lightning.
         precision: 32-true, bf16-mixed, 16-mixed.
+        cache: Folder that keeps what frozen networks make of sounds and faces; empty: none.
+        cache_versions: With it, how many epochs have random changes of their own; then these
+            repeat, and training is another than without it.
     """
 
     epochs: int = 1
@@ -213,9 +226,12 @@ class TrainerConfig:
     num_nodes: int = 1
     strategy: str = "auto"
     precision: str = "32-true"
+    cache: str = ""
+    cache_versions: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "save_every", "num_nodes"):
+        positive = ("epochs", "batch_size", "accumulate", "save_every", "num_nodes")
+        for name in (*positive, "cache_versions"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"trainer.{name}: {getattr(self, name)} is under 1")
         for name in ("weight_decay", "clip_norm", "patience", "workers", "limit_val_clips"):
@@ -225,6 +241,11 @@ class TrainerConfig:
             raise ConfigError(f"trainer.lr: {self.lr} is not over 0")
         if self.schedule not in ("constant", "cosine"):
             raise ConfigError(f"trainer.schedule: {self.schedule!r}; use constant or cosine")
+        if self.cache and not self.precision.startswith(CACHED_PRECISIONS):
+            raise ConfigError(
+                f"trainer.cache: works with a precision of {', '.join(CACHED_PRECISIONS)} bits, "
+                f"not with {self.precision!r}; leave one of the two out"
+            )
 
 
 @dataclass(frozen=True)
@@ -252,6 +273,7 @@ class TrainAudioConfig:
     def __post_init__(self) -> None:
         semantics(self.semantics)
         _check_context(self.context, self.unlabelled)
+        _check_cache("audio", self.trainer, self.audio.frozen)
 
 
 @dataclass(frozen=True)
@@ -283,6 +305,13 @@ class TrainVisualConfig:
     def __post_init__(self) -> None:
         semantics(self.semantics)
         _check_context(self.context, self.unlabelled)
+        _check_cache("visual", self.trainer, self.visual.frozen)
+        if self.trainer.cache and semantics(self.semantics).moving_batch_norm:
+            raise ConfigError(
+                f"trainer.cache: with semantics: {self.semantics} the frozen image network's "
+                "batch-norm statistics move, and what it says of a face with them; leave the cache "
+                "out, or use semantics: fixed"
+            )
 
 
 @dataclass(frozen=True)
@@ -306,6 +335,14 @@ def _check_context(context: str, unlabelled: float = 0.0) -> None:
         raise ConfigError(f"unlabelled: {unlabelled} is not in [0, 1)")
     if unlabelled and context != "clip":
         raise ConfigError(f"unlabelled: {unlabelled} needs context: clip, not {context}")
+
+
+def _check_cache(branch: str, trainer: TrainerConfig, frozen: bool) -> None:
+    if trainer.cache and not frozen:
+        raise ConfigError(
+            f"trainer.cache: {branch}.frozen is false, and what a network that learns says is not "
+            "worth keeping; leave the cache out, or freeze it"
+        )
 
 
 T = TypeVar("T")

@@ -52,12 +52,31 @@ class AudioBranch(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """mel (B, 80, 3000) -> logits (B, 2, 900)."""
-        x = self.encoder(mel).last_hidden_state  # (B, 1500, W)
-        x = F.relu(self.project(x))  # (B, 1500, D)
-        for temporal in self.temporal:
+        return self.classify(self.embed(mel))
+
+    def embed(self, mel: Tensor) -> Tensor:
+        """mel (B, 80, 3000) -> what the encoder makes of it, (B, 1500, W)."""
+        features: Tensor = self.encoder(mel).last_hidden_state
+        return features
+
+    def classify(self, features: Tensor, n_ticks: int = WINDOW_TICKS) -> Tensor:
+        """features (B, 1500, W) of the encoder -> logits (B, 2, 900).
+
+        Only the first `n_ticks` of the 900 mean anything: what none of them needs is not computed.
+        """
+        x = F.relu(self.project(features))  # (B, 1500, D)
+        *inner, last = self.temporal
+        for temporal in inner:
             x = temporal(x)[:, 1:]  # (B, 1500, D), class token dropped
+        if n_ticks == WINDOW_TICKS:
+            x = last(x)  # (B, 1501, D)
+        else:
+            n = -(-n_ticks * N_POSITIONS // WINDOW_TICKS)
+            x = F.pad(last(x, 1 + n), (0, 0, 0, N_POSITIONS - n))  # (B, 1501, D)
+        x = x[:, 1:]  # (B, 1500, D)
         x = F.adaptive_avg_pool1d(x.transpose(1, 2), WINDOW_TICKS)  # (B, D, 900)
-        x = self.head(self.dropout(x.transpose(1, 2)))  # (B, 900, 2)
+        x = x.transpose(1, 2).contiguous()  # (B, 900, D); dropout's draws depend on the layout
+        x = self.head(self.dropout(x))  # (B, 900, 2)
         logits: Tensor = x.transpose(1, 2)  # (B, 2, 900)
         return logits
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from quavf.branches.augment import FaceChanges, change_sound
-from quavf.branches.predict import ClipData, load_picture
+from quavf.branches.predict import ClipData, load_crop, load_picture
 from quavf.branches.transforms import normalised, seeded
 from quavf.clock import SAMPLE_RATE, Clock
 from quavf.config import TrainAudioConfig, TrainVisualConfig
@@ -176,8 +176,16 @@ class VisualTrainSet(Dataset[Sample]):
                 if row != EMPTY:
                     picture = changes.compressed(load_picture(reader, row))
                     crops[slot] = changes.changed(normalised(picture), rng)
+        return crops, *self.told(index)
+
+    def told(self, index: int) -> tuple[Tensor, Tensor]:
+        """(quality (), label ()) of a sample: what does not depend on the epoch."""
         quality = torch.tensor(self.quality[index], dtype=torch.float64)
-        return crops, quality, torch.tensor(int(self.labels[index]))
+        return quality, torch.tensor(int(self.labels[index]))
+
+    def crop(self, clip: int, row: int) -> Tensor:
+        """(3, 224, 224) one crop of one of the `clips`, as samples have it without changes."""
+        return load_crop(self._reader(clip), row)
 
     def _reader(self, clip: int) -> CropReader:
         if clip not in self._readers:

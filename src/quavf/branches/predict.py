@@ -144,15 +144,11 @@ class AudioPredictor:
             for line, (span, n_ticks) in zip(lines, wanted, strict=True)
             for window in audio_windows(n_ticks)
         ]
-        for first in range(0, len(jobs), self.batch_size):
-            batch = jobs[first : first + self.batch_size]
-            scores = self._windows(
-                np.stack([self._sound(data, s, w) for _, w, s in batch])
-            )  # (B, 900)
-            for (line, window, _), row in zip(batch, scores, strict=True):
-                line[window.use_from : window.end] = row[
-                    window.use_from - window.start : window.end - window.start
-                ]
+        heard = self._heard(data, [(span, window) for _, window, span in jobs])
+        for (line, window, _), row in zip(jobs, heard, strict=True):
+            line[window.use_from : window.end] = row[
+                window.use_from - window.start : window.end - window.start
+            ]
         return lines
 
     def ticks(
@@ -170,15 +166,19 @@ class AudioPredictor:
         windows = [
             w for w in audio_windows(n_ticks) if np.any((wanted >= w.use_from) & (wanted < w.end))
         ]
-        for first in range(0, len(windows), self.batch_size):
-            batch = windows[first : first + self.batch_size]
-            lines = self._windows(np.stack([self._sound(data, whole, w) for w in batch]))
-            for window, line in zip(batch, lines, strict=True):
-                inside = (wanted >= window.use_from) & (wanted < window.end)
-                scores[inside] = line[wanted[inside] - window.start]
-                self.n_repaired += repair_part(scores, inside)
-            report(len(batch))
+        heard = self._heard(data, [(whole, window) for window in windows])
+        for window, line in zip(windows, heard, strict=True):
+            inside = (wanted >= window.use_from) & (wanted < window.end)
+            scores[inside] = line[wanted[inside] - window.start]
+            self.n_repaired += repair_part(scores, inside)
+            report(1)
         return scores
+
+    def _heard(self, data: ClipData, jobs: Sequence[tuple[Span, AudioWindow]]) -> Iterator[Floats]:
+        """(900,) scores of each window of a span, as the network gives them."""
+        for first in range(0, len(jobs), self.batch_size):
+            batch = jobs[first : first + self.batch_size]
+            yield from self._windows(np.stack([self._sound(data, *job) for job in batch]))
 
     def _sound(self, data: ClipData, span: Span, window: AudioWindow) -> Floats:
         """(480000,) samples of one window, silence where there is none."""
@@ -192,8 +192,7 @@ class AudioPredictor:
     @torch.inference_mode()
     def _windows(self, sounds: Floats) -> Floats:
         mel = log_mel(torch.from_numpy(sounds).to(self.device))  # (B, 80, 3000)
-        scores = self.branch(mel).float().softmax(dim=1)[:, 1]  # (B, 900)
-        return np.asarray(scores.cpu().numpy(), float)
+        return tick_scores(self.branch(mel))
 
 
 class VisualPredictor:
@@ -273,11 +272,13 @@ class VisualPredictor:
         Windows are classified soon after their last crop is encoded, and features held for as long
         as windows need them: some hundreds, however long the clip.
         """
-        empty = torch.zeros(1, 3, CROP_SIZE, CROP_SIZE)
-        held = self.branch.encode(empty.to(self.device))  # (1, D), an empty slot's; (1 + H, D)
         queue = WindowQueue(laid, self.branch.settings.windows.n_slots)
         scores = np.empty(len(queue))
-        for features in self._encoded(data, queue.rows):
+        rows = queue.rows
+        batches = [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
+        encoded = self._encode(data, batches)
+        held = next(encoded)  # (1, D), an empty slot's; then (1 + H, D)
+        for features in encoded:
             held = torch.cat([held, features])
             if queue.n_ready(len(held) - 1) >= WINDOWS:
                 self._classify(queue, held, scores)
@@ -285,15 +286,20 @@ class VisualPredictor:
         self._classify(queue, held, scores)
         return queue.by_part(scores)
 
-    def _encoded(self, data: ClipData, rows: Ints) -> Iterator[Tensor]:
-        """(B, D) features of some faces, batch by batch."""
+    def _encode(self, data: ClipData, batches: Sequence[Ints]) -> Iterator[Tensor]:
+        """(1, D) features of an empty slot, then those of each batch of rows, (B, D)."""
         reader = CropReader(data.store, data.clip, data.faces)
-        batches = [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
+        empty = torch.zeros(1, 3, CROP_SIZE, CROP_SIZE)
+        yield self._network(empty.to(self.device))
         for k, crops in enumerate(self._crops(reader, batches, data), 1):
-            yield self.branch.encode(crops.to(self.device))
+            yield self._network(crops.to(self.device))
             if k % GIVE_BACK_EVERY == 0:
                 give_back()
         reader.close()
+
+    def _network(self, crops: Tensor) -> Tensor:
+        """crops (N, 3, 224, 224) -> features (N, D)."""
+        return self.branch.encode(crops)
 
     def _crops(
         self, reader: CropReader, batches: Sequence[Ints], data: ClipData
@@ -318,6 +324,11 @@ class VisualPredictor:
             features = held[torch.from_numpy(slots).to(held.device)]  # (W, T, D)
             logits = self.branch.classify(features, torch.from_numpy(quality).to(held.device))
             scores[windows] = logits.float().softmax(dim=1)[:, 1].cpu().numpy()
+
+
+def tick_scores(logits: Tensor) -> Floats:
+    """logits (B, 2, 900) -> scores (B, 900)."""
+    return np.asarray(logits.float().softmax(dim=1)[:, 1].cpu().numpy(), float)
 
 
 def load_picture(reader: CropReader, row: int) -> Image:

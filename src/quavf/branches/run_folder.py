@@ -70,6 +70,8 @@ def _check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     for key in sorted(set(a) | set(b)):
         if key.removeprefix("trainer.") in FREE_OPTIONS:
             continue
+        if key == "trainer.cache" and bool(a.get(key)) == bool(b.get(key)):
+            continue  # it may lie elsewhere; with and without it epochs can differ
         if key == "trainer.epochs" and b[key] >= a.get(key, 0):
             continue
         if a.get(key) != b.get(key):

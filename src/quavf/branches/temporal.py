@@ -18,8 +18,9 @@ class TemporalModule(nn.Module):
         self.position = nn.Embedding(length + 1, dim)
         self.attention = nn.MultiheadAttention(dim, n_heads, batch_first=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, T, D) -> (B, 1 + T, D), the class token's output first."""
+    def forward(self, x: Tensor, n_wanted: int | None = None) -> Tensor:
+        """x (B, T, D) -> (B, 1 + T, D), the class token's output first; or the first `n_wanted`."""
         token = self.position.weight[:1].expand(len(x), 1, -1)  # (B, 1, D)
         x = torch.cat([token, x + self.position.weight[1:]], dim=1)  # (B, 1 + T, D)
-        return self.attention(x, x, x, need_weights=False)[0]  # type: ignore[no-any-return]
+        asking = x if n_wanted is None else x[:, :n_wanted]
+        return self.attention(asking, x, x, need_weights=False)[0]  # type: ignore[no-any-return]

@@ -25,6 +25,8 @@ from torch.utils.data import DataLoader
 
 from quavf.branches.audio import AudioBranch, log_mel
 from quavf.branches.backbones import load_pretrained
+from quavf.branches.cached import FeatureCache
+from quavf.branches.cached_sets import Share, cached_set
 from quavf.branches.callbacks import METRIC, RESUME, Bar, Saver, resume_checkpoint
 from quavf.branches.checkpoint import Branch
 from quavf.branches.datasets import (
@@ -89,7 +91,9 @@ class BranchModule(L.LightningModule):
     def __init__(self, branch: Branch, weights: Tensor | None, config: TrainConfig) -> None:
         super().__init__()
         self.branch, self.options = branch, config.trainer
-        self.keep_statistics = not semantics(config.semantics).moving_batch_norm
+        # Whisper's encoder has no statistics; in training mode it draws random numbers in vain.
+        moving = semantics(config.semantics).moving_batch_norm and isinstance(branch, VisualBranch)
+        self.keep_statistics = not moving
         self.register_buffer("class_weights", weights, persistent=False)
         self._frozen = branch.frozen_modules()
         self.train()  # Lightning leaves the modes as it finds them
@@ -107,12 +111,7 @@ class BranchModule(L.LightningModule):
 
         With several devices their mean is the loss of all their batches taken as one.
         """
-        if isinstance(self.branch, AudioBranch):
-            samples, labels = batch  # (B, 480000), (B, 900)
-            logits = self.branch(log_mel(samples))  # (B, 2, 900)
-        else:
-            crops, quality, labels = batch  # (B, 15, 3, 224, 224), (B,), (B,)
-            logits = self.branch(crops, quality)  # (B, 2)
+        logits, labels = self._logits(batch)
         weights = self.class_weights
         assert weights is None or isinstance(weights, Tensor)
         if not torch.distributed.is_available() or not torch.distributed.is_initialized():
@@ -125,6 +124,18 @@ class BranchModule(L.LightningModule):
         weight = of_class[labels[labels != IGNORED]].sum()
         torch.distributed.all_reduce(weight)
         return loss * torch.distributed.get_world_size() / weight.clamp(min=1e-12)
+
+    def _logits(self, batch: Sample) -> tuple[Tensor, Tensor]:
+        """Audio: logits (B, 2, 900), labels (B, 900); visual: (B, 2), (B,). See `CachedSet`."""
+        if isinstance(self.branch, AudioBranch):
+            x, labels = batch  # features (B, 1500, W) or samples (B, 480000)
+            features = x if self.options.cache else self.branch.embed(log_mel(x))
+            return self.branch.classify(features, n_trained(labels)), labels
+        if self.options.cache:
+            features, seen, quality, labels = batch  # (B, 15, F), (B, 15), (B,), (B,)
+            return self.branch.forward_embedded(features, seen, quality), labels
+        crops, quality, labels = batch  # (B, 15, 3, 224, 224), (B,), (B,)
+        return self.branch(crops, quality), labels
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
         # Dropout depends on the step alone, so that a resumed run draws the same.
@@ -142,16 +153,28 @@ class BranchModule(L.LightningModule):
         return torch.optim.Adam(weights, self.options.lr)
 
 
+def n_trained(labels: Tensor) -> int:
+    """labels (B, T): how many of the T, from the first on, hold all that are not ignored."""
+    heard = (labels != IGNORED).any(dim=0).nonzero()  # (N, 1)
+    return int(heard[-1]) + 1 if len(heard) else 1
+
+
 class TrainingModule(BranchModule):
     """The same with data: one part of an epoch after the other, and validation by clip."""
 
     def __init__(
-        self, branch: Branch, data: AudioTrainSet | VisualTrainSet, run: _Run, clips: list[str]
+        self,
+        branch: Branch,
+        data: AudioTrainSet | VisualTrainSet,
+        run: _Run,
+        clips: list[str],
+        cache: FeatureCache | None = None,
     ) -> None:
         weights = data.counts.weights() if run.config.trainer.class_weights else None
         super().__init__(branch, weights, run.config)
         self.data, self.clips, self.run = data, clips, run
-        self.validator = Validator(branch, run.store, run.scorer)
+        self.cached = None if cache is None else cached_set(data, cache)
+        self.validator = Validator(branch, run.store, run.scorer, cache)
 
     def configure_optimizers(self) -> Any:
         optimizer = super().configure_optimizers()
@@ -165,12 +188,21 @@ class TrainingModule(BranchModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def on_fit_start(self) -> None:
+        if self.cached is not None:
+            rank, n_processes = self.global_rank, self.trainer.world_size
+            share = Share(rank, n_processes, self.device, self.options.workers)
+            with self.trainer.precision_plugin.train_step_context():
+                self.cached.fill(self.branch, share)
+            self.trainer.strategy.barrier()
+
     def train_dataloader(self) -> DataLoader[Sample]:
         plan = self.run.plan(len(self.data), self.trainer.world_size)
         epoch, chunk = divmod(self.current_epoch, plan.n_chunks)
-        self.data.epoch = epoch
+        data = self.data if self.cached is None else self.cached
+        data.epoch = epoch
         sampler = ChunkSampler(plan, epoch, chunk, self.global_rank)
-        return DataLoader(self.data, batch_sampler=sampler, num_workers=self.options.workers)
+        return DataLoader(data, batch_sampler=sampler, num_workers=self.options.workers)
 
     def val_dataloader(self) -> DataLoader[str] | list[Any]:
         # Lightning refuses a device that has no clip; one that two have scored counts once.
@@ -220,8 +252,14 @@ class _Run:
         clips = self._val_clips()
         torch.manual_seed(self.config.trainer.seed)
         branch = self._branch()
+        cache = None
+        if self.config.trainer.cache:
+            cache = FeatureCache.of(branch, self.config, settings["store"])
+        module = TrainingModule(branch, data, self, clips, cache)
+        if module.cached is not None:
+            module.cached.check_room()
         folder.claim(settings)
-        saver = self._fit(TrainingModule(branch, data, self, clips), n_devices)
+        saver = self._fit(module, n_devices)
         summary = saver.summary(len(data), data.counts.positive, data.counts.negative)
         folder.finish(summary)
         return summary

@@ -8,8 +8,10 @@ import math
 import numpy as np
 
 from quavf.branches.audio import AudioBranch
+from quavf.branches.cached import CachedAudioPredictor, CachedVisualPredictor, FeatureCache
 from quavf.branches.checkpoint import Branch
 from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.branches.visual import VisualBranch
 from quavf.errors import ScoresError
 from quavf.evaluation import EvaluateConfig, evaluate
 from quavf.records import Floats, Ints, Segment
@@ -25,23 +27,35 @@ Part = tuple[str, Ints, Ints, Floats]  # clip; person, frame and score of its ro
 class Validator:
     """Collects scores clip by clip, and judges them together."""
 
-    def __init__(self, branch: Branch, store: ClipStore, scorer: str) -> None:
-        self.branch, self.store, self.scorer = branch, store, scorer
+    def __init__(
+        self, branch: Branch, store: ClipStore, scorer: str, cache: FeatureCache | None = None
+    ) -> None:
+        self.branch, self.store, self.scorer, self.cache = branch, store, scorer, cache
         self._parts: list[Part] = []
 
     def add(self, clip: str, device: str) -> None:
         """Score one clip with the branch as it is now."""
         data = ClipData(self.store, clip)
         if isinstance(self.branch, AudioBranch):
-            predictor = AudioPredictor(self.branch, device)
+            predictor = self._hearing(self.branch, device)
             scores = predictor.faces(data)
             if not len(data.faces):
                 self._parts.append(_every_frame(predictor, data))
                 return
         else:
-            scores, _ = VisualPredictor(self.branch, self.scorer, device).faces(data)
+            scores, _ = self._seeing(self.branch, device).faces(data)
         rows = np.flatnonzero(data.scored())
         self._parts.append((clip, data.faces.person[rows], data.faces.frame[rows], scores[rows]))
+
+    def _hearing(self, branch: AudioBranch, device: str) -> AudioPredictor:
+        if self.cache is not None:
+            return CachedAudioPredictor(branch, self.cache, device)
+        return AudioPredictor(branch, device)
+
+    def _seeing(self, branch: VisualBranch, device: str) -> VisualPredictor:
+        if self.cache is not None:
+            return CachedVisualPredictor(branch, self.scorer, self.cache, device)
+        return VisualPredictor(branch, self.scorer, device)
 
     def take(self) -> list[Part]:
         """What was collected since the last call."""

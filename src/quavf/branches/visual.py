@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -51,7 +52,10 @@ class VisualBranch(nn.Module):
     def forward(self, crops: Tensor, quality: Tensor) -> Tensor:
         """crops (B, T, 3, H, W) normalised, quality (B,) in [0, 1] -> logits (B, 2)."""
         flat = crops.flatten(0, 1)  # (B*T, 3, H, W)
-        features = self.encode(flat) if self.encode_empty else self._encode_seen(flat)  # (B*T, D)
+        if self.encode_empty:
+            features = self.encode(flat)  # (B*T, D)
+        else:
+            features = of_seen(self.encode, flat, flat.flatten(1).any(dim=1))  # (B*T, D)
         return self.classify(features.view(*crops.shape[:2], -1), quality)
 
     def encode(self, crops: Tensor) -> Tensor:
@@ -59,13 +63,25 @@ class VisualBranch(nn.Module):
         features: Tensor = self.backbone(at_size(crops, self.config.size))
         return features
 
-    def _encode_seen(self, crops: Tensor) -> Tensor:
-        """The same, with all empty slots (zeros) encoded as one."""
-        seen = crops.flatten(1).any(dim=1)  # (N,)
-        if bool(seen.all()):
-            return self.encode(crops)
-        features = self.encode(torch.cat([crops[:1] * 0, crops[seen]]))  # (1 + seen, D)
-        return features[seen.cumsum(0) * seen]
+    def embed(self, crops: Tensor) -> Tensor:
+        """crops (N, 3, H, W) normalised -> (N, F), what the last layer takes: `encode` but for it.
+
+        For networks that `check_split` finds no fault with.
+        """
+        maps = self.backbone.forward_features(at_size(crops, self.config.size))
+        features: Tensor = self.backbone.forward_head(maps, pre_logits=True)
+        return features
+
+    def encode_embedded(self, features: Tensor) -> Tensor:
+        """features (N, F) of `embed` -> (N, D), as `encode` gives them."""
+        (last,) = self.last_layers()
+        found: Tensor = last(features)
+        return found
+
+    def forward_embedded(self, features: Tensor, seen: Tensor, quality: Tensor) -> Tensor:
+        """`forward` by features (B, T, F) of `embed`; seen (B, T): false where a slot is empty."""
+        flat = of_seen(self.encode_embedded, features.flatten(0, 1), seen.flatten())  # (B*T, D)
+        return self.classify(flat.view(*seen.shape, -1), quality)
 
     def classify(self, features: Tensor, quality: Tensor) -> Tensor:
         """features (B, T, D), quality (B,) -> logits (B, 2)."""
@@ -99,6 +115,38 @@ class VisualBranch(nn.Module):
         """Of the backbone; some networks have two, side by side."""
         last: nn.Module | tuple[nn.Module, ...] = self.backbone.get_classifier()
         return list(last) if isinstance(last, tuple) else [last]
+
+
+def check_split(branch: VisualBranch) -> int:
+    """Width F of what `embed` gives, if that and the last layer are all of the image network.
+
+    Raises ConfigError where they are not, as with two last layers. Leaves the branch in eval mode.
+    """
+    crops = torch.randn(2, 3, CROP_SIZE, CROP_SIZE, generator=torch.Generator().manual_seed(0))
+    try:
+        for training in (True, False):
+            branch.train(training)
+            for module in branch.frozen_modules():
+                module.eval()
+            with torch.no_grad():
+                features, whole = branch.embed(crops), branch.encode(crops)
+                torch.testing.assert_close(branch.encode_embedded(features), whole)
+        _, width = features.shape
+    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
+        raise ConfigError(
+            f"trainer.cache: {branch.config.backbone} cannot be cut before its last layer without "
+            "a change of what it says; leave the cache out, or choose another visual.backbone"
+        ) from None
+    return int(width)
+
+
+def of_seen(network: Callable[[Tensor], Tensor], x: Tensor, seen: Tensor) -> Tensor:
+    """network(x) (N, D), with all rows that are not `seen` (N,), which are alike, run as one."""
+    if bool(seen.all()):
+        return network(x)
+    empty = x[seen.long().argmin()][None]
+    found = network(torch.cat([empty, x[seen]]))  # (1 + seen, D)
+    return found[seen.cumsum(0) * seen]
 
 
 def at_size(crops: Tensor, size: int) -> Tensor:

@@ -118,8 +118,7 @@ class PictureConfig(_Checked):
     Args:
         width: of the picture, pixels.
         height: of the picture, pixels.
-        fov_deg: horizontal field of view (of Ego4D's cameras 64 for Vuzix Blade to some 110 for wide
-            action cameras).
+        fov_deg: horizontal field of view, from smart glasses' to wide action cameras'.
         distance_m: how far partners are from the wearer.
         spread_deg: most that a partner stands to the side of the middle of the group.
         light: strength of the room's light, 1 being well lit.

@@ -21,7 +21,8 @@ from quavf.simulate.config import PictureConfig, SimulateConfig, TruthConfig, Wo
 from quavf.simulate.run import clip_keys, make_clip, simulate
 from quavf.simulate.world import ClipKey
 
-TINY = WorldConfig(picture=PictureConfig(width=320, height=180))
+NEAR = (0.8, 1.5)  # metres; further away faces of so small a picture are not tracked
+TINY = WorldConfig(picture=PictureConfig(width=320, height=180, distance_m=NEAR))
 CONFIG = SimulateConfig(seed=4, clips=3, seconds=6.0, val_share=0.34, test_share=0.34, world=TINY)
 
 

@@ -43,7 +43,9 @@ from quavf.simulated import prepare_simulated
 from quavf.store import ClipStore
 
 SCORER = "light"
-WORLD = SimulateConfig(seed=1, clips=3, seconds=15.0, val_share=0.33, test_share=0.0)
+WORLD = SimulateConfig(
+    seed=2, clips=3, seconds=15.0, preset="clean", val_share=0.33, test_share=0.0
+)
 EVERY = 5  # frames from one stored face to the next
 TRAINER = TrainerConfig(batch_size=4, epochs=100)
 CONFIGS = {

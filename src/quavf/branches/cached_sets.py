@@ -7,6 +7,7 @@ same whoever fills it, however often that was interrupted, and every epoch is a 
 from __future__ import annotations
 
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Share:
     workers: int = 0
 
 
-class CachedSet(Dataset[Sample]):
+class CachedSet(Dataset[Sample], ABC):
     """A training set's samples with features in place of sounds or crops, once `fill` has run.
 
     Audio: (features (1500, W), labels (900,)). Visual: (features (15, F), seen (15,), quality (),
@@ -56,13 +57,13 @@ class CachedSet(Dataset[Sample]):
     rows: Ints  # of each table, ascending: those that samples are made of
     at_once: int  # rows that are encoded together
 
+    @abstractmethod
     def loader(self, version: int, groups: list[Ints], workers: int) -> DataLoader[Any]:
         """For each group of rows, what the network takes of them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def embedded(self, branch: Branch, batch: Any) -> Sequence[Tensor]:
         """What the tables keep of a batch: tensors, one row each."""
-        raise NotImplementedError
 
     def check_room(self) -> None:
         """Raises ConfigError when the disk has none for what is missing."""

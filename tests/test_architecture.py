@@ -42,7 +42,7 @@ STAGES: dict[str, set[str]] = {  # unit: what it may import beside the core and 
     "moments": {"result"},
     "result": set(),
     "evaluation": {"scores", "metrics", "fusion"},
-    "branches": {"store", "scores", "evaluation", "faces"},
+    "branches": {"store", "scores", "evaluation", "faces", "weights"},
     "report": {"evaluation", "metrics", "fusion", "scores", "result", "moments", "sources"},
     "simulate": set(),
     "recipes": set(),

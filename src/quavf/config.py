@@ -258,6 +258,7 @@ class TrainAudioConfig:
             around it as well, up to 30 s); kept with the checkpoint.
         unlabelled: Share of the outputs trained on that lie where nobody is labelled, as not
             talking to me; needs the context of the clip (published: 0).
+        start: Checkpoint whose weights to start from.
         audio: The model.
         augment: Random changes of training samples.
         trainer: How training runs.
@@ -266,6 +267,7 @@ class TrainAudioConfig:
     semantics: str = "fixed"
     context: str = "segment"
     unlabelled: float = 0.0
+    start: str = ""
     audio: AudioConfig = field(default_factory=AudioConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -287,6 +289,7 @@ class TrainVisualConfig:
             reach beyond it); kept with the checkpoint.
         unlabelled: Share of the windows that are of faces outside labelled segments, as not
             talking to me; needs the context of the clip (published: 0).
+        start: Checkpoint whose weights to start from.
         visual: The model.
         windows: Windows of crops.
         augment: Random changes of training samples.
@@ -297,6 +300,7 @@ class TrainVisualConfig:
     quality: str = ""
     context: str = "segment"
     unlabelled: float = 0.0
+    start: str = ""
     visual: VisualConfig = field(default_factory=VisualConfig)
     windows: WindowConfig = field(default_factory=WindowConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

@@ -38,6 +38,7 @@ from quavf.branches.datasets import (
     VisualTrainSet,
 )
 from quavf.branches.run_folder import RunFolder, TrainSummary
+from quavf.branches.start import start_from
 from quavf.branches.validate import Validator
 from quavf.branches.visual import VisualBranch
 from quavf.config import (
@@ -289,7 +290,10 @@ class _Run:
             c = self.config
             settings = BranchSettings(c.semantics, c.windows, c.quality, c.context)
             branch = VisualBranch(c.visual, settings)
-        load_pretrained(branch)
+        if self.config.start:
+            start_from(branch, self.config.start)
+        else:
+            load_pretrained(branch)
         return branch
 
     def _fit(self, module: TrainingModule, n_devices: int) -> Saver:

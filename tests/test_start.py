@@ -1,0 +1,134 @@
+"""Training that starts from a whole checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from quavf.branches.audio import AudioBranch
+from quavf.branches.checkpoint import load_branch, save_branch
+from quavf.branches.start import start_from
+from quavf.branches.train import train_audio, train_visual
+from quavf.branches.visual import VisualBranch
+from quavf.config import (
+    AudioConfig,
+    BranchSettings,
+    TrainAudioConfig,
+    TrainerConfig,
+    TrainVisualConfig,
+    VisualConfig,
+)
+from quavf.errors import CheckpointError, ConfigError
+from quavf.windows import WindowConfig
+from tests_data import GOLDEN, needs_golden
+from tiny_store import make_tiny_store
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
+AUDIO = AudioConfig(encoder="16x1x2", encoder_weights="random", dim=16, n_heads=2)
+VISUAL = VisualConfig(
+    backbone="test_efficientnet", backbone_weights="random", dim=16, n_heads=2, frozen=False
+)
+TRAINER = TrainerConfig(epochs=1, batch_size=2, lr=1e-12, save_every=2, accelerator="cpu")
+
+
+def audio_file(folder: Path, config: AudioConfig = AUDIO) -> Path:
+    torch.manual_seed(1)
+    save_branch(folder / "audio.safetensors", AudioBranch(config).half())
+    return folder / "audio.safetensors"
+
+
+def visual_file(folder: Path, config: VisualConfig = VISUAL) -> Path:
+    torch.manual_seed(1)
+    save_branch(folder / "visual.safetensors", VisualBranch(config))
+    return folder / "visual.safetensors"
+
+
+@pytest.mark.parametrize("kind", ["audio", "visual"])
+def test_training_goes_on_from_every_weight(kind: str, tmp_path: Path) -> None:
+    """With a learning rate of nothing the weights of the checkpoint come out again."""
+    store = make_tiny_store(tmp_path / "store").path
+    if kind == "audio":
+        start = audio_file(tmp_path)
+        train_audio(
+            store,
+            tmp_path / "run",
+            TrainAudioConfig(start=str(start), audio=AUDIO, trainer=TRAINER),
+        )
+    else:
+        start = visual_file(tmp_path)
+        windows = WindowConfig(min_quality=0.1, step=40)
+        config = TrainVisualConfig(
+            start=str(start), visual=VISUAL, windows=windows, trainer=TRAINER
+        )
+        train_visual(store, tmp_path / "run", config)
+    before, after = load_branch(start), load_branch(tmp_path / "run")
+    theirs = dict(before.named_parameters())
+    assert theirs
+    for name, weight in after.named_parameters():
+        torch.testing.assert_close(weight, theirs[name], rtol=0, atol=1e-8, msg=name)
+
+
+def test_a_name_stands_for_weights_that_come_with_the_package(tmp_path: Path) -> None:
+    shipped = load_branch(Path("src/quavf/weights/small/visual.safetensors"))
+    assert isinstance(shipped, VisualBranch)
+    branch = VisualBranch(replace(shipped.config, frozen_stages=0, dropout=0.5, size=96))
+    start_from(branch, "small")
+    assert all(
+        torch.equal(weight, branch.state_dict()[name])
+        for name, weight in shipped.state_dict().items()
+    )
+    assert branch.config.dropout == 0.5
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "found"),
+    [
+        ("dim", 32, r"audio\.dim: 32, but .*audio.safetensors was trained with 16; set --audio"),
+        ("n_heads", 4, r"audio\.n_heads: 4, .* with 2"),  # same shapes, another meaning
+        ("n_layers", 2, r"audio\.n_layers: 2, .* with 1"),
+        ("encoder", "16x2x2", r"audio\.encoder: '16x2x2', .* with '16x1x2'"),
+    ],
+)
+def test_another_model_is_refused(field: str, value: Any, found: str, tmp_path: Path) -> None:
+    start = audio_file(tmp_path)
+    with pytest.raises(ConfigError, match=found):
+        start_from(AudioBranch(replace(AUDIO, **{field: value})), start)
+
+
+def test_other_windows_are_refused(tmp_path: Path) -> None:
+    start = visual_file(tmp_path)
+    settings = BranchSettings(windows=WindowConfig(n_slots=7))
+    with pytest.raises(ConfigError, match=r"windows\.n_slots: 7, .* with 15"):
+        start_from(VisualBranch(VISUAL, settings), start)
+
+
+def test_the_other_branch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"start: .* of the visual branch; give .* audio branch"):
+        start_from(AudioBranch(AUDIO), visual_file(tmp_path))
+
+
+def test_a_lost_checkpoint_leaves_no_run(tmp_path: Path) -> None:
+    store = make_tiny_store(tmp_path / "store").path
+    config = TrainAudioConfig(start=str(tmp_path / "lost"), audio=AUDIO, trainer=TRAINER)
+    with pytest.raises(CheckpointError, match="lost: no such file"):
+        train_audio(store, tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()
+
+
+@needs_golden
+@pytest.mark.parametrize("name", ["audio_tiny_L1.pt", "visual_test_resnet_score1_L1.pt"])
+def test_published_checkpoints_can_be_trained_further(name: str, tmp_path: Path) -> None:
+    """In other semantics than they were trained with, too."""
+    state = torch.load(GOLDEN / name, weights_only=True)["state_dict"]
+    torch.save({"model": state}, tmp_path / name)
+    published = load_branch(tmp_path / name)
+    settings = replace(published.settings, semantics="fixed")
+    branch = type(published)(published.config, settings)  # type: ignore[arg-type]
+    start_from(branch, tmp_path / name)
+    found = branch.state_dict()
+    assert all(torch.equal(found[key], value) for key, value in published.state_dict().items())

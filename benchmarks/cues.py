@@ -1,0 +1,122 @@
+"""What single cues tell of a simulated world, from its truth alone: ceilings, not models.
+
+    python benchmarks/cues.py [--clips 150] [--presets table ...]
+
+By turns (back-channels left out): the area under the ROC curve of each cue for "talking to the
+wearer"; 0.5 says nothing, below it the cue means the opposite. Writes Markdown to the terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+
+import numpy as np
+from scipy.stats import rankdata
+
+from quavf.progress import progress
+from quavf.records import WEARER, Array
+from quavf.simulate.config import PRESETS, SimulateConfig
+from quavf.simulate.conversation import Utterance
+from quavf.simulate.scene import face_angles
+from quavf.simulate.world import ClipKey, ClipWorld, imagine
+
+SEED = 904
+CUES = {
+    "yaw": "mean yaw of the face",
+    "gaze": "share of the turn that the speaker looks at the wearer",
+    "before": "the wearer spoke last",
+    "distance": "distance",
+}
+
+
+def turns_of(world: ClipWorld) -> list[Utterance]:
+    """What partners say, but for back-channels."""
+    return [u for u in world.talk.utterances if u.speaker != WEARER and not u.backchannel]
+
+
+def frames_of(world: ClipWorld, turn: Utterance) -> slice:
+    start = min(round(turn.start_s * float(world.fps)), world.n_frames - 1)
+    return slice(start, max(start + 1, round(turn.end_s * float(world.fps))))
+
+
+def cues(world: ClipWorld, turn: Utterance) -> dict[str, float]:
+    """Each cue of one turn, the higher the likelier to the wearer by what one would expect."""
+    motion, frames = world.motion, frames_of(world, turn)
+    heads, turned = motion.heads[turn.speaker, frames], motion.turns[turn.speaker, frames]
+    camera = motion.heads[WEARER, frames]
+    sides = [face_angles(h, t, c)[0] for h, t, c in zip(heads, turned, camera, strict=True)]
+    floor = world.talk.floor_of(turn.speaker)
+    earlier = [
+        u
+        for u in world.talk.utterances
+        if u.start_s < turn.start_s
+        and not u.backchannel
+        and u.speaker != turn.speaker
+        and u.speaker in floor
+    ]
+    return {
+        "yaw": -float(np.mean(np.abs(sides))),
+        "gaze": float(np.mean(motion.gaze[turn.speaker, frames] == WEARER)),
+        "before": float(bool(earlier) and earlier[-1].speaker == WEARER),
+        "distance": -float(np.linalg.norm(heads - camera, axis=1).mean()),
+    }
+
+
+def speakers(world: ClipWorld) -> Array:
+    """(frames,) how many people speak."""
+    said = np.zeros((world.scene.n_people, world.n_frames), bool)
+    for utterance in world.talk.utterances:
+        said[utterance.speaker, frames_of(world, utterance)] = True
+    return np.asarray(said.sum(axis=0))
+
+
+def area(labels: Array, values: Array) -> float:
+    """Under the ROC curve, ties counting half (Mann and Whitney)."""
+    n = int(labels.sum())
+    ranks = rankdata(values)[labels].sum()
+    return float((ranks - n * (n + 1) / 2) / (n * (len(labels) - n)))
+
+
+def measured(preset: str, n_clips: int) -> dict[str, float]:
+    """Figures of one preset."""
+    config = SimulateConfig(seed=SEED, preset=preset)
+    values: dict[str, list[float]] = defaultdict(list)
+    labels: list[bool] = []
+    speaking: list[Array] = []
+    with progress(f"Worlds of {preset}", n_clips) as bar:
+        for index in range(n_clips):
+            world = imagine(config, ClipKey(SEED, "train", index))
+            speaking.append(speakers(world))
+            for turn in turns_of(world):
+                labels.append(turn.to_wearer)
+                for name, value in cues(world, turn).items():
+                    values[name].append(value)
+                values["seconds"].append(turn.end_s - turn.start_s)
+            bar.advance(n_frames=world.n_frames)
+    to_me, seconds = np.array(labels), np.array(values["seconds"])
+    at_once = np.concatenate(speaking)
+    found = {CUES[name]: area(to_me, np.array(values[name])) for name in CUES}
+    found["speech for the wearer, by time"] = float(seconds[to_me].sum() / seconds.sum())
+    found["time with nobody speaking"] = float((at_once == 0).mean())
+    found["time with several speaking"] = float((at_once > 1).mean())
+    return found | {"turns": float(len(labels))}
+
+
+def main() -> None:
+    """Every preset in turn, then the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--clips", type=int, default=150, help="of 30 s, of each preset")
+    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=list(PRESETS))
+    options = parser.parse_args()
+    found = {preset: measured(preset, options.clips) for preset in options.presets}
+    print(f"| | {' | '.join(found)} |")
+    print("|---|" + "---|" * len(found))
+    for name in next(iter(found.values())):
+        digits = 0 if name == "turns" else 2
+        cells = " | ".join(f"{figures[name]:.{digits}f}" for figures in found.values())
+        print(f"| {name} | {cells} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,9 +2,10 @@
 
     python scripts/make_small.py --out FOLDER [--workers 2]
 
-Simulates conversations, trains both branches from the recipes `small`, and writes
+Simulates conversations, trains both branches from the recipes `small`, trains the visual one
+further on other conversations (recipe `small_further`), and writes
 `FOLDER/small/{audio,visual}.safetensors` in half precision. Every step goes on where it was
-interrupted: count on an hour or more of two cores. `benchmarks/worlds.py` judges what comes out.
+interrupted: count on two hours of two cores. `benchmarks/worlds.py` judges what comes out.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ from registry_weights import write_starts
 WORLD = SimulateConfig(
     seed=11, preset="mixed", clips=512, seconds=30.0, val_share=1 / 16, test_share=0.0
 )
-BRANCHES = ("audio", "visual")
+FURTHER = replace(WORLD, seed=12, clips=1024, val_share=1 / 32)  # other people, voices, rooms
 
 
-def recipe(branch: str, kind: type[Any]) -> Any:
-    """The settings of recipe `small`."""
-    path = recipe_path("small", branch)
+def recipe(name: str, branch: str, kind: type[Any]) -> Any:
+    """A recipe's settings for a branch."""
+    path = recipe_path(name, branch)
     return from_dict(kind, yaml.safe_load(path.read_text()), path)
 
 
@@ -55,17 +56,22 @@ def main() -> None:
     options = parser.parse_args()
     out: Path = options.out
     starts = write_starts(out / "start")
-    store = out / "store"
-    prepare_simulated(store, WORLD, engine=EngineConfig(workers=options.workers))
-    score_quality(store)
-    audio = recipe("audio", TrainAudioConfig)
+    store, further = out / "store", out / "further"
+    for folder, world in ((store, WORLD), (further, FURTHER)):
+        prepare_simulated(folder, world, engine=EngineConfig(workers=options.workers))
+        score_quality(folder)
+    audio = recipe("small", "audio", TrainAudioConfig)
     model = replace(audio.audio, encoder_weights=str(starts["whisper_tiny"]))
     train_audio(store, out / "runs" / "audio", replace(audio, audio=model))
-    visual = recipe("visual", TrainVisualConfig)
+    pack("audio", store, out / "runs" / "audio", out / "small" / "audio.safetensors")
+    visual = recipe("small", "visual", TrainVisualConfig)
     network = replace(visual.visual, backbone_weights=str(starts["mobilenetv2_100"]))
     train_visual(store, out / "runs" / "visual", replace(visual, visual=network))
-    for branch in BRANCHES:
-        pack(branch, store, out / "runs" / branch, out / "small" / f"{branch}.safetensors")
+    first = out / "first" / "visual.safetensors"
+    pack("visual", store, out / "runs" / "visual", first)
+    visual = replace(recipe("small_further", "visual", TrainVisualConfig), start=str(first))
+    train_visual(further, out / "runs" / "further", visual)
+    pack("visual", further, out / "runs" / "further", out / "small" / "visual.safetensors")
 
 
 def pack(kind: str, store: Path, run: Path, packed: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 import quavf.score
-from media_files import damage
+from media_files import damage, damage_sound
 from quavf.branches.audio import AudioBranch
 from quavf.branches.checkpoint import save_branch
 from quavf.branches.predict import AudioPredictor, VisualPredictor
@@ -24,6 +25,7 @@ from quavf.faces.search import SearchConfig
 from quavf.moments import MomentsConfig
 from quavf.result import Moment, VideoResult
 from quavf.run import RunConfig, Runner, VideoRun, output_folders, run_video, run_videos
+from quavf.sources.media import read_sound
 from quavf.video import VideoConfig
 from tests_media import BLOCKS, still, turn, write_video
 
@@ -305,6 +307,17 @@ def test_damaged_packets(tmp_path: Path, config: RunConfig) -> None:
     assert "damaged packets" in notes
     assert run.result.duration_s == pytest.approx(6, abs=0.1)
     assert sum(map(len, run.scores.values())) > 30
+
+
+@pytest.mark.parametrize("faces", [wander, still()])
+def test_damaged_sound(tmp_path: Path, config: RunConfig, faces: Any) -> None:
+    """It is read between two passes over the pictures; without faces there is one pass alone."""
+    path = damage_sound(write_video(tmp_path / "v.mp4", faces=faces))
+    counted: Counter[str] = Counter()
+    read_sound(path, counted)
+    assert counted["damaged packets"] > 0
+    run, _ = notes_of(path, tmp_path, config)
+    assert {f"In the file: {what} ({n})." for what, n in counted.items()} <= set(run.notes)
 
 
 def test_files_without_a_picture(tmp_path: Path, config: RunConfig) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import quavf.video
+from media_files import damage_sound
 from quavf.errors import ConfigError, MediaError, StoreError
 from quavf.faces.crop import decode_jpeg
 from quavf.faces.search import FaceSearch, SearchConfig
@@ -108,6 +110,21 @@ def test_pictures_that_start_late_are_time_zero(tmp_path: Path) -> None:
     assert next(file.pictures()).time_s == 0
     samples = np.concatenate(list(file.sound()))
     assert len(samples) / 16_000 == pytest.approx(2.0, abs=0.1)
+
+
+def test_each_pass_counts_its_own_damage(tmp_path: Path) -> None:
+    """Whichever is read first, and however often."""
+    path = damage_sound(write_video(tmp_path / "v.mp4", times=[0.0, 0.5, 1.9]))
+    file = open_video_file(path)
+    list(file.sound())
+    sound = file.notes
+    assert set(sound) == {"damaged packets", "gaps in the sound, filled with silence"}
+    pictures = Counter({"stretches of over a second without a new picture": 1})
+    for _ in range(2):
+        assert len(list(file.pictures())) == 3
+        assert file.notes == sound + pictures
+        list(file.sound())
+        assert file.notes == sound + pictures
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -92,7 +92,8 @@ def stored_region(
 class VideoFile:
     """A video file that can be decoded: `open_video_file` makes one.
 
-    `size` (width, height) as shown; `fps` nominal; `notes` count what was damaged.
+    `size` (width, height) as shown; `fps` nominal; `notes` count what was damaged, in the last pass
+    over the pictures and in the last over the sound.
     """
 
     path: Path
@@ -101,7 +102,12 @@ class VideoFile:
     turns: int
     start: Fraction  # time stamp of the first picture, s
     declared_s: float | None
-    notes: Counter[str]
+    picture_notes: Counter[str] = field(default_factory=Counter)
+    sound_notes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def notes(self) -> Counter[str]:
+        return self.picture_notes + self.sound_notes
 
     def pictures(self) -> Iterator[Shown]:
         """Every picture in order, in one decoding pass.
@@ -109,19 +115,19 @@ class VideoFile:
         A picture is on from the tick nearest to its time to the next picture's, for a second at
         most. Damaged pictures are left out and counted.
         """
-        self.notes.clear()
+        self.picture_notes.clear()
         pending: tuple[int, Fraction, VideoFrame] | None = None
         for number, time, source in self._timed():
             if pending is not None:
                 if time - pending[1] > LONGEST_HOLD_S:
-                    self.notes["stretches of over a second without a new picture"] += 1
+                    self.picture_notes["stretches of over a second without a new picture"] += 1
                 yield self._shown(*pending, end=TICKS.s_to_frame(time))
             pending = number, time, source
         if pending is not None:
             yield self._shown(*pending, end=TICKS.s_to_frame(pending[1]) + 1)
         end_s = 0.0 if pending is None else float(pending[1])
         if self.declared_s is not None and end_s < self.declared_s - CUT_SHORT_S:
-            self.notes["pictures end before the declared duration"] += 1
+            self.picture_notes["pictures end before the declared duration"] += 1
 
     def _shown(self, number: int, time: Fraction, source: VideoFrame, end: int) -> Shown:
         first = TICKS.s_to_frame(time)
@@ -135,25 +141,26 @@ class VideoFile:
             stream = _video_stream(self.path, container.streams.video)
             base = stream.time_base or Fraction(1, 90_000)
             number, previous = -1, Fraction(-1)
-            for source in decode(container, stream, self.notes):
+            for source in decode(container, stream, self.picture_notes):
                 number += 1
                 turned = (source.height, source.width) if self.turns % 2 else None
                 if (turned or (source.width, source.height)) != self.size:
-                    self.notes["pictures of another size, left out"] += 1
+                    self.picture_notes["pictures of another size, left out"] += 1
                     continue
                 if source.pts is None:
                     time = previous + 1 / self.fps if number else Fraction(0)
                 else:
                     time = source.pts * base - self.start
                 if time <= previous or time < 0:
-                    self.notes["pictures out of order, left out"] += 1
+                    self.picture_notes["pictures out of order, left out"] += 1
                     continue
                 yield number, time, source
                 previous = time
 
     def sound(self) -> Iterator[Samples]:
         """16-bit mono samples at 16 kHz from the first picture on, (N,) at a time."""
-        return sound_pieces(self.path, self.notes)
+        self.sound_notes.clear()
+        return sound_pieces(self.path, self.sound_notes)
 
 
 def open_video_file(path: Path) -> VideoFile:
@@ -177,7 +184,7 @@ def open_video_file(path: Path) -> VideoFile:
         turns = round(first.rotation / 90) % 4
         size = (first.height, first.width) if turns % 2 else (first.width, first.height)
         start = first.pts * stream.time_base if first.pts is not None else Fraction(0)
-    return VideoFile(path, size, Fraction(rate), turns, Fraction(start), declared, Counter())
+    return VideoFile(path, size, Fraction(rate), turns, Fraction(start), declared)
 
 
 def is_silent(samples: Samples) -> bool:

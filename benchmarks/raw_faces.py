@@ -37,7 +37,8 @@ from quavf.scores import Scores, read_scores
 from quavf.simulate.config import SimulateConfig
 from quavf.simulate.run import clip_keys, simulate
 from quavf.store import ClipStore
-from quavf.video import PreparedVideo, prepare_video
+from quavf.video.prepare import prepare_video
+from quavf.video.prepared import PreparedVideo
 
 IOU = 0.5  # from which a found box and a true one are the same face
 MIN_VISIBLE = 0.5  # share of a face that must be in the picture with nobody before it

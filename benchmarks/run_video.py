@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 import quavf.faces.tracker as tracker
-import quavf.video as stages
+import quavf.video.prepare as stages
 from quavf.branches.audio import AudioBranch
 from quavf.branches.checkpoint import save_branch
 from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor

@@ -26,7 +26,7 @@ from quavf.moments import MomentsConfig
 from quavf.result import Moment, VideoResult
 from quavf.run import RunConfig, Runner, VideoRun, output_folders, run_video, run_videos
 from quavf.sources.media import read_sound
-from quavf.video import VideoConfig
+from quavf.video.prepared import VideoConfig
 from tests_media import BLOCKS, still, turn, write_video
 
 FACES = VideoConfig(search=SearchConfig(detector=BLOCKS))
@@ -190,7 +190,7 @@ def test_an_interrupted_run_goes_on(
             run_video(path, tmp_path / "out", config)
     assert not (tmp_path / "out" / "result.json").exists()
     with monkeypatch.context() as patched:  # everything up to there is on disk
-        patched.setattr("quavf.video.open_detector", None)
+        patched.setattr("quavf.video.prepare.open_detector", None)
         patched.setattr(AudioPredictor, "ticks", None)
         patched.setattr(VisualPredictor, "centres", None)
         run = run_video(path, tmp_path / "out", config)

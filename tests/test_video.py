@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import quavf.video
+import quavf.video.prepare
 from media_files import damage_sound
 from quavf.errors import ConfigError, MediaError, StoreError
 from quavf.faces.crop import decode_jpeg
@@ -16,14 +16,8 @@ from quavf.faces.search import FaceSearch, SearchConfig
 from quavf.quality import score_quality
 from quavf.sources.video import is_silent, open_video_file, stored_region
 from quavf.store import CropReader
-from quavf.video import (
-    PreparedVideo,
-    VideoConfig,
-    clip_id,
-    first_ticks,
-    prepare_video,
-    scored_ticks,
-)
+from quavf.video.prepare import clip_id, prepare_video
+from quavf.video.prepared import PreparedVideo, VideoConfig, first_ticks, scored_ticks
 from quavf.windows import WindowConfig
 from tests_media import BLOCKS, FACE, still, turn, write_video
 
@@ -182,7 +176,7 @@ def test_a_second_run_changes_nothing_and_other_settings_do(tmp_path: Path) -> N
 def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "v.mp4", seconds=4, faces=two)
     whole = prepared(path, tmp_path / "whole")
-    monkeypatch.setattr(quavf.video, "SAVE_EVERY_S", 0.5)
+    monkeypatch.setattr(quavf.video.prepare, "SAVE_EVERY_S", 0.5)
     step, steps = FaceSearch.step, []
 
     def counted(self: FaceSearch, view: Any) -> int:

@@ -24,7 +24,8 @@ from quavf.progress import Progress, progress
 from quavf.quality import score_quality
 from quavf.result import RESULT_FILE, Moment, Person, PersonScores, VideoResult
 from quavf.score import VideoScoring, step_s, with_moments
-from quavf.video import VideoConfig, prepare_video, video_fingerprint
+from quavf.video.prepare import prepare_video, video_fingerprint
+from quavf.video.prepared import VideoConfig
 from quavf.weights import DEFAULT, weights_names, weights_path
 from quavf.windows import WindowConfig
 

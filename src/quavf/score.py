@@ -19,7 +19,7 @@ from quavf.progress import progress
 from quavf.records import Floats, Ints
 from quavf.result import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.store import ClipStore, CropReader, Faces
-from quavf.video import TICKS_A_SECOND, PreparedVideo
+from quavf.video.prepared import TICKS_A_SECOND, PreparedVideo
 
 if TYPE_CHECKING:
     from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor

@@ -12,151 +12,36 @@ import logging
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from fractions import Fraction
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from quavf.clock import Clock
-from quavf.errors import ConfigError, MediaError, StoreError
-from quavf.faces.crop import crop_geometry, crop_regions, encode_jpeg, render_crop
+from quavf.errors import MediaError, StoreError
 from quavf.faces.detect import DetectorOptions, open_detector
-from quavf.faces.search import DESCRIPTOR, LOOK_SCORE, FaceSearch, Found, SearchConfig
-from quavf.faces.tracker import PersonTrack, TrackConfig, track_persons
+from quavf.faces.search import DESCRIPTOR, LOOK_SCORE, FaceSearch, Found
+from quavf.faces.tracker import PersonTrack, track_persons
 from quavf.files import config_hash, replacing
 from quavf.memory import give_back
 from quavf.overlap import overlapped
 from quavf.progress import progress
 from quavf.records import Floats, Ints
-from quavf.sources.media import LONGEST_HOLD_S, Samples
-from quavf.sources.video import TICKS, Shown, VideoFile, is_silent, open_video_file
+from quavf.sources.media import Samples
+from quavf.sources.video import VideoFile, is_silent, open_video_file
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
-from quavf.windows import Span, WindowConfig
+from quavf.video.cut import cut_faces, wanted_faces
+from quavf.video.prepared import TICKS_A_SECOND, PreparedVideo, VideoConfig
+from quavf.windows import WindowConfig
 
 log = logging.getLogger(__name__)
 
 SEMANTICS = "fixed"
 SEARCH_FORMAT = 2  # of saved searches; goes up when they hold something else (2: pans)
 SAVE_EVERY_S = 30.0  # of video: an interrupted search loses no more
-TICKS_A_SECOND = 30
-LONGEST_HOLD_TICKS = int(LONGEST_HOLD_S * TICKS_A_SECOND)
-
-
-@dataclass(frozen=True)
-class VideoConfig:
-    """What is cut from a raw video.
-
-    Args:
-        rate: Scores a second for each person, 0 to 30; 0: every picture (at most 30 a second).
-        search: How faces are looked for.
-        track: How faces become persons.
-    """
-
-    rate: float = 10.0
-    search: SearchConfig = field(default_factory=SearchConfig)
-    track: TrackConfig = field(default_factory=TrackConfig)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rate <= TICKS_A_SECOND:
-            raise ConfigError(
-                f"rate: {self.rate} is not in 0 to {TICKS_A_SECOND} (the models' own rate); "
-                "0 scores every picture"
-            )
-
-
-@dataclass(frozen=True)
-class PreparedVideo:
-    """What is known of one video beside its crops and sound."""
-
-    store: ClipStore
-    clip: str
-    file: VideoFile
-    config: VideoConfig
-    pictures: Floats  # (P,) time of each decoded picture, s
-    numbers: Ints  # (P,) its number in the file
-    persons: tuple[PersonTrack, ...]  # numbered from 1
-    cuts: Floats  # (C,) times of camera cuts, s
-    silent: bool  # there is a sound track with nothing to hear on it
-
-    @property
-    def notes(self) -> dict[str, int]:
-        return self.store.manifest(self.clip).notes
-
-    @property
-    def duration_s(self) -> float:
-        """To the end of the last picture."""
-        if not len(self.pictures):
-            return 0.0
-        return float(self.pictures[-1] + 1 / self.file.fps)
-
-    def boxes_at(self, person: int, times: Floats) -> tuple[Floats, Floats]:
-        """Boxes (T, 4) and detector scores (T,), NaN where the person is not seen."""
-        return self.persons[person - 1].at(times, self.config.track.max_gap)
-
-    def shown_at(self, ticks: Ints) -> Ints:
-        """(T,) which of `pictures` is on screen at each tick; -1 for none."""
-        first = first_ticks(self.pictures)
-        rows = np.searchsorted(first, ticks, side="right") - 1
-        if not len(first):
-            return np.full(len(ticks), -1)
-        held = (rows >= 0) & (ticks - first[np.maximum(rows, 0)] < LONGEST_HOLD_TICKS)
-        return np.where(held & (ticks <= first[-1]), rows, -1)
-
-    def boxes_of(self, person: int, ticks: Ints) -> tuple[Floats, Floats]:
-        """The same on the pictures that are on screen at `ticks` (T,)."""
-        rows = self.shown_at(ticks)
-        boxes, scores = self.boxes_at(person, self.pictures[rows])
-        boxes[rows < 0], scores[rows < 0] = np.nan, np.nan
-        return boxes, scores
-
-    def scored_ticks(self, person: int) -> Ints:
-        """(S,) the ticks at which a person gets a score: where the face is seen."""
-        ticks = scored_ticks(self.pictures, self.config.rate)
-        boxes, _ = self.boxes_of(person, ticks)
-        return np.asarray(ticks[~np.isnan(boxes[:, 0])], np.int64)
-
-    def wanted_ticks(self, person: int, windows: WindowConfig) -> Ints:
-        """(W,) the ticks whose crops those scores need, ascending."""
-        centres = self.scored_ticks(person)
-        slots = (centres[:, None] + windows.offsets(TICKS)).ravel()
-        slots = np.union1d(slots[slots >= 0], centres)
-        boxes, _ = self.boxes_of(person, slots)
-        return np.asarray(slots[~np.isnan(boxes[:, 0])], np.int64)
-
-    def spans(self, person: int) -> list[tuple[Span, Ints]]:
-        """Each scene that a person is scored in, with its scored ticks; windows stay inside."""
-        ticks = self.scored_ticks(person)
-        edges = [0, *(TICKS.s_to_frame(Fraction(float(c))) for c in self.cuts), 1 << 60]
-        found = []
-        for start, end in pairwise(edges):
-            inside = ticks[(ticks >= start) & (ticks < end)]
-            if len(inside):
-                found.append((Span(person, start, end - 1), inside))
-        return found
-
-
-def scored_ticks(pictures: Floats, rate: float) -> Ints:
-    """(S,) the ticks to score of a video whose pictures come at these times (P,): `rate` a second,
-    or with 0 each that begins a picture."""
-    if not len(pictures):
-        return np.empty(0, np.int64)
-    first = first_ticks(pictures)
-    if not rate:
-        return np.unique(first)
-    step = Fraction(TICKS_A_SECOND) / Fraction(rate).limit_denominator(1000)
-    n = int(first[-1] / step) + 1
-    ticks = np.unique([(k * step + Fraction(1, 2)).__floor__() for k in range(n)])
-    return np.asarray(ticks[ticks <= first[-1]], np.int64)
-
-
-def first_ticks(pictures: Floats) -> Ints:
-    """(P,) the tick at which each picture appears: the nearest to its time (P,)."""
-    return np.asarray(np.floor(pictures * TICKS_A_SECOND + 0.5 + 1e-6), np.int64)
 
 
 def prepare_video(
@@ -342,14 +227,14 @@ class _Preparation:
 
     def _cut(self, writer: ClipWriter, video: PreparedVideo) -> Counter[str]:
         """Second pass: the crops of all persons."""
-        wanted = _wanted(video, self.windows)
+        wanted = wanted_faces(video, self.windows)
         confidences = array("d")
         notes: Counter[str] = Counter()
         total = int(video.duration_s)
         with progress("Cutting faces", total, unit="s of video", inner="pictures") as bar:
             second = 0
             pictures = self.file.pictures() if len(wanted.tick) else ()
-            for shown, cut in overlapped(partial(_cut_faces, wanted), pictures):
+            for shown, cut in overlapped(partial(cut_faces, wanted), pictures):
                 if shown.time_s // SAVE_EVERY_S > second // SAVE_EVERY_S:
                     give_back()
                 bar.advance(int(shown.time_s) - second, 1)
@@ -376,67 +261,6 @@ class _Heard:
         for piece in pieces:
             self.is_silent = self.is_silent and is_silent(piece)
             yield piece
-
-
-@dataclass(frozen=True)
-class _CutFace:
-    person: int
-    tick: int
-    score: float  # the detector's
-    where: tuple[list[float], Sequence[int], Sequence[int]]  # box, region, picture part
-    jpeg: bytes
-
-    @property
-    def time_s(self) -> float:
-        return self.tick / TICKS_A_SECOND
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """The faces to cut, a row each, by tick and person."""
-
-    tick: Ints  # (N,)
-    person: Ints  # (N,)
-    box: Floats  # (N, 4)
-    score: Floats  # (N,) the detector's
-
-    def rows(self, ticks: range) -> range:
-        """Those of a stretch of ticks."""
-        return range(*np.searchsorted(self.tick, [ticks.start, ticks.stop]).tolist())
-
-
-def _wanted(video: PreparedVideo, windows: WindowConfig) -> _Wanted:
-    found = [_Wanted(*(np.empty((0, *shape)) for shape in ((), (), (4,), ())))]
-    for person in range(1, len(video.persons) + 1):
-        ticks = video.wanted_ticks(person, windows)
-        found.append(_Wanted(ticks, np.full(len(ticks), person), *video.boxes_of(person, ticks)))
-    names = [f.name for f in fields(_Wanted)]
-    columns = {name: np.concatenate([getattr(part, name) for part in found]) for name in names}
-    order = np.lexsort([columns["person"], columns["tick"]])
-    return _Wanted(**{name: column[order] for name, column in columns.items()})
-
-
-def _cut_faces(wanted: _Wanted, shown: Shown) -> tuple[Shown, list[_CutFace | None]]:
-    """The faces of one picture, by tick; None where the box lies outside."""
-    return shown, [
-        _cut_face(
-            shown,
-            int(wanted.tick[row]),
-            int(wanted.person[row]),
-            wanted.box[row],
-            float(wanted.score[row]),
-        )
-        for row in wanted.rows(shown.ticks)
-    ]
-
-
-def _cut_face(shown: Shown, tick: int, person: int, box: Floats, score: float) -> _CutFace | None:
-    region = crop_regions(box[None], shown.size)[0]
-    geometry = crop_geometry(region, shown.size)
-    if geometry is None:
-        return None
-    jpeg = encode_jpeg(render_crop(shown.bgr(geometry.region), geometry))
-    return _CutFace(person, tick, score, (box.tolist(), geometry.region, geometry.picture), jpeg)
 
 
 def _flat(tracks: list[PersonTrack]) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """The published system's ablations, in a simulated world: what the quality of faces is good for.
 
-    python benchmarks/ablations.py --out FOLDER --train STORE --test STORE --backbone FILE
+    python benchmarks/ablations.py --out FOLDER --train STORE --test STORE [--backbone FILE]
 
 Trains the visual branch as published (a frozen image network, windows of quality 0.3 or more,
 quality as an input), then without the filter, without the input, and without both, on the train
 split of one store; judges each beside one audio branch on another store. "No quality in fusion" is
-the plain mean. The image network's features are cached, so that a run takes minutes. Every step
-goes on where it was interrupted. Writes `ablations.md`.
+the plain mean. The image network is that of the weights `small`, or FILE, such as ImageNet's of
+`scripts/registry_weights.py`. Its features are cached, so that a run takes minutes. Every step goes
+on where it was interrupted. Writes `ablations.md`.
 
-`scripts/make_small.py` makes the store and the file of the backbone, `benchmarks/worlds.py` the
-test stores.
+`scripts/make_small.py` makes stores to train on, `benchmarks/worlds.py` the test stores.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
+
 from quavf.branches.train import train_visual
+from quavf.branches.weights import read_weights
 from quavf.config import TrainVisualConfig, from_dict
 from quavf.evaluation import EvaluateConfig, Rows
-from quavf.files import write_text
+from quavf.files import replacing, write_text
 from quavf.metrics import bootstrap_by_clip, mean_average_precision
 from quavf.pipeline import PredictConfig, evaluate, predict
+from quavf.records import Floats
+from quavf.weights import weights_path
 
 PUBLISHED_QUALITY = 0.3  # least of a window that is trained on
 SYSTEMS = ("visual", "mean", "fused")
@@ -33,6 +38,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no quality input": {"use_quality": False},
     "neither": {"min_quality": 0.0, "use_quality": False},
 }
+
+
+def trained_backbone(file: Path) -> Path:
+    """The image network of the weights `small` without its last layer, written to `file`."""
+    weights = read_weights(weights_path("small", "visual"))
+    inside = {k.removeprefix("backbone."): v for k, v in weights.items() if "backbone." in k}
+    with replacing(file) as temporary:
+        save_file({k: v.float() for k, v in inside.items() if "classifier" not in k}, temporary)
+    return file
 
 
 def settings(options: argparse.Namespace, changes: dict[str, Any]) -> TrainVisualConfig:
@@ -72,18 +86,30 @@ def judged(options: argparse.Namespace, name: str, changes: dict[str, Any]) -> t
 
 
 def line(name: str, samples: int, rows: Rows, published: Rows) -> str:
-    """A row of the table: mAP of each system, and how far from the published training's."""
+    """A row of the table: mAP of each system, how far from the published training's, and the gate's
+    gain over the mean."""
     cells = [name, f"{samples:,}"]
     for system in SYSTEMS:
-        value = 100 * mean_average_precision(rows.labels, rows.systems[system])
+        value = _map(rows, system)
         if name == next(iter(VARIANTS)):
             cells.append(f"{value:.1f}")
-            continue
-        pair = {"published": published.systems[system], "changed": rows.systems[system]}
-        boot = bootstrap_by_clip(rows.labels, pair, rows.clip, n_resamples=1000)
-        low, high = (100 * bound for bound in boot.differences["changed-published"])
-        cells.append(f"{value:.1f} ({low:+.1f} to {high:+.1f})")
-    return f"| {' | '.join(cells)} |"
+        else:
+            interval = _interval(rows, rows.systems[system], published.systems[system])
+            cells.append(f"{value:.1f} ({interval})")
+    gain = _map(rows, "fused") - _map(rows, "mean")
+    interval = _interval(rows, rows.systems["fused"], rows.systems["mean"])
+    return f"| {' | '.join([*cells, f'{gain:+.1f} ({interval})'])} |"
+
+
+def _map(rows: Rows, system: str) -> float:
+    return 100 * mean_average_precision(rows.labels, rows.systems[system])
+
+
+def _interval(rows: Rows, one: Floats, other: Floats) -> str:
+    """Of how many points of mAP `one` is above the `other`, 95 %."""
+    boot = bootstrap_by_clip(rows.labels, {"a": one, "b": other}, rows.clip, n_resamples=1000)
+    low, high = (100 * bound for bound in boot.differences["a-b"])
+    return f"{low:+.1f} to {high:+.1f}"
 
 
 def main() -> None:
@@ -91,13 +117,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     for name, what in (("out", "folder"), ("train", "store"), ("test", "store")):
         parser.add_argument(f"--{name}", type=Path, required=True, help=what)
-    parser.add_argument("--backbone", type=Path, required=True, help="MobileNetV2's weights")
+    parser.add_argument("--backbone", type=Path, help="MobileNetV2's weights; default: small's")
     parser.add_argument("--audio", default="small", help="checkpoint, or small")
     parser.add_argument("--step", type=int, default=60, help="frames between training windows")
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
-    lines = ["| training | windows | visual | no quality in fusion (mean) | fused |"]
-    lines.append("|---|---|---|---|---|")
+    options.backbone = options.backbone or trained_backbone(options.out / "backbone.safetensors")
+    head = ("training", "windows", "visual", "no quality in fusion (mean)", "fused", "gain")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     published = None
     for name, changes in VARIANTS.items():
         samples, rows = judged(options, name, changes)

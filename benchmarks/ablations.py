@@ -107,7 +107,7 @@ def _map(rows: Rows, system: str) -> float:
 
 def _interval(rows: Rows, one: Floats, other: Floats) -> str:
     """Of how many points of mAP `one` is above the `other`, 95 %."""
-    boot = bootstrap_by_clip(rows.labels, {"a": one, "b": other}, rows.clip, n_resamples=1000)
+    boot = bootstrap_by_clip(rows.labels, {"b": other, "a": one}, rows.clip, n_resamples=1000)
     low, high = (100 * bound for bound in boot.differences["a-b"])
     return f"{low:+.1f} to {high:+.1f}"
 

@@ -3,7 +3,7 @@
     python scripts/make_small.py --out FOLDER [--workers 2]
 
 Simulates conversations, trains both branches from the recipes `small`, trains the visual one
-further on other conversations (recipe `small_further`), and writes
+further on other conversations (recipe `further`), and writes
 `FOLDER/small/{audio,visual}.safetensors` in half precision. Every step goes on where it was
 interrupted: count on two hours of two cores. `benchmarks/worlds.py` judges what comes out.
 """
@@ -69,7 +69,7 @@ def main() -> None:
     train_visual(store, out / "runs" / "visual", replace(visual, visual=network))
     first = out / "first" / "visual.safetensors"
     pack("visual", store, out / "runs" / "visual", first)
-    visual = replace(recipe("small_further", "visual", TrainVisualConfig), start=str(first))
+    visual = replace(recipe("further", "visual", TrainVisualConfig), start=str(first))
     train_visual(further, out / "runs" / "further", visual)
     pack("visual", further, out / "runs" / "further", out / "small" / "visual.safetensors")
 

@@ -411,7 +411,7 @@ def table(folder: Path, **changes: Any) -> Path:
         (["train", "audio", "--store", "S", "--out", "O", "--semantics", "new"],
          "semantics: 'new' is not known"),
         (["train", "visual", "--store", "S", "--out", "O", "--recipe", "cake"],
-         "--recipe: 'cake' is not known; use one of quavf"),
+         "--recipe: 'cake' is not known; use one of further, quavf, small"),
         (["train", "visual", "--store", "S", "--out", "O", "--recipe"], "--recipe: '' is not"),
         (["train", "visual", "--store", "S", "--out", "O", "--config", "F"], "does not exist"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from quavf.branches.audio import AudioBranch
 from quavf.branches.checkpoint import load_branch, save_branch
@@ -21,8 +22,10 @@ from quavf.config import (
     TrainerConfig,
     TrainVisualConfig,
     VisualConfig,
+    from_dict,
 )
 from quavf.errors import CheckpointError, ConfigError
+from quavf.recipes import recipe_path
 from quavf.windows import WindowConfig
 from tests_data import GOLDEN, needs_golden
 from tiny_store import make_tiny_store
@@ -83,6 +86,27 @@ def test_a_name_stands_for_weights_that_come_with_the_package(tmp_path: Path) ->
         for name, weight in shipped.state_dict().items()
     )
     assert branch.config.dropout == 0.5
+
+
+def test_the_recipe_that_trains_them_further_fits_them() -> None:
+    """It repeats the recipe that they were made by; what it changes is meant."""
+    first, further = (recipe(name) for name in ("small", "further"))
+    changed = {key for key in first | further if first.get(key) != further.get(key)}
+    assert changed == {"start", "windows.min_quality", "trainer.epochs", "trainer.lr"}
+    config = from_dict(
+        TrainVisualConfig, yaml.safe_load(recipe_path("further", "visual").read_text())
+    )
+    assert config.start == "small"
+    start_from(VisualBranch(config.visual, BranchSettings(windows=config.windows)), config.start)
+
+
+def recipe(name: str) -> dict[str, Any]:
+    """A visual recipe's settings by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in yaml.safe_load(recipe_path(name, "visual").read_text()).items():
+        inner = value if isinstance(value, dict) else {"": value}
+        found |= {f"{key}.{k}".rstrip("."): v for k, v in inner.items()}
+    return found
 
 
 @pytest.mark.parametrize(

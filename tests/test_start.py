@@ -124,6 +124,12 @@ def test_another_model_is_refused(field: str, value: Any, found: str, tmp_path: 
         start_from(AudioBranch(replace(AUDIO, **{field: value})), start)
 
 
+def test_all_settings_that_differ_are_named_at_once(tmp_path: Path) -> None:
+    start = audio_file(tmp_path)
+    with pytest.raises(ConfigError, match=r"set --audio\.encoder 16x1x2 --audio\.n_layers 1, or"):
+        start_from(AudioBranch(replace(AUDIO, encoder="16x2x2", n_layers=2)), start)
+
+
 def test_other_windows_are_refused(tmp_path: Path) -> None:
     start = visual_file(tmp_path)
     settings = BranchSettings(windows=WindowConfig(n_slots=7))

@@ -28,13 +28,15 @@ def start_from(branch: Branch, checkpoint: Path | str) -> None:
             f"start: {checkpoint} is a checkpoint of the {branch_kind(source)} branch; give one of "
             f"the {kind} branch"
         )
-    theirs, ours = _build(source), _build(branch)
-    for name, value in theirs.items():
-        if ours[name] != value:
-            raise ConfigError(
-                f"{name}: {ours[name]!r}, but {checkpoint} was trained with {value!r}; set "
-                f"--{name} {value}, or leave --start out"
-            )
+    ours = _build(branch)
+    other = {name: value for name, value in _build(source).items() if ours[name] != value}
+    if other:
+        name, value = next(iter(other.items()))
+        options = " ".join(f"--{name} {value}" for name, value in other.items())
+        raise ConfigError(
+            f"{name}: {ours[name]!r}, but {checkpoint} was trained with {value!r}; set {options}, "
+            "or leave --start out"
+        )
     branch.load_state_dict(source.state_dict())
 
 

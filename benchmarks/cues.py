@@ -19,6 +19,7 @@ from quavf.records import WEARER, Array
 from quavf.simulate.config import PRESETS, SimulateConfig
 from quavf.simulate.conversation import Utterance
 from quavf.simulate.scene import face_angles
+from quavf.simulate.truth import NOBODY, spoken
 from quavf.simulate.world import ClipKey, ClipWorld, imagine
 
 SEED = 904
@@ -63,14 +64,6 @@ def cues(world: ClipWorld, turn: Utterance) -> dict[str, float]:
     }
 
 
-def speakers(world: ClipWorld) -> Array:
-    """(frames,) how many people speak."""
-    said = np.zeros((world.scene.n_people, world.n_frames), bool)
-    for utterance in world.talk.utterances:
-        said[utterance.speaker, frames_of(world, utterance)] = True
-    return np.asarray(said.sum(axis=0))
-
-
 def area(labels: Array, values: Array) -> float:
     """Under the ROC curve, ties counting half (Mann and Whitney)."""
     n = int(labels.sum())
@@ -87,7 +80,7 @@ def measured(preset: str, n_clips: int) -> dict[str, float]:
     with progress(f"Worlds of {preset}", n_clips) as bar:
         for index in range(n_clips):
             world = imagine(config, ClipKey(SEED, "train", index))
-            speaking.append(speakers(world))
+            speaking.append((spoken(world) != NOBODY).sum(axis=0))
             for turn in turns_of(world):
                 labels.append(turn.to_wearer)
                 for name, value in cues(world, turn).items():

@@ -26,6 +26,7 @@ from quavf.config import (
 )
 from quavf.errors import CheckpointError, ConfigError
 from quavf.recipes import recipe_path
+from quavf.weights import weights_path
 from quavf.windows import WindowConfig
 from tests_data import GOLDEN, needs_golden
 from tiny_store import make_tiny_store
@@ -39,15 +40,15 @@ VISUAL = VisualConfig(
 TRAINER = TrainerConfig(epochs=1, batch_size=2, lr=1e-12, save_every=2, accelerator="cpu")
 
 
-def audio_file(folder: Path, config: AudioConfig = AUDIO) -> Path:
+def audio_file(folder: Path) -> Path:
     torch.manual_seed(1)
-    save_branch(folder / "audio.safetensors", AudioBranch(config).half())
+    save_branch(folder / "audio.safetensors", AudioBranch(AUDIO).half())
     return folder / "audio.safetensors"
 
 
-def visual_file(folder: Path, config: VisualConfig = VISUAL) -> Path:
+def visual_file(folder: Path) -> Path:
     torch.manual_seed(1)
-    save_branch(folder / "visual.safetensors", VisualBranch(config))
+    save_branch(folder / "visual.safetensors", VisualBranch(VISUAL))
     return folder / "visual.safetensors"
 
 
@@ -76,8 +77,8 @@ def test_training_goes_on_from_every_weight(kind: str, tmp_path: Path) -> None:
         torch.testing.assert_close(weight, theirs[name], rtol=0, atol=1e-8, msg=name)
 
 
-def test_a_name_stands_for_weights_that_come_with_the_package(tmp_path: Path) -> None:
-    shipped = load_branch(Path("src/quavf/weights/small/visual.safetensors"))
+def test_a_name_stands_for_weights_that_come_with_the_package() -> None:
+    shipped = load_branch(weights_path("small", "visual"))
     assert isinstance(shipped, VisualBranch)
     branch = VisualBranch(replace(shipped.config, frozen_stages=0, dropout=0.5, size=96))
     start_from(branch, "small")

@@ -32,7 +32,7 @@ class TruthTable:
 
 def observe(world: ClipWorld, painter: Painter, heard: Heard) -> TruthTable:
     """The truth of every frame and partner (docs/simulator.md lists the columns)."""
-    said = _spoken(world)
+    said = spoken(world)
     parts: list[dict[str, Array]] = []
     for frame in range(world.n_frames):
         parts += frame_truth(world, painter, frame)
@@ -50,7 +50,7 @@ def observe(world: ClipWorld, painter: Painter, heard: Heard) -> TruthTable:
     return TruthTable(columns)
 
 
-def _spoken(world: ClipWorld) -> Array:
+def spoken(world: ClipWorld) -> Array:
     """(people, frames) the addressee of what each says, NOBODY when silent."""
     said = np.full((world.scene.n_people, world.n_frames), NOBODY)
     for utterance in world.talk.utterances:

@@ -20,15 +20,15 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from quavf.branches.train import train_visual
-from quavf.branches.weights import read_weights
-from quavf.config import TrainVisualConfig, from_dict
-from quavf.evaluation import EvaluateConfig, Rows
-from quavf.files import replacing, write_text
-from quavf.metrics import bootstrap_by_clip, mean_average_precision
-from quavf.pipeline import PredictConfig, evaluate, predict
-from quavf.records import Floats
-from quavf.weights import weights_path
+from quavf.core.records import Floats
+from quavf.evaluation.metrics import bootstrap_by_clip, mean_average_precision
+from quavf.evaluation.protocols import EvaluateConfig, Rows
+from quavf.models.bundled import weights_path
+from quavf.models.config import TrainVisualConfig, from_dict
+from quavf.models.tensors import read_weights
+from quavf.training.train import train_visual
+from quavf.utils.files import replacing, write_text
+from quavf.workflows.predict import PredictConfig, evaluate, predict
 
 PUBLISHED_QUALITY = 0.3  # least of a window that is trained on
 SYSTEMS = ("visual", "mean", "fused")

@@ -23,24 +23,24 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from quavf.branches.audio import AudioBranch
-from quavf.branches.cached import FeatureCache
-from quavf.branches.cached_sets import Share, cached_set
-from quavf.branches.datasets import AudioTrainSet, ChunkPlan, ChunkSampler, VisualTrainSet
-from quavf.branches.train import BranchModule
-from quavf.branches.validate import Validator
-from quavf.branches.visual import VisualBranch
-from quavf.config import (
+from quavf.models.audio import AudioBranch
+from quavf.models.config import (
     AudioConfig,
     TrainAudioConfig,
     TrainerConfig,
     TrainVisualConfig,
     VisualConfig,
 )
-from quavf.quality import score_quality
+from quavf.models.visual import VisualBranch
 from quavf.simulate.config import SimulateConfig
-from quavf.simulated import prepare_simulated
 from quavf.store import ClipStore
+from quavf.training.cache.predictors import FeatureCache
+from quavf.training.cache.sets import Share, cached_set
+from quavf.training.datasets import AudioTrainSet, ChunkPlan, ChunkSampler, VisualTrainSet
+from quavf.training.train import BranchModule
+from quavf.training.validate import Validator
+from quavf.workflows.prepare_simulated import prepare_simulated
+from quavf.workflows.quality import score_quality
 
 SCORER = "light"
 WORLD = SimulateConfig(

@@ -14,13 +14,13 @@ from collections import defaultdict
 import numpy as np
 from scipy.stats import rankdata
 
-from quavf.progress import progress
-from quavf.records import WEARER, Array
+from quavf.core.records import WEARER, Array
 from quavf.simulate.config import PRESETS, SimulateConfig
 from quavf.simulate.conversation import Utterance
 from quavf.simulate.scene import face_angles
 from quavf.simulate.truth import NOBODY, spoken
 from quavf.simulate.world import ClipKey, ClipWorld, imagine
+from quavf.utils.progress import progress
 
 SEED = 904
 CUES = {

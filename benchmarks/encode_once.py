@@ -22,11 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from quavf.branches.running import VisualModel
-from quavf.branches.visual import VisualBranch
-from quavf.clock import Clock
-from quavf.config import VisualConfig
-from quavf.windows import EMPTY, Span, VisualWindows, WindowConfig, span_windows
+from quavf.core.clock import Clock
+from quavf.core.windows import EMPTY, Span, VisualWindows, WindowConfig, span_windows
+from quavf.inference.loading import VisualModel
+from quavf.models.config import VisualConfig
+from quavf.models.visual import VisualBranch
 
 BATCH = 60  # crops in a forward pass, for both: four windows
 ROUNDS = 3

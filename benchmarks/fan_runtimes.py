@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from face_alignment.models import FAN
 
-from quavf.branches.running import run_network
-from quavf.branches.runtime import Runtime
-from quavf.faces.quality import NetworkRunner, QualityScorer, open_scorer
-from quavf.records import Image
+from quavf.core.records import Image
+from quavf.faces.quality.scorer import NetworkRunner, QualityScorer, open_scorer
+from quavf.inference.config import Runtime
+from quavf.inference.loading import run_network
 from runtimes import PRECISIONS, RUNTIMES, processor
 
 MODULES = 4  # of the published network

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from quavf.metrics import bootstrap_by_clip, mean_average_precision
-from quavf.records import Array, Floats, Ints
-from quavf.scores import read_scores
+from quavf.core.records import Array, Floats, Ints
+from quavf.evaluation.metrics import bootstrap_by_clip, mean_average_precision
+from quavf.results.scores import read_scores
 from quavf.store import ClipStore
 from worlds import NAMES, labels_and_truth
 

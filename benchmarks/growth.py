@@ -24,12 +24,12 @@ import numpy as np
 import torch
 
 import run_video
-from quavf.branches.checkpoint import save_branch
-from quavf.branches.visual import VisualBranch
-from quavf.config import BranchSettings, VisualConfig
-from quavf.pipeline import PredictConfig, evaluate, predict
-from quavf.prepare import prepare_ego4d
-from quavf.quality import score_quality
+from quavf.models.checkpoint import save_branch
+from quavf.models.config import BranchSettings, VisualConfig
+from quavf.models.visual import VisualBranch
+from quavf.workflows.predict import PredictConfig, evaluate, predict
+from quavf.workflows.prepare import prepare_ego4d
+from quavf.workflows.quality import score_quality
 
 SIZES = (10, 1000)
 FRAMES = 30

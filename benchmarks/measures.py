@@ -20,19 +20,19 @@ import encode_once
 import growth as growing
 import run_video
 import runtimes
-from quavf.branches.engines import openvino
-from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
-from quavf.branches.running import running
-from quavf.branches.runtime import Runtime
-from quavf.engine import EngineConfig, connected
-from quavf.errors import ConfigError
-from quavf.prepare import prepare_ego4d
-from quavf.quality import score_quality
-from quavf.records import Image, Ints
+from quavf.core.errors import ConfigError
+from quavf.core.records import Image, Ints
+from quavf.inference.backends import openvino
+from quavf.inference.config import Runtime
+from quavf.inference.loading import running
+from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
 from quavf.simulate.config import SimulateConfig
-from quavf.simulated import prepare_simulated
 from quavf.sources.media import open_video
 from quavf.store import ClipStore
+from quavf.utils.parallel import EngineConfig, connected
+from quavf.workflows.prepare import prepare_ego4d
+from quavf.workflows.prepare_simulated import prepare_simulated
+from quavf.workflows.quality import score_quality
 
 FAST = Runtime("openvino", "bf16")
 VIDEO_S = 20.0  # of the videos made here

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from quavf.files import write_json
-from quavf.moments import MomentsConfig, find_moments
-from quavf.records import WEARER, Array, Floats
-from quavf.result import VideoResult
-from quavf.run import RunConfig, Runner
+from quavf.core.records import WEARER, Array, Floats
+from quavf.results.moments import MomentsConfig, find_moments
+from quavf.results.video import VideoResult
 from quavf.simulate.config import SimulateConfig
-from quavf.simulate.run import clip_keys, simulate
+from quavf.utils.files import write_json
+from quavf.workflows.run import RunConfig, Runner
+from quavf.workflows.simulate import clip_keys, simulate
 from raw_faces import matched
 
 STEP_S = 0.1  # between two scores of a run

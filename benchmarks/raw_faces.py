@@ -25,20 +25,20 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from quavf.evaluation import EvaluateConfig, Evaluation, evaluate
-from quavf.files import write_json
-from quavf.pipeline import labels, predict
-from quavf.prepare import prepare_ego4d
-from quavf.quality import score_quality
-from quavf.records import Floats, Ints
-from quavf.result import VideoResult
-from quavf.run import RunConfig, run_video
-from quavf.scores import Scores, read_scores
+from quavf.core.records import Floats, Ints
+from quavf.evaluation.protocols import EvaluateConfig, Evaluation, evaluate
+from quavf.results.scores import Scores, read_scores
+from quavf.results.video import VideoResult
 from quavf.simulate.config import SimulateConfig
-from quavf.simulate.run import clip_keys, simulate
 from quavf.store import ClipStore
+from quavf.utils.files import write_json
 from quavf.video.prepare import prepare_video
 from quavf.video.prepared import PreparedVideo
+from quavf.workflows.predict import labels, predict
+from quavf.workflows.prepare import prepare_ego4d
+from quavf.workflows.quality import score_quality
+from quavf.workflows.run import RunConfig, run_video
+from quavf.workflows.simulate import clip_keys, simulate
 
 IOU = 0.5  # from which a found box and a true one are the same face
 MIN_VISIBLE = 0.5  # share of a face that must be in the picture with nobody before it

@@ -19,14 +19,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from quavf.core.records import Image
 from quavf.faces.crop import decode_jpeg, encode_jpeg
-from quavf.files import write_json
-from quavf.pipeline import PredictConfig, predict
-from quavf.quality import score_quality
-from quavf.records import Image
-from quavf.run import STORE, RunConfig, Runner
-from quavf.scores import Scores, read_scores
+from quavf.results.scores import Scores, read_scores
 from quavf.store import ClipStore, CropReader
+from quavf.utils.files import write_json
+from quavf.workflows.predict import PredictConfig, predict
+from quavf.workflows.quality import score_quality
+from quavf.workflows.run import STORE, RunConfig, Runner
 
 Change = Callable[[Image], Image]
 

@@ -31,22 +31,22 @@ import torch
 
 import quavf.faces.tracker as tracker
 import quavf.video.prepare as stages
-from quavf.branches.audio import AudioBranch
-from quavf.branches.checkpoint import save_branch
-from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
-from quavf.branches.running import running
-from quavf.branches.runtime import Runtime
-from quavf.branches.visual import VisualBranch
-from quavf.config import AudioConfig, BranchSettings, VisualConfig
+from quavf.core.records import Image
+from quavf.core.windows import WindowConfig
 from quavf.faces.search import FaceSearch
-from quavf.moments import MomentsConfig
-from quavf.quality import score_quality
-from quavf.records import Image
-from quavf.result import VideoResult
-from quavf.run import RunConfig
-from quavf.score import VideoScoring
+from quavf.inference.config import Runtime
+from quavf.inference.loading import running
+from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.models.audio import AudioBranch
+from quavf.models.checkpoint import save_branch
+from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
+from quavf.models.visual import VisualBranch
+from quavf.results.moments import MomentsConfig
+from quavf.results.video import VideoResult
 from quavf.sources.video import VideoFile, open_video_file
-from quavf.windows import WindowConfig
+from quavf.video.scoring import VideoScoring
+from quavf.workflows.quality import score_quality
+from quavf.workflows.run import RunConfig
 
 FPS = 30
 SHOWN = {"decode once", "annotated.mp4", "report"}  # stages that are for people, or no part

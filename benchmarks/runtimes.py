@@ -28,12 +28,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from quavf.branches.audio import AudioBranch
-from quavf.branches.engines import OpenVinoEngine, openvino
-from quavf.branches.running import AudioRunner, VisualRunner, running
-from quavf.branches.runtime import Runtime
-from quavf.branches.visual import VisualBranch
-from quavf.config import AudioConfig, VisualConfig
+from quavf.inference.backends import OpenVinoEngine, openvino
+from quavf.inference.config import Runtime
+from quavf.inference.loading import AudioRunner, VisualRunner, running
+from quavf.models.audio import AudioBranch
+from quavf.models.config import AudioConfig, VisualConfig
+from quavf.models.visual import VisualBranch
 
 CROPS = 64  # of a batch, the default of `quavf predict`
 MATRIX = 4096  # rows and columns of the products that measure the ceiling

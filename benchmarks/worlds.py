@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from quavf.engine import EngineConfig
-from quavf.evaluation import EvaluateConfig, Evaluation, Protocol, compared_systems
-from quavf.files import write_json, write_text
-from quavf.metrics import mean_average_precision
-from quavf.pipeline import evaluate, predict
-from quavf.quality import score_quality
-from quavf.records import Array, Floats, Ints
-from quavf.scores import Scores, read_scores
+from quavf.core.records import Array, Floats, Ints
+from quavf.evaluation.metrics import mean_average_precision
+from quavf.evaluation.protocols import EvaluateConfig, Evaluation, Protocol, compared_systems
+from quavf.results.scores import Scores, read_scores
 from quavf.simulate.config import SimulateConfig
-from quavf.simulated import TRUTH, prepare_simulated
 from quavf.store import ClipStore
+from quavf.utils.files import write_json, write_text
+from quavf.utils.parallel import EngineConfig
+from quavf.workflows.predict import evaluate, predict
+from quavf.workflows.prepare_simulated import TRUTH, prepare_simulated
+from quavf.workflows.quality import score_quality
 
 SEEDS = {"table": 102, "clean": 103, "party": 104}
 FIXED_WEIGHT = 0.7  # of the face; what the mean quality of the windows is near

@@ -19,21 +19,21 @@ import numpy as np
 import torch
 import yaml
 
-from quavf.branches.audio import AudioBranch
-from quavf.branches.checkpoint import (
+from quavf.models.audio import AudioBranch
+from quavf.models.checkpoint import (
     checkpoint_file,
     checkpoint_info,
     load_branch,
     save_branch,
 )
-from quavf.branches.train import train_audio, train_visual
-from quavf.config import TrainAudioConfig, TrainVisualConfig, from_dict
-from quavf.engine import EngineConfig
-from quavf.pipeline import PredictConfig, evaluate, predict
-from quavf.quality import score_quality
-from quavf.recipes import recipe_path
+from quavf.models.config import TrainAudioConfig, TrainVisualConfig, from_dict
 from quavf.simulate.config import SimulateConfig
-from quavf.simulated import prepare_simulated
+from quavf.training.recipes import recipe_path
+from quavf.training.train import train_audio, train_visual
+from quavf.utils.parallel import EngineConfig
+from quavf.workflows.predict import PredictConfig, evaluate, predict
+from quavf.workflows.prepare_simulated import prepare_simulated
+from quavf.workflows.quality import score_quality
 from registry_weights import write_starts
 
 WORLD = SimulateConfig(

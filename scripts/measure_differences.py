@@ -7,7 +7,7 @@ ROOT: a dataset in Ego4D's layout: annotations/, clips/, and, if there, split/ a
 social_test/final_test_data/. AUDIO, VISUAL: checkpoints. QUALITY: scores in the published format;
 default: the scorer `light`. Without arguments: simulated clips and untrained miniature branches.
 
-One flag of `quavf.semantics` is changed at a time, all others staying as published.
+One flag of `quavf.core.semantics` is changed at a time, all others staying as published.
 """
 # ruff: noqa: T201
 
@@ -28,31 +28,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from quavf.branches.audio import AudioBranch
-from quavf.branches.checkpoint import load_branch
-from quavf.branches.datasets import VisualTrainSet
-from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
-from quavf.branches.train import BranchModule
-from quavf.branches.visual import VisualBranch
-from quavf.config import AudioConfig, TrainVisualConfig, VisualConfig
-from quavf.errors import ScoresError
-from quavf.evaluation import EvaluateConfig, evaluate
-from quavf.faces.crop import CROP_SIZE, CropGeometry, crop_regions, decode_jpeg, quality_region
-from quavf.faces.quality import open_scorer
-from quavf.faces.track import build_track, merge_tracks
-from quavf.fusion import fuse
-from quavf.metrics import mean_average_precision
-from quavf.prepare import prepare_challenge, prepare_ego4d
-from quavf.quality import import_quality, score_quality
-from quavf.records import Floats, Ints
-from quavf.scores import Scores
-from quavf.semantics import FIXED, REFERENCE, Semantics
-from quavf.simulate.config import SimulateConfig
-from quavf.simulate.run import simulate
-from quavf.sources.ego4d import read_ego4d
-from quavf.sources.media import open_video
-from quavf.store import ClipStore, CropReader
-from quavf.windows import (
+from quavf.core.errors import ScoresError
+from quavf.core.records import Floats, Ints
+from quavf.core.semantics import FIXED, REFERENCE, Semantics
+from quavf.core.windows import (
     WINDOW_SAMPLES,
     AudioItem,
     WindowConfig,
@@ -64,6 +43,27 @@ from quavf.windows import (
     training_piece,
     training_windows,
 )
+from quavf.evaluation.metrics import mean_average_precision
+from quavf.evaluation.protocols import EvaluateConfig, evaluate
+from quavf.faces.crop import CROP_SIZE, CropGeometry, crop_regions, decode_jpeg, quality_region
+from quavf.faces.quality.scorer import open_scorer
+from quavf.faces.track import build_track, merge_tracks
+from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.models.audio import AudioBranch
+from quavf.models.checkpoint import load_branch
+from quavf.models.config import AudioConfig, TrainVisualConfig, VisualConfig
+from quavf.models.visual import VisualBranch
+from quavf.results.fusion import fuse
+from quavf.results.scores import Scores
+from quavf.simulate.config import SimulateConfig
+from quavf.sources.ego4d import read_ego4d
+from quavf.sources.media import open_video
+from quavf.store import ClipStore, CropReader
+from quavf.training.datasets import VisualTrainSet
+from quavf.training.train import BranchModule
+from quavf.workflows.prepare import prepare_challenge, prepare_ego4d
+from quavf.workflows.quality import import_quality, score_quality
+from quavf.workflows.simulate import simulate
 
 TRACK_FLAGS = [f.name for f in fields(Semantics)][1:6]
 N_BATCHES, BATCH_SIZE = 20, 8  # of the batch-norm measurement

@@ -20,8 +20,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from quavf.result import VideoResult
-from quavf.run import RunConfig, run_video
+from quavf.results.video import VideoResult
+from quavf.workflows.run import RunConfig, run_video
 
 FLAGS = [
     "--no-sandbox",
@@ -50,7 +50,7 @@ def main() -> None:
 def _made_report(work: Path, arguments: argparse.Namespace) -> Path:
     """Simulate a conversation and run over it; the page. What is there is not made again."""
     from quavf.simulate.config import SimulateConfig
-    from quavf.simulate.run import simulate
+    from quavf.workflows.simulate import simulate
 
     config = SimulateConfig(
         seed=arguments.seed,

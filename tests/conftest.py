@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from quavf.prepare import prepare_challenge, prepare_ego4d
-from quavf.quality import import_quality
+from quavf.workflows.prepare import prepare_challenge, prepare_ego4d
+from quavf.workflows.quality import import_quality
 from tests_data import GOLDEN, REAL_MINI
 
 # Miniature models run fastest on one thread, by far where cores are shared; read by torch's import.

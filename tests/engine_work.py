@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from quavf.errors import MediaError
+from quavf.core.errors import MediaError
 
 
 class Squaring:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quavf.branches.audio import AudioBranch
-from quavf.branches.checkpoint import Branch
-from quavf.branches.visual import VisualBranch
-from quavf.config import AudioConfig, BranchSettings, VisualConfig
+from quavf.models.audio import AudioBranch
+from quavf.models.checkpoint import Branch
+from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
+from quavf.models.visual import VisualBranch
 
 WHISPER = {  # ours (transformers): theirs (openai-whisper)
     "self_attn.q_proj": "attn.query",

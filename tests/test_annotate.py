@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from quavf.errors import MediaError
+from quavf.core.errors import MediaError
 from quavf.report.annotate import plays_in_browsers, start_offset_s, write_annotated_video
 from quavf.report.canvas import Canvas, text_mask
 from quavf.report.overlay import (
@@ -22,7 +22,7 @@ from quavf.report.overlay import (
     sampled,
     score_colour,
 )
-from quavf.result import PersonScores, VideoResult
+from quavf.results.video import PersonScores, VideoResult
 from tests_media import turn
 from tests_media import write_video as write_tone
 from tests_video import made_up, write_video

@@ -16,8 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms import RandomResizedCrop
 
-from quavf.branches.augment import add_noise
-from quavf.branches.transforms import (
+from quavf.core.errors import ConfigError
+from quavf.core.records import Image
+from quavf.core.semantics import FIXED, REFERENCE
+from quavf.core.windows import random_crop
+from quavf.faces.crop import decode_jpeg
+from quavf.models.config import AugmentConfig
+from quavf.models.transforms import (
     MEAN,
     STD,
     face_part,
@@ -25,12 +30,7 @@ from quavf.branches.transforms import (
     random_part,
     seeded,
 )
-from quavf.config import AugmentConfig
-from quavf.errors import ConfigError
-from quavf.faces.crop import decode_jpeg
-from quavf.records import Image
-from quavf.semantics import FIXED, REFERENCE
-from quavf.windows import random_crop
+from quavf.training.augment import add_noise
 from tests_data import GOLDEN, needs_golden
 
 CONFIG = AugmentConfig()

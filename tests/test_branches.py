@@ -14,15 +14,14 @@ import torch
 from torch import Tensor
 
 from published import published_state, tiny_audio, tiny_visual, write_published
-from quavf.branches import checkpoint
-from quavf.branches.audio import AudioBranch, _mel_filters, log_mel
-from quavf.branches.checkpoint import load_branch
-from quavf.branches.datasets import AudioTrainSet, VisualTrainSet
-from quavf.branches.predict import ClipData
-from quavf.branches.temporal import TemporalModule
-from quavf.branches.validate import Validator
-from quavf.branches.visual import VisualBranch
-from quavf.config import (
+from quavf.core.errors import ConfigError, StoreError
+from quavf.core.records import Segment
+from quavf.core.windows import WindowConfig
+from quavf.inference.predict import ClipData
+from quavf.models import checkpoint
+from quavf.models.audio import AudioBranch, _mel_filters, log_mel
+from quavf.models.checkpoint import load_branch
+from quavf.models.config import (
     AudioConfig,
     AugmentConfig,
     BranchSettings,
@@ -30,10 +29,11 @@ from quavf.config import (
     TrainVisualConfig,
     VisualConfig,
 )
-from quavf.errors import ConfigError, StoreError
-from quavf.records import Segment
+from quavf.models.temporal import TemporalModule
+from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore
-from quavf.windows import WindowConfig
+from quavf.training.datasets import AudioTrainSet, VisualTrainSet
+from quavf.training.validate import Validator
 from tests_data import GOLDEN, needs_golden
 from tiny_store import make_store, make_tiny_store
 
@@ -472,8 +472,8 @@ def test_no_window_of_quality(tiny: ClipStore) -> None:
 
 @pytest.mark.parametrize("make", [tiny_audio, tiny_visual])
 def test_validation_judges_what_prediction_gives(tmp_path: Path, make: Any) -> None:
-    from quavf.branches.predict import AudioPredictor, VisualPredictor
-    from quavf.metrics import mean_average_precision
+    from quavf.evaluation.metrics import mean_average_precision
+    from quavf.inference.predict import AudioPredictor, VisualPredictor
 
     faces = {1: range(0, 60, 6), 2: range(3, 40, 9)}
     segments = [Segment(1, 0, 30, 1), Segment(1, 31, 50, 0), Segment(2, 0, 30, 0)]

@@ -14,16 +14,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from quavf.branches import cached_sets
-from quavf.branches.audio import AudioBranch
-from quavf.branches.cached import FeatureCache
-from quavf.branches.cached_sets import CachedCrops, cached_set
-from quavf.branches.datasets import AudioTrainSet, VisualTrainSet
-from quavf.branches.train import TrainConfig, train_audio, train_visual
-from quavf.branches.visual import VisualBranch
-from quavf.config import AugmentConfig, TrainAudioConfig, TrainVisualConfig
-from quavf.errors import ConfigError, StoreError
+from quavf.core.errors import ConfigError, StoreError
+from quavf.models.audio import AudioBranch
+from quavf.models.config import AugmentConfig, TrainAudioConfig, TrainVisualConfig
+from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore
+from quavf.training.cache import sets as cached_sets
+from quavf.training.cache.predictors import FeatureCache
+from quavf.training.cache.sets import CachedCrops, cached_set
+from quavf.training.datasets import AudioTrainSet, VisualTrainSet
+from quavf.training.train import TrainConfig, train_audio, train_visual
 from test_train import AUDIO, VISUAL, same, weights
 from test_train_several import NO_DROPOUT, assert_same_weights, in_two_processes
 from tiny_store import make_tiny_store

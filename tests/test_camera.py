@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from quavf.core.records import Image
 from quavf.faces.camera import picture_shift
-from quavf.records import Image
 
 SIZE = (320, 180)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from media_files import tone, write_wav
-from quavf.errors import AnnotationError, StoreError
+from quavf.core.errors import AnnotationError, StoreError
 from quavf.faces.crop import decode_jpeg
-from quavf.prepare import PrepareSummary, prepare_challenge
 from quavf.sources.challenge import ChallengeSegment, read_challenge
 from quavf.store import ClipStore, CropReader
+from quavf.workflows.prepare import PrepareSummary, prepare_challenge
 
 
 def jpeg(level: int = 100, size: tuple[int, int] = (224, 224)) -> bytes:

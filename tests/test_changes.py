@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from quavf.branches.augment import FaceChanges, change_sound
-from quavf.branches.transforms import seeded
-from quavf.config import AugmentConfig
-from quavf.errors import ConfigError
+from quavf.core.errors import ConfigError
+from quavf.models.config import AugmentConfig
+from quavf.models.transforms import seeded
+from quavf.training.augment import FaceChanges, change_sound
 
 OFF = AugmentConfig()
 RATE = 16_000

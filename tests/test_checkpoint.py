@@ -21,9 +21,11 @@ from safetensors.torch import save_file
 from transformers import WhisperModel
 
 from published import published_state, tiny_audio, tiny_visual, whisper_name, write_published
-from quavf.branches.audio import AudioBranch
-from quavf.branches.backbones import _RECOGNISED, load_pretrained, recognise_backbone
-from quavf.branches.checkpoint import (
+from quavf.core.errors import CheckpointError
+from quavf.core.windows import WindowConfig
+from quavf.models.audio import AudioBranch
+from quavf.models.backbones import _RECOGNISED, load_pretrained, recognise_backbone
+from quavf.models.checkpoint import (
     METADATA_KEY,
     PUBLISHED_AUDIO,
     PUBLISHED_PARTS,
@@ -34,10 +36,8 @@ from quavf.branches.checkpoint import (
     load_branch,
     save_branch,
 )
-from quavf.branches.visual import VisualBranch
-from quavf.config import AudioConfig, BranchSettings, VisualConfig
-from quavf.errors import CheckpointError
-from quavf.windows import WindowConfig
+from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
+from quavf.models.visual import VisualBranch
 from tests_data import GOLDEN, needs_golden
 
 

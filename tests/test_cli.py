@@ -23,12 +23,13 @@ from jsonargparse import ArgumentParser
 
 import ego4d_files as ego4d
 from media_files import tone, write_video, write_wav
-from quavf import __version__, pipeline
+from quavf import __version__
 from quavf.cli import main
 from quavf.cli.commands import COMMANDS
 from quavf.cli.parsing import HelpFormatter
-from quavf.config import TrainAudioConfig, TrainVisualConfig, to_dict
+from quavf.models.config import TrainAudioConfig, TrainVisualConfig, to_dict
 from quavf.store import ClipStore
+from quavf.workflows import predict as pipeline
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 
@@ -207,7 +208,7 @@ def test_submission_with_problems(steps: dict[str, Answer], data: Path, tmp_path
 
 
 def test_demo_calls_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    from quavf import demo
+    from quavf.workflows import demo
 
     called: list[Any] = []
     monkeypatch.setattr(demo, "demo", lambda *arguments: called.append(arguments))

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quavf.clip_reports import report_clips
-from quavf.errors import ConfigError, ScoresError
-from quavf.fusion import fuse
-from quavf.moments import MomentsConfig
-from quavf.records import Segment
-from quavf.result import VideoResult
-from quavf.scores import Scores, write_scores
+from quavf.core.errors import ConfigError, ScoresError
+from quavf.core.records import Segment
+from quavf.results.fusion import fuse
+from quavf.results.moments import MomentsConfig
+from quavf.results.scores import Scores, write_scores
+from quavf.results.video import VideoResult
+from quavf.workflows.report_clips import report_clips
 from tests_video import made_up, write_video
 from tiny_store import N_FRAMES, make_tiny_store
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quavf.clock import Clock
+from quavf.core.clock import Clock
 
 NTSC = Fraction(30_000, 1001)
 RATES = [Fraction(30), NTSC, Fraction(25), Fraction(24_000, 1001), Fraction(60), Fraction(1, 3)]

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from quavf.config import (
+from quavf.core.errors import ConfigError
+from quavf.core.semantics import FIXED, REFERENCE, semantics
+from quavf.core.windows import WindowConfig
+from quavf.models.config import (
     AudioConfig,
     AugmentConfig,
     BranchSettings,
@@ -20,9 +23,6 @@ from quavf.config import (
     from_dict,
     to_dict,
 )
-from quavf.errors import ConfigError
-from quavf.semantics import FIXED, REFERENCE, semantics
-from quavf.windows import WindowConfig
 
 NAN = float("nan")
 

@@ -10,24 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from quavf.branches.audio import AudioBranch, log_mel
-from quavf.branches.datasets import IGNORED, AudioTrainSet, VisualTrainSet
-from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor
-from quavf.branches.visual import VisualBranch
-from quavf.clock import Clock
-from quavf.config import (
-    AudioConfig,
-    AugmentConfig,
-    BranchSettings,
-    TrainAudioConfig,
-    TrainVisualConfig,
-    VisualConfig,
-)
-from quavf.errors import ConfigError
-from quavf.records import Segment
-from quavf.semantics import FIXED
-from quavf.store import ClipStore
-from quavf.windows import (
+from quavf.core.clock import Clock
+from quavf.core.errors import ConfigError
+from quavf.core.records import Segment
+from quavf.core.semantics import FIXED
+from quavf.core.windows import (
     EMPTY,
     Span,
     WindowConfig,
@@ -37,6 +24,19 @@ from quavf.windows import (
     visual_windows,
     whole_clip,
 )
+from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.models.audio import AudioBranch, log_mel
+from quavf.models.config import (
+    AudioConfig,
+    AugmentConfig,
+    BranchSettings,
+    TrainAudioConfig,
+    TrainVisualConfig,
+    VisualConfig,
+)
+from quavf.models.visual import VisualBranch
+from quavf.store import ClipStore
+from quavf.training.datasets import IGNORED, AudioTrainSet, VisualTrainSet
 from tiny_store import make_store
 
 AUDIO = AudioConfig(encoder="16x1x2", encoder_weights="random", dim=16, n_heads=2)

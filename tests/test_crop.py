@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quavf.core.records import Image
+from quavf.core.semantics import FIXED, REFERENCE
 from quavf.faces.crop import (
     CROP_SIZE,
     CropGeometry,
@@ -23,8 +25,6 @@ from quavf.faces.crop import (
     quality_region,
     render_crop,
 )
-from quavf.records import Image
-from quavf.semantics import FIXED, REFERENCE
 from tests_data import GOLDEN, needs_golden
 
 FRAME = (640, 360)  # width, height

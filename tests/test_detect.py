@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import tests_media
-from quavf.errors import ConfigError
+from quavf.core.errors import ConfigError
+from quavf.core.records import Image
 from quavf.faces.detect import (
     DetectorOptions,
     detector_names,
@@ -26,7 +27,6 @@ from quavf.faces.search import (
     patch,
     scene_colours,
 )
-from quavf.records import Image
 
 SHARED = Path(os.environ.get("QUAVF_TEST_DATA", Path(__file__).parents[2] / "shared"))
 HEAD = SHARED / "clips" / "WDA_KatieHill_000.mp4"

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from ego4d_files import clip, person, segment, still, write_annotations
-from quavf.errors import AnnotationError
+from quavf.core.errors import AnnotationError
+from quavf.core.records import Segment
+from quavf.core.semantics import FIXED, REFERENCE
 from quavf.faces.track import build_track, merge_tracks
-from quavf.records import Segment
-from quavf.semantics import FIXED, REFERENCE
 from quavf.sources.ego4d import Ego4dIndex, read_ego4d, read_splits
 from tests_data import REAL_MINI, needs_real
 

@@ -19,15 +19,15 @@ from engine_work import Dying, Squaring, refuse, warn, write_here
 from media_files import SIZE, tone
 from media_files import write_video as write_media
 from published import tiny_audio, tiny_visual
-from quavf.branches.checkpoint import save_branch
 from quavf.cli import main
-from quavf.engine import EngineConfig, connected, each
-from quavf.errors import ConfigError, EngineError, MediaError
-from quavf.pipeline import PredictConfig, predict
-from quavf.prepare import prepare_ego4d
-from quavf.quality import score_quality
-from quavf.run import RunConfig, run_videos
-from quavf.scores import read_scores
+from quavf.core.errors import ConfigError, EngineError, MediaError
+from quavf.models.checkpoint import save_branch
+from quavf.results.scores import read_scores
+from quavf.utils.parallel import EngineConfig, connected, each
+from quavf.workflows.predict import PredictConfig, predict
+from quavf.workflows.prepare import prepare_ego4d
+from quavf.workflows.quality import score_quality
+from quavf.workflows.run import RunConfig, run_videos
 from tests_media import write_video
 from tiny_store import make_tiny_store
 
@@ -216,7 +216,7 @@ def test_simulate(engine: EngineConfig, tmp_path: Path) -> None:
     pytest.importorskip("numba", reason="the renderer needs pip install 'quavf[simulate]'")
     pytest.importorskip("espeakng_loader", reason="speech needs pip install 'quavf[simulate]'")
     from quavf.simulate.config import PictureConfig, SimulateConfig, WorldConfig
-    from quavf.simulated import prepare_simulated
+    from quavf.workflows.prepare_simulated import prepare_simulated
 
     small = WorldConfig(picture=PictureConfig(width=320, height=180))
     world = SimulateConfig(seed=4, clips=2, seconds=4.0, test_share=0.0, world=small)

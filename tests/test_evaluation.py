@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from quavf.errors import ConfigError, ScoresError
-from quavf.evaluation import EvaluateConfig, Evaluation, evaluate
-from quavf.fusion import fuse
-from quavf.metrics import bootstrap_by_clip, mean_average_precision
-from quavf.records import Segment
+from quavf.core.errors import ConfigError, ScoresError
+from quavf.core.records import Segment
+from quavf.evaluation.metrics import bootstrap_by_clip, mean_average_precision
+from quavf.evaluation.protocols import EvaluateConfig, Evaluation, evaluate
 from quavf.report.evaluation import print_evaluation, write_evaluation
-from quavf.scores import Scores
+from quavf.results.fusion import fuse
+from quavf.results.scores import Scores
 
 NAN = float("nan")
 FAST = EvaluateConfig(n_resamples=20)

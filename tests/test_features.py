@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from quavf.branches.features import (
+from quavf.core.errors import QuavfError, StoreError
+from quavf.training.cache.table import (
     FeatureTable,
     arrays_hash,
     feature_folder,
     feature_type,
     weights_hash,
 )
-from quavf.errors import QuavfError, StoreError
 
 SPECS = (
     ((3, 5), torch.bfloat16),

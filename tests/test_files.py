@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from quavf.errors import AnnotationError, QuavfError
-from quavf.files import (
+from quavf.core.errors import AnnotationError, QuavfError
+from quavf.utils.files import (
     config_hash,
     is_safe_name,
     read_json,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quavf.errors import ScoresError
-from quavf.fusion import (
+from quavf.core.errors import ScoresError
+from quavf.results.fusion import (
     FusionCounts,
     clip_codes,
     count_branches,
@@ -19,7 +19,7 @@ from quavf.fusion import (
     fuse_scores,
     mean_fusion,
 )
-from quavf.scores import Scores
+from quavf.results.scores import Scores
 
 NAN = float("nan")
 Row = tuple[str, int, int, float, float, float]  # clip, person, frame, audio, visual, quality

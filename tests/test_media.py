@@ -24,7 +24,7 @@ from media_files import (
     write_video,
     write_wav,
 )
-from quavf.errors import MediaError
+from quavf.core.errors import MediaError
 from quavf.sources.media import Picture, decode, open_video, read_sound
 
 NTSC = Fraction(30_000, 1001)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quavf import memory
-from quavf.memory import give_back
+from quavf.utils import memory
+from quavf.utils.memory import give_back
 
 
 def resident_mb() -> float:

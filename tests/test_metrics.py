@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quavf.errors import ScoresError
-from quavf.metrics import (
+from quavf.core.errors import ScoresError
+from quavf.evaluation.metrics import (
     accuracy,
     average_precision,
     bootstrap_by_clip,

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quavf.errors import ConfigError
-from quavf.moments import MomentsConfig, find_moments
+from quavf.core.errors import ConfigError
+from quavf.results.moments import MomentsConfig, find_moments
 
 PLAIN = {"threshold": 0.5, "margin": 0.1, "max_gap": 0.0, "min_length": 0.0}
 NAN = float("nan")

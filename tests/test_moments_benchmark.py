@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quavf.moments import MomentsConfig
-from quavf.result import PersonScores, VideoResult
+from quavf.results.moments import MomentsConfig
+from quavf.results.video import PersonScores, VideoResult
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 

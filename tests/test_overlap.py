@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quavf.overlap import overlapped
+from quavf.utils.threads import overlapped
 
 
 @pytest.mark.parametrize("n_threads", [None, 1, 3])

@@ -13,11 +13,14 @@ import torch
 
 import quavf
 from published import tiny_audio, tiny_visual, write_published
-from quavf.clock import Clock
-from quavf.errors import CheckpointError, ConfigError, QuavfError, ScoresError, StoreError
-from quavf.evaluation import EvaluateConfig
+from quavf.core.clock import Clock
+from quavf.core.errors import CheckpointError, ConfigError, QuavfError, ScoresError, StoreError
+from quavf.core.records import Segment
+from quavf.evaluation.protocols import EvaluateConfig
 from quavf.faces.crop import encode_jpeg
-from quavf.pipeline import (
+from quavf.results.scores import Scores, read_config, read_scores, write_scores
+from quavf.store import ClipStore, Manifest, StoreConfig
+from quavf.workflows.predict import (
     PredictConfig,
     check_submission,
     concatenate,
@@ -28,9 +31,6 @@ from quavf.pipeline import (
     resolve_device,
     write_submission,
 )
-from quavf.records import Segment
-from quavf.scores import Scores, read_config, read_scores, write_scores
-from quavf.store import ClipStore, Manifest, StoreConfig
 from tiny_store import WHOLE
 
 CONFIG = PredictConfig(encoder_heads=2, n_heads=2, backbone="test_vit", device="cpu")

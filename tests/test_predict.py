@@ -14,18 +14,18 @@ import pytest
 import torch
 
 from published import tiny_audio, tiny_visual, write_published
-from quavf import pipeline
-from quavf.branches.predict import AudioPredictor, ClipData, VisualPredictor, load_crop, repair
-from quavf.branches.transforms import face_part
-from quavf.branches.visual import VisualBranch
-from quavf.clock import Clock
-from quavf.config import BranchSettings
-from quavf.errors import StoreError
-from quavf.pipeline import PARTS, PredictConfig, predict
-from quavf.records import Segment
-from quavf.scores import Scores, read_config, read_scores
-from quavf.semantics import FIXED, semantics
+from quavf.core.clock import Clock
+from quavf.core.errors import StoreError
+from quavf.core.records import Segment
+from quavf.core.semantics import FIXED, semantics
+from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor, load_crop, repair
+from quavf.models.config import BranchSettings
+from quavf.models.transforms import face_part
+from quavf.models.visual import VisualBranch
+from quavf.results.scores import Scores, read_config, read_scores
 from quavf.store import ClipStore, CropReader, StoreConfig
+from quavf.workflows import predict as pipeline
+from quavf.workflows.predict import PARTS, PredictConfig, predict
 from tests_data import needs_golden
 from tiny_store import make_store
 
@@ -192,8 +192,8 @@ def test_windows_are_judged_while_crops_still_come(
     monkeypatch.setattr(branch, "classify", lambda *x: events.append("classify") or classify(*x))
     predictor = VisualPredictor(branch, "light", batch_size=4)
     whole = predictor.faces(ClipData(store, "clip"))
-    monkeypatch.setattr("quavf.branches.predict.WINDOWS", 8)
-    monkeypatch.setattr("quavf.branches.predict.GIVE_BACK_EVERY", 1)
+    monkeypatch.setattr("quavf.inference.predict.WINDOWS", 8)
+    monkeypatch.setattr("quavf.inference.predict.GIVE_BACK_EVERY", 1)
     events.clear()
     found = predictor.faces(ClipData(store, "clip"))
     np.testing.assert_allclose(found, whole, rtol=0, atol=1e-6)
@@ -515,7 +515,7 @@ def test_no_choice_of_scorer(
 
 
 def test_scorer_that_the_branch_was_trained_with(tmp_path: Path) -> None:
-    from quavf.branches.checkpoint import save_branch
+    from quavf.models.checkpoint import save_branch
 
     store = make_store(tmp_path / "store", {1: [0]})
     store.write_quality("clip", "other", np.array([0.0]), {})

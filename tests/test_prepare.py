@@ -21,13 +21,13 @@ import pytest
 
 from ego4d_files import clip, person, segment, still, write_annotations
 from media_files import SIZE, cut_short, damage, number_of, tone, write_video, write_wav
-from quavf import prepare as module
-from quavf.errors import AnnotationError, ConfigError, QuavfError, StoreError
+from quavf.core.errors import AnnotationError, ConfigError, QuavfError, StoreError
 from quavf.faces.crop import decode_jpeg, encode_jpeg
-from quavf.prepare import PrepareSummary, prepare_ego4d
 from quavf.sources.media import open_video
 from quavf.store import ClipStore, ClipWriter, CropReader
 from quavf.store import clips as clips_module
+from quavf.workflows import prepare as module
+from quavf.workflows.prepare import PrepareSummary, prepare_ego4d
 
 WHOLE = (0.0, 0.0, float(SIZE[0]), float(SIZE[1]))  # x, y, width, height
 STEREO = np.stack([tone(0.7, 48_000)] * 2)
@@ -249,7 +249,7 @@ def test_a_second_prepare_is_refused_while_one_is_at_it(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from quavf.prepare import prepare_ego4d
+from quavf.workflows.prepare import prepare_ego4d
 from quavf.store import ClipWriter
 
 finish, count = ClipWriter.finish, []

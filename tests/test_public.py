@@ -88,7 +88,7 @@ def test_unknown_name() -> None:
 
 
 def test_every_error_of_ours_is_a_quavf_error() -> None:
-    from quavf import errors
+    from quavf.core import errors
 
     own = [e for e in vars(errors).values() if inspect.isclass(e)]
     assert len(own) == 8

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quavf.errors import ConfigError
-from quavf.faces import quality
-from quavf.faces.quality import (
+from quavf.core.errors import ConfigError
+from quavf.core.records import Floats, Image
+from quavf.faces.quality import scorer as quality
+from quavf.faces.quality.light import LightScorer
+from quavf.faces.quality.scorer import (
     NetworkRunner,
     ScorerOptions,
     open_scorer,
     register_scorer,
     scorer_names,
 )
-from quavf.faces.quality_light import LightScorer
-from quavf.records import Floats, Image
 
 
 def test_registry(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_a_runtime_is_for_scorers_with_a_network() -> None:
 def test_imports_come_with_use() -> None:
     code = (
         "import sys, numpy as np\n"
-        "from quavf.faces.quality import open_scorer\n"
+        "from quavf.faces.quality.scorer import open_scorer\n"
         "assert not {'cv2', 'torch', 'face_alignment'} & set(sys.modules)\n"
         "open_scorer('light').score([np.zeros((9, 9, 3), np.uint8)])\n"
         "assert not {'torch', 'face_alignment'} & set(sys.modules)"

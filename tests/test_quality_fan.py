@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from quavf.branches.running import run_network
-from quavf.branches.runtime import Runtime
-from quavf.errors import CheckpointError, ConfigError, QuavfError
-from quavf.faces.quality import NetworkRunner, ScorerOptions, open_scorer
-from quavf.faces.quality_fan import FanScorer, fan_input
+from quavf.core.errors import CheckpointError, ConfigError, QuavfError
+from quavf.faces.quality.fan import FanScorer, fan_input
+from quavf.faces.quality.scorer import NetworkRunner, ScorerOptions, open_scorer
+from quavf.inference.config import Runtime
+from quavf.inference.loading import run_network
 from tests_data import GOLDEN, needs_golden
 
 SIZES = [(1, 1), (1, 40), (40, 1), (2, 3), (63, 64)]

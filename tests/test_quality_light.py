@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from quavf.faces.quality_light import CHUNK, SIDE_GROWTH, LightScorer
+from quavf.faces.quality.light import CHUNK, SIDE_GROWTH, LightScorer
 from tests_data import REAL_MINI, needs_real
 
 SIZES = [(1, 1), (1, 40), (40, 1), (2, 3), (63, 64), (64, 65), (130, 90), (300, 20)]

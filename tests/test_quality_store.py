@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quavf import quality as module
-from quavf.branches.runtime import Runtime
-from quavf.clock import Clock
-from quavf.errors import AnnotationError, ConfigError, QuavfError, StoreError
+from quavf.core.clock import Clock
+from quavf.core.errors import AnnotationError, ConfigError, QuavfError, StoreError
+from quavf.core.records import Image
+from quavf.core.semantics import semantics
 from quavf.faces.crop import (
     CropGeometry,
     crop_geometry,
@@ -24,11 +24,11 @@ from quavf.faces.crop import (
     quality_region,
     render_crop,
 )
-from quavf.faces.quality_light import LightScorer
-from quavf.quality import QualitySummary, import_quality, score_quality
-from quavf.records import Image
-from quavf.semantics import semantics
+from quavf.faces.quality.light import LightScorer
+from quavf.inference.config import Runtime
 from quavf.store import ClipStore, CropReader, Manifest, StoreConfig
+from quavf.workflows import quality as module
+from quavf.workflows.quality import QualitySummary, import_quality, score_quality
 
 SIZE = (320, 180)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quavf.branches.queue import Laid, WindowQueue, needed_rows
-from quavf.windows import EMPTY
+from quavf.core.windows import EMPTY
+from quavf.inference.window_queue import Laid, WindowQueue, needed_rows
 
 N_SLOTS = 5
 NO_WINDOWS = np.empty((0, N_SLOTS), np.int64)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quavf.clock import Clock
+from quavf.core.clock import Clock
 from quavf.faces.crop import encode_jpeg
-from quavf.result import PersonScores, VideoResult
-from quavf.scores import Scores
+from quavf.results.scores import Scores
+from quavf.results.video import PersonScores, VideoResult
 from quavf.store import ClipStore, Manifest, StoreConfig
 
 PATH = Path(__file__).parents[1] / "benchmarks" / "raw_faces.py"

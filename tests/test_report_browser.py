@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quavf.clip_reports import report_clips
 from quavf.report.annotate import write_annotated_video
 from quavf.report.video import write_report
-from quavf.result import Moment, Person, PersonScores, VideoResult
-from quavf.scores import Scores, write_scores
+from quavf.results.scores import Scores, write_scores
+from quavf.results.video import Moment, Person, PersonScores, VideoResult
+from quavf.workflows.report_clips import report_clips
 from tests_video import made_up, write_video
 from tiny_store import make_tiny_store
 

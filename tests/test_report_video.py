@@ -16,7 +16,7 @@ import pytest
 
 from quavf.report.video import MAX_STEPS, pack_scores, report_html, script_json, write_report
 from quavf.report.words import length_words, shared_s, summarise
-from quavf.result import Moment, Person, PersonScores, VideoResult
+from quavf.results.video import Moment, Person, PersonScores, VideoResult
 from tests_video import made_up, silent, write_video
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028\u2029\"'&{{js}}\u202eexe"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quavf.errors import ScoresError
-from quavf.result import Moment, Person, PersonBoxes, PersonScores, VideoResult
+from quavf.core.errors import ScoresError
+from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 
 
 def example(video: Path = Path("dinner.mp4")) -> VideoResult:
@@ -57,7 +57,7 @@ def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
 def test_the_table_has_a_row_for_each_time_and_person(
     tmp_path: Path, lines_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quavf.result.LINES", lines_at_once)
+    monkeypatch.setattr("quavf.results.video.LINES", lines_at_once)
     example().write(tmp_path)
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert [(r["time_s"], r["person"]) for r in rows] == [

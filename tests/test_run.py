@@ -12,21 +12,21 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-import quavf.score
+import quavf.video.scoring
 from media_files import damage, damage_sound
-from quavf.branches.audio import AudioBranch
-from quavf.branches.checkpoint import save_branch
-from quavf.branches.predict import AudioPredictor, VisualPredictor
-from quavf.branches.visual import VisualBranch
 from quavf.cli import main
-from quavf.config import AudioConfig, BranchSettings, VisualConfig
-from quavf.errors import CheckpointError, ConfigError, MediaError
+from quavf.core.errors import CheckpointError, ConfigError, MediaError
 from quavf.faces.search import SearchConfig
-from quavf.moments import MomentsConfig
-from quavf.result import Moment, VideoResult
-from quavf.run import RunConfig, Runner, VideoRun, output_folders, run_video, run_videos
+from quavf.inference.predict import AudioPredictor, VisualPredictor
+from quavf.models.audio import AudioBranch
+from quavf.models.checkpoint import save_branch
+from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
+from quavf.models.visual import VisualBranch
+from quavf.results.moments import MomentsConfig
+from quavf.results.video import Moment, VideoResult
 from quavf.sources.media import read_sound
 from quavf.video.prepared import VideoConfig
+from quavf.workflows.run import RunConfig, Runner, VideoRun, output_folders, run_video, run_videos
 from tests_media import BLOCKS, still, turn, write_video
 
 FACES = VideoConfig(search=SearchConfig(detector=BLOCKS))
@@ -84,10 +84,10 @@ def test_a_video_becomes_scores_and_moments(tmp_path: Path, config: RunConfig) -
 
 def test_scores_are_the_branches_own(tmp_path: Path, config: RunConfig) -> None:
     """A window laid by hand around one time, from the crops that were stored."""
-    from quavf.branches.checkpoint import load_branch
-    from quavf.branches.predict import load_crop
-    from quavf.branches.transforms import face_part
-    from quavf.semantics import FIXED
+    from quavf.core.semantics import FIXED
+    from quavf.inference.predict import load_crop
+    from quavf.models.checkpoint import load_branch
+    from quavf.models.transforms import face_part
     from quavf.store import ClipStore, CropReader
 
     path = write_video(tmp_path / "v.mp4", seconds=4)
@@ -168,7 +168,7 @@ def test_a_finished_run_is_not_done_again(
     path = write_video(tmp_path / "v.mp4")
     first = run_video(path, tmp_path / "out", config)
     with monkeypatch.context() as patched:
-        patched.setattr("quavf.run.prepare_video", None)
+        patched.setattr("quavf.workflows.run.prepare_video", None)
         again = run_video(path, tmp_path / "out", config)
         assert again.result.to_json() == first.result.to_json()
         strict = replace(config, moments=MomentsConfig(threshold=0.999, margin=0))
@@ -185,7 +185,7 @@ def test_an_interrupted_run_goes_on(
     path = write_video(tmp_path / "v.mp4", seconds=3, faces=two)
     whole = run_video(path, tmp_path / "whole", config)
     with monkeypatch.context() as patched:
-        patched.setattr(quavf.score.VideoScoring, "_thumbnails", _interrupt)
+        patched.setattr(quavf.video.scoring.VideoScoring, "_thumbnails", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             run_video(path, tmp_path / "out", config)
     assert not (tmp_path / "out" / "result.json").exists()

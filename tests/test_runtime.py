@@ -15,19 +15,19 @@ import pytest
 import torch
 
 from published import tiny_audio, tiny_visual
-from quavf import pipeline
-from quavf.branches import engines
-from quavf.branches import export as exporting
-from quavf.branches.checkpoint import load_branch, save_branch
-from quavf.branches.engines import OpenVinoEngine
-from quavf.branches.export import TOLERANCE, Export, export, parity
-from quavf.branches.graphs import AudioGraph, openvino_model
-from quavf.branches.running import load_audio, load_model, load_visual, model_files, running
-from quavf.branches.runtime import Runtime
-from quavf.errors import CheckpointError, ConfigError
-from quavf.pipeline import PredictConfig, predict, resolve_runtime
-from quavf.run import RunConfig, Runner
-from quavf.scores import Scores, read_config, read_scores
+from quavf.core.errors import CheckpointError, ConfigError
+from quavf.inference import backends as engines
+from quavf.inference import export as exporting
+from quavf.inference.backends import OpenVinoEngine
+from quavf.inference.config import Runtime
+from quavf.inference.export import TOLERANCE, Export, export, parity
+from quavf.inference.graphs import AudioGraph, openvino_model
+from quavf.inference.loading import load_audio, load_model, load_visual, model_files, running
+from quavf.models.checkpoint import load_branch, save_branch
+from quavf.results.scores import Scores, read_config, read_scores
+from quavf.workflows import predict as pipeline
+from quavf.workflows.predict import PredictConfig, predict, resolve_runtime
+from quavf.workflows.run import RunConfig, Runner
 from tiny_store import make_tiny_store
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -265,7 +265,7 @@ def test_without_onnx(checkpoints, tmp_path, monkeypatch):
 @needs_openvino
 def test_openvino_is_imported_without_its_messages_home() -> None:
     script = (
-        "import sys; from quavf.branches.engines import openvino; openvino(); "
+        "import sys; from quavf.inference.backends import openvino; openvino(); "
         "assert 'openvino_telemetry' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quavf.errors import QuavfError, ScoresError
-from quavf.scores import SCORES_FILE, Scores, read_config, read_scores, write_scores
+from quavf.core.errors import QuavfError, ScoresError
+from quavf.results.scores import SCORES_FILE, Scores, read_config, read_scores, write_scores
 
 NAN = float("nan")
 

@@ -11,11 +11,11 @@ pytest.importorskip("numba", reason="the renderer needs pip install 'quavf[simul
 pytest.importorskip("espeakng_loader", reason="speech needs pip install 'quavf[simulate]'")
 pytest.importorskip("pyroomacoustics", reason="sound needs pip install 'quavf[simulate]'")
 
-from quavf.files import read_json
 from quavf.simulate.config import PictureConfig, SimulateConfig, WorldConfig
 from quavf.simulate.direct import direct_clip
-from quavf.simulate.run import make_clip
 from quavf.simulate.world import ClipKey
+from quavf.utils.files import read_json
+from quavf.workflows.simulate import make_clip
 
 
 def test_it_is_the_clip_that_simulate_writes(tmp_path: Path) -> None:

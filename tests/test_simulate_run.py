@@ -16,10 +16,10 @@ pytest.importorskip("pyroomacoustics", reason="sound needs pip install 'quavf[si
 
 import av
 
-from quavf.errors import ConfigError
+from quavf.core.errors import ConfigError
 from quavf.simulate.config import PictureConfig, SimulateConfig, TruthConfig, WorldConfig
-from quavf.simulate.run import clip_keys, make_clip, simulate
 from quavf.simulate.world import ClipKey
+from quavf.workflows.simulate import clip_keys, make_clip, simulate
 
 NEAR = (0.8, 1.5)  # metres; further away faces of so small a picture are not tracked
 TINY = WorldConfig(picture=PictureConfig(width=320, height=180, distance_m=NEAR))

@@ -11,8 +11,8 @@ pytest.importorskip("numba", reason="the renderer needs pip install 'quavf[simul
 pytest.importorskip("espeakng_loader", reason="speech needs pip install 'quavf[simulate]'")
 pytest.importorskip("pyroomacoustics", reason="sound needs pip install 'quavf[simulate]'")
 
-from quavf.clock import SAMPLE_RATE
-from quavf.errors import QuavfError
+from quavf.core.clock import SAMPLE_RATE
+from quavf.core.errors import QuavfError
 from quavf.simulate import voices
 from quavf.simulate.acoustics import BEARINGS, room_responses
 from quavf.simulate.config import SimulateConfig, SoundConfig

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from quavf.errors import ConfigError
+from quavf.core.errors import ConfigError
 from quavf.simulate.config import PRESETS, GazeConfig, SimulateConfig, SoundConfig, TalkConfig
 from quavf.simulate.conversation import GROUP, Utterance, converse
 from quavf.simulate.gaze import look

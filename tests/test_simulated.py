@@ -11,10 +11,10 @@ pytest.importorskip("numba", reason="the renderer needs pip install 'quavf[simul
 pytest.importorskip("espeakng_loader", reason="speech needs pip install 'quavf[simulate]'")
 pytest.importorskip("pyroomacoustics", reason="sound needs pip install 'quavf[simulate]'")
 
-from quavf.errors import ConfigError, StoreError
+from quavf.core.errors import ConfigError, StoreError
 from quavf.simulate.config import MIXTURE, PRESETS, PictureConfig, SimulateConfig, WorldConfig
-from quavf.simulated import TRUTH, prepare_simulated
 from quavf.store import ClipStore
+from quavf.workflows.prepare_simulated import TRUTH, prepare_simulated
 
 SMALL = WorldConfig(picture=PictureConfig(width=320, height=180))
 WORLD = SimulateConfig(seed=4, clips=2, seconds=6.0, val_share=0.5, test_share=0.0, world=SMALL)

@@ -10,12 +10,12 @@ import pytest
 import torch
 import yaml
 
-from quavf.branches.audio import AudioBranch
-from quavf.branches.checkpoint import load_branch, save_branch
-from quavf.branches.start import start_from
-from quavf.branches.train import train_audio, train_visual
-from quavf.branches.visual import VisualBranch
-from quavf.config import (
+from quavf.core.errors import CheckpointError, ConfigError
+from quavf.core.windows import WindowConfig
+from quavf.models.audio import AudioBranch
+from quavf.models.bundled import weights_path
+from quavf.models.checkpoint import load_branch, save_branch
+from quavf.models.config import (
     AudioConfig,
     BranchSettings,
     TrainAudioConfig,
@@ -24,10 +24,10 @@ from quavf.config import (
     VisualConfig,
     from_dict,
 )
-from quavf.errors import CheckpointError, ConfigError
-from quavf.recipes import recipe_path
-from quavf.weights import weights_path
-from quavf.windows import WindowConfig
+from quavf.models.visual import VisualBranch
+from quavf.training.recipes import recipe_path
+from quavf.training.start import start_from
+from quavf.training.train import train_audio, train_visual
 from tests_data import GOLDEN, needs_golden
 from tiny_store import make_tiny_store
 

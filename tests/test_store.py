@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quavf.clock import Clock
-from quavf.errors import QuavfError, StoreError
-from quavf.records import Segment
+from quavf.core.clock import Clock
+from quavf.core.errors import QuavfError, StoreError
+from quavf.core.records import Segment
 from quavf.store import FORMAT, ClipStore, CropReader, Manifest, StoreConfig
 from quavf.store import clips as clips_module
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quavf.errors import AnnotationError, ScoresError
-from quavf.scores import Scores
-from quavf.submission import check_submission, write_submission
+from quavf.core.errors import AnnotationError, ScoresError
+from quavf.evaluation.submission import check_submission, write_submission
+from quavf.results.scores import Scores
 from tests_data import GOLDEN, needs_golden
 
 EXPECTED = {"a": [0, 5, 7], "b": {3}}

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quavf.core.records import Track, TrackRows
+from quavf.core.semantics import FIXED, REFERENCE, Semantics
 from quavf.faces.track import build_track, merge_tracks, negative_size
-from quavf.records import Track, TrackRows
-from quavf.semantics import FIXED, REFERENCE, Semantics
 from tests_data import GOLDEN, needs_golden
 
 Row = tuple[int, float, float, float, float]  # frame, x, y, width, height

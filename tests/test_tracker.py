@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from quavf.errors import ConfigError
+from quavf.core.errors import ConfigError
 from quavf.faces.search import DESCRIPTOR, Found
 from quavf.faces.tracker import PersonTrack, TrackConfig, track_persons
 

@@ -14,19 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from quavf.branches import train as train_module
-from quavf.branches.audio import AudioBranch, log_mel
-from quavf.branches.checkpoint import load_branch
-from quavf.branches.datasets import (
-    AudioTrainSet,
-    ChunkPlan,
-    ChunkSampler,
-    ClassCounts,
-    VisualTrainSet,
-)
-from quavf.branches.train import BranchModule, n_trained, train_audio, train_visual
-from quavf.branches.visual import VisualBranch
-from quavf.config import (
+from quavf.core.errors import CheckpointError, ConfigError, StoreError
+from quavf.core.windows import WindowConfig
+from quavf.models.audio import AudioBranch, log_mel
+from quavf.models.checkpoint import load_branch
+from quavf.models.config import (
     AudioConfig,
     AugmentConfig,
     TrainAudioConfig,
@@ -34,8 +26,16 @@ from quavf.config import (
     TrainVisualConfig,
     VisualConfig,
 )
-from quavf.errors import CheckpointError, ConfigError, StoreError
-from quavf.windows import WindowConfig
+from quavf.models.visual import VisualBranch
+from quavf.training import train as train_module
+from quavf.training.datasets import (
+    AudioTrainSet,
+    ChunkPlan,
+    ChunkSampler,
+    ClassCounts,
+    VisualTrainSet,
+)
+from quavf.training.train import BranchModule, n_trained, train_audio, train_visual
 from tests_data import GOLDEN, needs_golden
 from tiny_store import make_tiny_store
 
@@ -205,7 +205,7 @@ def test_killed_run_ends_the_same(store, tmp_path):
     train_audio(store.path, tmp_path / "whole", AUDIO)
     script = (
         "import os, sys\n"
-        "from quavf.branches import train\n"
+        "from quavf.training import train\n"
         "from test_train import AUDIO\n"
         "original, seen = train.BranchModule.training_step, []\n"
         "def step(self, batch, index):\n"
@@ -348,7 +348,7 @@ def test_frozen_statistics_stay_through_a_whole_run(store, tmp_path):
 def test_accumulated_batches_step_once(store, tmp_path):
     trainer = replace(AUDIO.trainer, accumulate=3, epochs=1)
     train_audio(store.path, tmp_path / "run", replace(AUDIO, trainer=trainer))
-    from quavf.branches.checkpoint import checkpoint_info
+    from quavf.models.checkpoint import checkpoint_info
 
     assert checkpoint_info(tmp_path / "run" / "last.safetensors")["info"]["steps"] == 1
 

@@ -14,14 +14,14 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import load_file
 
-from quavf.branches.audio import AudioBranch
-from quavf.branches.datasets import IGNORED
-from quavf.branches.run_folder import RunFolder
-from quavf.branches.train import BranchModule, leads, train_audio, train_visual
-from quavf.config import TrainAudioConfig
-from quavf.errors import ConfigError
-from quavf.files import read_json
+from quavf.core.errors import ConfigError
+from quavf.models.audio import AudioBranch
+from quavf.models.config import TrainAudioConfig
 from quavf.store import ClipStore
+from quavf.training.datasets import IGNORED
+from quavf.training.run_folder import RunFolder
+from quavf.training.train import BranchModule, leads, train_audio, train_visual
+from quavf.utils.files import read_json
 from test_train import AUDIO, VISUAL
 from tiny_store import make_tiny_store
 

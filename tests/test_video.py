@@ -10,15 +10,15 @@ import pytest
 
 import quavf.video.prepare
 from media_files import damage_sound
-from quavf.errors import ConfigError, MediaError, StoreError
+from quavf.core.errors import ConfigError, MediaError, StoreError
+from quavf.core.windows import WindowConfig
 from quavf.faces.crop import decode_jpeg
 from quavf.faces.search import FaceSearch, SearchConfig
-from quavf.quality import score_quality
 from quavf.sources.video import is_silent, open_video_file, stored_region
 from quavf.store import CropReader
 from quavf.video.prepare import clip_id, prepare_video
 from quavf.video.prepared import PreparedVideo, VideoConfig, first_ticks, scored_ticks
-from quavf.windows import WindowConfig
+from quavf.workflows.quality import score_quality
 from tests_media import BLOCKS, FACE, still, turn, write_video
 
 CONFIG = VideoConfig(search=SearchConfig(detector=BLOCKS))

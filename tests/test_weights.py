@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import quavf
-from quavf.branches.audio import AudioBranch
-from quavf.branches.checkpoint import checkpoint_info, load_branch
-from quavf.branches.visual import VisualBranch
-from quavf.errors import CheckpointError
-from quavf.run import RunConfig
-from quavf.weights import DEFAULT, FOLDER, weights_names, weights_path
+from quavf.core.errors import CheckpointError
+from quavf.models.audio import AudioBranch
+from quavf.models.bundled import DEFAULT, FOLDER, weights_names, weights_path
+from quavf.models.checkpoint import checkpoint_info, load_branch
+from quavf.models.visual import VisualBranch
+from quavf.workflows.run import RunConfig
 
 LARGEST = 12e6  # bytes, both together
 

@@ -17,12 +17,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quavf.clock import Clock
-from quavf.errors import ConfigError
-from quavf.records import Segment
-from quavf.semantics import FIXED, REFERENCE
-from quavf.store import ClipStore
-from quavf.windows import (
+from quavf.core.clock import Clock
+from quavf.core.errors import ConfigError
+from quavf.core.records import Segment
+from quavf.core.semantics import FIXED, REFERENCE
+from quavf.core.windows import (
     EMPTY,
     AudioWindow,
     Span,
@@ -41,6 +40,7 @@ from quavf.windows import (
     training_windows,
     visual_windows,
 )
+from quavf.store import ClipStore
 from tests_data import GOLDEN, needs_golden
 
 CLOCK = Clock()

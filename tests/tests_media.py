@@ -12,8 +12,8 @@ import av
 import cv2
 import numpy as np
 
+from quavf.core.records import Image
 from quavf.faces.detect import Detections, DetectorOptions, detector_names, register_detector
-from quavf.records import Image
 
 Box = tuple[int, int, int, int]
 FACE = (250, 40, 200)  # RGB of a block that is a face

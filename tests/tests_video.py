@@ -10,7 +10,7 @@ import av
 import cv2
 import numpy as np
 
-from quavf.result import Moment, Person, PersonBoxes, PersonScores, VideoResult
+from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 
 THRESHOLD = 0.5
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from quavf.clock import SAMPLE_RATE, Clock
+from quavf.core.clock import SAMPLE_RATE, Clock
+from quavf.core.records import Segment
 from quavf.faces.crop import encode_jpeg
-from quavf.records import Segment
 from quavf.store import ClipStore, Manifest, StoreConfig
 
 WHOLE = (0, 0, 224, 224), (0, 0, 224, 224), (0, 224, 0, 224)

@@ -7,14 +7,15 @@ that importing the package costs next to nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from quavf.errors import QuavfError
+from quavf.core.errors import QuavfError
+from quavf.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from quavf.branches.checkpoint import load_branch
-    from quavf.branches.export import export
-    from quavf.branches.train import train_audio, train_visual
-    from quavf.clip_reports import report_clips
-    from quavf.config import (
+    from quavf.core.windows import WindowConfig
+    from quavf.evaluation.protocols import EvaluateConfig
+    from quavf.inference.export import export
+    from quavf.models.checkpoint import load_branch
+    from quavf.models.config import (
         AudioConfig,
         AugmentConfig,
         TrainAudioConfig,
@@ -22,17 +23,21 @@ if TYPE_CHECKING:
         TrainVisualConfig,
         VisualConfig,
     )
-    from quavf.engine import EngineConfig
-    from quavf.evaluation import EvaluateConfig
-    from quavf.pipeline import PredictConfig, check_submission, evaluate, predict, write_submission
-    from quavf.pipeline import fuse_folders as fuse
-    from quavf.prepare import prepare_challenge, prepare_ego4d
-    from quavf.quality import import_quality, score_quality
-    from quavf.run import RunConfig, load, run_video
-    from quavf.simulated import prepare_simulated
-    from quavf.windows import WindowConfig
-
-__version__ = "0.1.0"
+    from quavf.training.train import train_audio, train_visual
+    from quavf.utils.parallel import EngineConfig
+    from quavf.workflows.predict import (
+        PredictConfig,
+        check_submission,
+        evaluate,
+        predict,
+        write_submission,
+    )
+    from quavf.workflows.predict import fuse_folders as fuse
+    from quavf.workflows.prepare import prepare_challenge, prepare_ego4d
+    from quavf.workflows.prepare_simulated import prepare_simulated
+    from quavf.workflows.quality import import_quality, score_quality
+    from quavf.workflows.report_clips import report_clips
+    from quavf.workflows.run import RunConfig, load, run_video
 
 __all__ = [
     "AudioConfig",
@@ -67,34 +72,34 @@ __all__ = [
 ]
 
 _MODULES = {  # where a name comes from; under another name there: `module:name`
-    "AudioConfig": "config",
-    "AugmentConfig": "config",
-    "EngineConfig": "engine",
-    "EvaluateConfig": "evaluation",
-    "PredictConfig": "pipeline",
-    "RunConfig": "run",
-    "TrainAudioConfig": "config",
-    "TrainVisualConfig": "config",
-    "TrainerConfig": "config",
-    "VisualConfig": "config",
-    "WindowConfig": "windows",
-    "check_submission": "pipeline",
-    "evaluate": "pipeline",
-    "export": "branches.export",
-    "fuse": "pipeline:fuse_folders",
-    "import_quality": "quality",
-    "load": "run",
-    "load_branch": "branches.checkpoint",
-    "predict": "pipeline",
-    "prepare_challenge": "prepare",
-    "prepare_ego4d": "prepare",
-    "prepare_simulated": "simulated",
-    "report_clips": "clip_reports",
-    "run_video": "run",
-    "score_quality": "quality",
-    "train_audio": "branches.train",
-    "train_visual": "branches.train",
-    "write_submission": "pipeline",
+    "AudioConfig": "models.config",
+    "AugmentConfig": "models.config",
+    "EngineConfig": "utils.parallel",
+    "EvaluateConfig": "evaluation.protocols",
+    "PredictConfig": "workflows.predict",
+    "RunConfig": "workflows.run",
+    "TrainAudioConfig": "models.config",
+    "TrainVisualConfig": "models.config",
+    "TrainerConfig": "models.config",
+    "VisualConfig": "models.config",
+    "WindowConfig": "core.windows",
+    "check_submission": "workflows.predict",
+    "evaluate": "workflows.predict",
+    "export": "inference.export",
+    "fuse": "workflows.predict:fuse_folders",
+    "import_quality": "workflows.quality",
+    "load": "workflows.run",
+    "load_branch": "models.checkpoint",
+    "predict": "workflows.predict",
+    "prepare_challenge": "workflows.prepare",
+    "prepare_ego4d": "workflows.prepare",
+    "prepare_simulated": "workflows.prepare_simulated",
+    "report_clips": "workflows.report_clips",
+    "run_video": "workflows.run",
+    "score_quality": "workflows.quality",
+    "train_audio": "training.train",
+    "train_visual": "training.train",
+    "write_submission": "workflows.predict",
 }
 
 if not TYPE_CHECKING:  # a type checker knows the names from above, and reports any other

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from quavf import __version__
 from quavf.cli.commands import COMMANDS, USER_ERROR
-from quavf.errors import QuavfError
+from quavf.core.errors import QuavfError
+from quavf.core.version import __version__
 
 INTERRUPTED = 130  # exit code, as shells give it
 
@@ -99,7 +99,7 @@ def _console() -> Any:
 def _set_up_messages() -> None:
     from rich.logging import RichHandler
 
-    from quavf.progress import error_console
+    from quavf.utils.progress import error_console
 
     handler = RichHandler(
         console=error_console(), show_time=False, show_path=False, markup=False, highlighter=None

@@ -64,8 +64,8 @@ def _quality_options(parser: ArgumentParser) -> None:
 def _quality(args: Namespace, console: Any) -> None:
     from pathlib import Path
 
-    from quavf.quality import import_quality, score_quality
     from quavf.report.summaries import print_summary
+    from quavf.workflows.quality import import_quality, score_quality
 
     if args.import_:
         summary = import_quality(args.store, args.import_, args.scorer or "imported")
@@ -94,7 +94,7 @@ def _quality(args: Namespace, console: Any) -> None:
 
 
 def _predict_options(parser: ArgumentParser) -> None:
-    from quavf.pipeline import PredictConfig
+    from quavf.workflows.predict import PredictConfig
 
     parser.add_argument("store", metavar="STORE", help="a store that `quavf prepare` made")
     parser.add_argument(
@@ -113,8 +113,8 @@ def _predict_options(parser: ArgumentParser) -> None:
 
 
 def _predict(args: Namespace, console: Any) -> None:
-    from quavf.pipeline import PredictConfig, predict
     from quavf.report.summaries import print_summary
+    from quavf.workflows.predict import PredictConfig, predict
 
     config = fields_of(PredictConfig, args)
     summary = predict(args.store, args.out, args.audio, args.visual, config, engine_of(args))
@@ -135,8 +135,8 @@ def _fuse_options(parser: ArgumentParser) -> None:
 
 
 def _fuse(args: Namespace, console: Any) -> None:
-    from quavf.pipeline import fuse_folders
     from quavf.report.summaries import print_summary
+    from quavf.workflows.predict import fuse_folders
 
     counts = fuse_folders(args.scores_a, args.scores_v, args.out)
     print_summary(console, f"Scores {args.out}", _branches(counts))
@@ -154,8 +154,8 @@ def _branches(counts: Any) -> dict[str, int]:
 
 
 def _evaluate_options(parser: ArgumentParser) -> None:
-    from quavf.evaluation import EvaluateConfig
-    from quavf.moments import MomentsConfig
+    from quavf.evaluation.protocols import EvaluateConfig
+    from quavf.results.moments import MomentsConfig
 
     parser.add_argument("scores", metavar="SCORES", help="a folder that `quavf predict` made")
     parser.add_argument("--store", required=True, metavar="STORE", help="the store with the labels")
@@ -180,11 +180,11 @@ def _evaluate_options(parser: ArgumentParser) -> None:
 
 
 def _evaluate(args: Namespace, console: Any) -> None:
-    from quavf.clip_reports import report_clips
-    from quavf.errors import ConfigError
-    from quavf.evaluation import EvaluateConfig
-    from quavf.pipeline import evaluate
+    from quavf.core.errors import ConfigError
+    from quavf.evaluation.protocols import EvaluateConfig
     from quavf.report.evaluation import print_evaluation
+    from quavf.workflows.predict import evaluate
+    from quavf.workflows.report_clips import report_clips
 
     if args.clips and not args.report:
         raise ConfigError("evaluate: --clips is for the pages of --report; give both")
@@ -206,8 +206,8 @@ def _submit_options(parser: ArgumentParser) -> None:
 
 
 def _submit(args: Namespace, console: Any) -> int:
-    from quavf.errors import ConfigError
-    from quavf.pipeline import check_submission, write_submission
+    from quavf.core.errors import ConfigError
+    from quavf.workflows.predict import check_submission, write_submission
 
     if bool(args.check) == bool(args.scores) or not (args.store if args.check else args.out):
         raise ConfigError(
@@ -228,7 +228,7 @@ def _submit(args: Namespace, console: Any) -> int:
 
 
 def _run_options(parser: ArgumentParser) -> None:
-    from quavf.run import RunConfig
+    from quavf.workflows.run import RunConfig
 
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files, of any frame rate")
     parser.add_argument(
@@ -257,7 +257,7 @@ def _run(args: Namespace, console: Any) -> int:
     from dataclasses import replace
 
     from quavf.report.words import summarise
-    from quavf.run import RunConfig, run_videos
+    from quavf.workflows.run import RunConfig, run_videos
 
     config = fields_of(RunConfig, args)
     if args.rate is not None:
@@ -282,7 +282,7 @@ def _demo_options(parser: ArgumentParser) -> None:
 
 
 def _demo(args: Namespace, console: Any) -> None:
-    from quavf.demo import demo
+    from quavf.workflows.demo import demo
 
     demo(args.out, args.seed, console)
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def train_options(branch: str) -> Callable[[ArgumentParser], None]:
     def options(parser: ArgumentParser) -> None:
-        from quavf.config import TrainAudioConfig, TrainVisualConfig
-        from quavf.recipes import recipe_names
+        from quavf.models.config import TrainAudioConfig, TrainVisualConfig
+        from quavf.training.recipes import recipe_names
 
         parser.add_argument(
             "--store",
@@ -43,9 +43,9 @@ def train_options(branch: str) -> Callable[[ArgumentParser], None]:
 
 def train(branch: str) -> Callable[[Namespace, Any], None]:
     def run(args: Namespace, console: Any) -> None:
-        from quavf.branches.train import leads, train_audio, train_visual
-        from quavf.config import TrainAudioConfig, TrainVisualConfig
+        from quavf.models.config import TrainAudioConfig, TrainVisualConfig
         from quavf.report.summaries import print_summary
+        from quavf.training.train import leads, train_audio, train_visual
 
         if branch == "audio":
             summary = train_audio(args.store, args.out, fields_of(TrainAudioConfig, args))
@@ -102,7 +102,7 @@ def export_options(parser: ArgumentParser) -> None:
 
 
 def export(args: Namespace, console: Any) -> None:
-    from quavf.branches.export import export as write
+    from quavf.inference.export import export as write
     from quavf.report.summaries import print_summary
 
     done = write(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from quavf.engine import EngineConfig
+    from quavf.utils.parallel import EngineConfig
 
 
 def fields_of(config: type[Any], args: Namespace) -> Any:
@@ -19,13 +19,13 @@ def fields_of(config: type[Any], args: Namespace) -> Any:
 
 def engine_options(parser: ArgumentParser) -> None:
     """Who works on the clips."""
-    from quavf.engine import EngineConfig
+    from quavf.utils.parallel import EngineConfig
 
     parser.add_class_arguments(EngineConfig, None)
 
 
 def engine_of(args: Namespace) -> EngineConfig:
-    from quavf.engine import EngineConfig
+    from quavf.utils.parallel import EngineConfig
 
     config: EngineConfig = fields_of(EngineConfig, args)
     return config

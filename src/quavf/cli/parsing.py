@@ -9,8 +9,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from quavf.errors import ConfigError
-from quavf.recipes import recipe_path
+from quavf.core.errors import ConfigError
+from quavf.training.recipes import recipe_path
 
 WIDEST = 100  # columns
 LONGEST = 400  # characters of a message

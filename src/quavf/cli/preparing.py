@@ -45,7 +45,7 @@ def ego4d_options(parser: ArgumentParser) -> None:
 
 
 def ego4d(args: Namespace, console: Any) -> None:
-    from quavf.prepare import prepare_ego4d
+    from quavf.workflows.prepare import prepare_ego4d
 
     summary = prepare_ego4d(
         args.annotations, args.clips, args.store, args.semantics, args.splits, engine_of(args)
@@ -66,7 +66,7 @@ def challenge_options(parser: ArgumentParser) -> None:
 
 
 def challenge(args: Namespace, console: Any) -> None:
-    from quavf.prepare import prepare_challenge
+    from quavf.workflows.prepare import prepare_challenge
 
     _print_prepared(prepare_challenge(args.root, args.store, engine_of(args)), console)
 
@@ -80,7 +80,7 @@ def simulated_options(parser: ArgumentParser) -> None:
 
 
 def simulated(args: Namespace, console: Any) -> None:
-    from quavf.simulated import prepare_simulated
+    from quavf.workflows.prepare_simulated import prepare_simulated
 
     summary = prepare_simulated(args.store, _world(args), every=args.every, engine=engine_of(args))
     _print_prepared(summary, console)
@@ -113,7 +113,7 @@ def simulate_options(parser: ArgumentParser) -> None:
 def simulate(args: Namespace, console: Any) -> None:
     from pathlib import Path
 
-    from quavf.simulate.run import simulate as make
+    from quavf.workflows.simulate import simulate as make
 
     report = make(Path(args.out), _world(args), engine_of(args), progress=True)
     console.print(str(report), markup=False)

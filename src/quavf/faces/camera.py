@@ -7,7 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from quavf.records import Floats, Image
+from quavf.core.records import Floats, Image
 
 LEFT_OVER = 0.95  # of the difference between two pictures: a shift must explain the rest
 SMALLEST = 16  # pixels: nothing is told of pictures that are narrower or lower

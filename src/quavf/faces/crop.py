@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from quavf.records import Floats, Image, Ints
-from quavf.semantics import Semantics
+from quavf.core.records import Floats, Image, Ints
+from quavf.core.semantics import Semantics
 
 CROP_SIZE = 224  # pixels, both sides
 CROP_GROWTH = 0.5  # of the box's width and height, added on each side

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from quavf.errors import ConfigError
-from quavf.files import is_safe_name
-from quavf.records import Array, Floats, Image
+from quavf.core.errors import ConfigError
+from quavf.core.records import Array, Floats, Image
+from quavf.utils.files import is_safe_name
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from quavf.errors import ConfigError
+from quavf.core.errors import ConfigError
+from quavf.core.records import Floats, Image
 from quavf.faces.camera import picture_shift
 from quavf.faces.detect import Detections, FaceDetector, distinct
-from quavf.records import Floats, Image
 
 PATCH_GROWTH = 3.0  # side of the patch around a known face, over the face's
 PATCH_SHARE = 0.3  # of the picture's height: the patch's shortest side, room for small fast faces

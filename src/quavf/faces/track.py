@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from quavf.records import Array, Floats, Ints, Track, TrackRows
-from quavf.semantics import Semantics
+from quavf.core.records import Array, Floats, Ints, Track, TrackRows
+from quavf.core.semantics import Semantics
 
 
 def build_track(rows: TrackRows, semantics: Semantics) -> Track | None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quavf.errors import ConfigError
+from quavf.core.errors import ConfigError
+from quavf.core.records import Array, Floats, Ints
 from quavf.faces.search import Found, alike
-from quavf.records import Array, Floats, Ints
 
 LOST_FRAMES = 30  # 1/30 s: ByteTrack keeps a track that is not found for so long
 EXACT_S = 1e-6  # times that differ by less are one

@@ -20,13 +20,13 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from quavf.errors import MediaError
-from quavf.files import replacing
-from quavf.records import Image
+from quavf.core.errors import MediaError
+from quavf.core.records import Image
 from quavf.report.canvas import Canvas
 from quavf.report.overlay import Overlay
-from quavf.result import VideoResult
+from quavf.results.video import VideoResult
 from quavf.sources.media import open_container
+from quavf.utils.files import replacing
 
 LONGEST_SIDE = 1920  # pixels; larger pictures are made smaller, as phones do not play them well
 ENCODER = "libx264"

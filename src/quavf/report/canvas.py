@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from quavf.records import Array, Floats, Image
+from quavf.core.records import Array, Floats, Image
 
 
 @dataclass(frozen=True)

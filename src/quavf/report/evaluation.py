@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from quavf.evaluation import Difference, Evaluation, Protocol, SystemResult
-from quavf.files import write_json, write_text
-from quavf.metrics import Interval
+from quavf.evaluation.metrics import Interval
+from quavf.evaluation.protocols import Difference, Evaluation, Protocol, SystemResult
 from quavf.report.figures import draw_precision_recall, draw_quality_bins
+from quavf.utils.files import write_json, write_text
 
 METRICS_FILE = "metrics.json"
 TABLE_FILE = "metrics.md"

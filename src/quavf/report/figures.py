@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quavf.evaluation import Protocol
-from quavf.files import replacing
-from quavf.metrics import average_precision, precision_recall
-from quavf.records import Floats, Ints
+from quavf.core.records import Floats, Ints
+from quavf.evaluation.metrics import average_precision, precision_recall
+from quavf.evaluation.protocols import Protocol
+from quavf.utils.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

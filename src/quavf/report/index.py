@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from quavf.files import write_text
 from quavf.report.video import filled, page_head, printable
 from quavf.report.words import Summary
+from quavf.utils.files import write_text
 
 
 @dataclass(frozen=True)

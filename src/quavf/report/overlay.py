@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from quavf.records import Array, Floats, Image
+from quavf.core.records import Array, Floats, Image
 from quavf.report.canvas import Canvas, bar, disc, text_mask, write
-from quavf.result import VALUES, Moment, PersonScores, VideoResult
+from quavf.results.video import VALUES, Moment, PersonScores, VideoResult
 
 # BGR. Grey to orange differ in lightness and in blue against yellow: apart for colour-blind eyes.
 NO, YES = np.array((175.0, 160.0, 148.0)), np.array((26.0, 118.0, 255.0))

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from quavf.errors import MediaError
-from quavf.files import user_os_errors, write_text
-from quavf.records import Floats
+from quavf.core.errors import MediaError
+from quavf.core.records import Floats
 from quavf.report.annotate import convert_video, plays_in_browsers, start_offset_s
 from quavf.report.words import brief_words, length_words, person_words, summarise
-from quavf.result import Moment, Person, PersonScores, VideoResult
+from quavf.results.video import Moment, Person, PersonScores, VideoResult
+from quavf.utils.files import user_os_errors, write_text
 
 REPORT_FILE = "report.html"
 ANNOTATED_FILE = "annotated.mp4"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quavf.result import Moment, VideoResult
+from quavf.results.video import Moment, VideoResult
 
 SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MANY_TALKERS = 3  # from so many on, the headline names only the one who talked most

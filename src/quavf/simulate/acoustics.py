@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from quavf.clock import SAMPLE_RATE
-from quavf.errors import QuavfError
-from quavf.records import WEARER, Array, Floats
+from quavf.core.clock import SAMPLE_RATE
+from quavf.core.errors import QuavfError
+from quavf.core.records import WEARER, Array, Floats
 from quavf.simulate.config import SoundConfig
 from quavf.simulate.scene import Motion, Scene
 from quavf.simulate.voices import Speech, Voice, draw_voice, synthesise

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from quavf.errors import ConfigError
+from quavf.core.errors import ConfigError
 
 Pair = tuple[float, float]
 

@@ -8,10 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from quavf.files import replacing
-from quavf.records import Image
+from quavf.core.records import Image
 from quavf.simulate.media import read_frames
 from quavf.simulate.world import ClipKey
+from quavf.utils.files import replacing
 
 ROWS = 4  # clips shown
 WIDE, HIGH, FACE = 480, 270, 135

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quavf.records import WEARER
+from quavf.core.records import WEARER
 from quavf.simulate.config import TalkConfig
 
 GROUP = -1  # an utterance for everybody in the conversation

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quavf.records import WEARER, Array, Floats, Segment, Track
+from quavf.core.records import WEARER, Array, Floats, Segment, Track
 from quavf.simulate.config import SimulateConfig
 from quavf.simulate.layout import frame_span
 from quavf.simulate.picture import Crop, Painter, render_crops

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quavf.records import Ints
+from quavf.core.records import Ints
 from quavf.simulate.config import GazeConfig
 from quavf.simulate.conversation import GROUP, Conversation, Utterance
 

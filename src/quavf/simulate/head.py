@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quavf.records import Floats, Ints
+from quavf.core.records import Floats, Ints
 from quavf.simulate.looks import Look
 
 FACE, SKIN, HAIR, DARK, CLOTH = range(5)  # materials; FACE has painted features

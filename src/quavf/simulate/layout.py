@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from quavf.records import WEARER, Array
+from quavf.core.records import WEARER, Array
 from quavf.simulate.truth import Annotation
 from quavf.simulate.world import ClipWorld
 

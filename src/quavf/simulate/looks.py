@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from quavf.records import Array, Floats
+from quavf.core.records import Array, Floats
 
 # Monk skin tone scale (Monk 2019), sRGB hex, light to dark
 MONK = (

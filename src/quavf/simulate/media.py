@@ -11,8 +11,8 @@ import av
 import cv2
 import numpy as np
 
-from quavf.clock import SAMPLE_RATE
-from quavf.records import Array, Floats, Image
+from quavf.core.clock import SAMPLE_RATE
+from quavf.core.records import Array, Floats, Image
 
 AAC_FRAME = 1024
 CROP_SIZE = 224

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quavf.records import Floats
+from quavf.core.records import Floats
 from quavf.simulate.head import build_hand, build_head, build_torso
 from quavf.simulate.looks import Look, paint_skin
 

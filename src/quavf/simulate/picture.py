@@ -13,7 +13,7 @@ from math import ceil
 import cv2
 import numpy as np
 
-from quavf.records import WEARER, Array, Floats, Image
+from quavf.core.records import WEARER, Array, Floats, Image
 from quavf.simulate.head import FACE, Mesh, join
 from quavf.simulate.person import Person
 from quavf.simulate.raster import FAR, hide_below, paste, rasterise, shade

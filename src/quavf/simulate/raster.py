@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 import numba
 import numpy as np
 
-from quavf.records import Array, Floats, Ints
+from quavf.core.records import Array, Floats, Ints
 from quavf.simulate.head import CLOTH, EYE_X, FACE, HAIR, MOUTH_Y
 from quavf.simulate.looks import TEXTURE_X, TEXTURE_Y
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from quavf.records import Array, Floats, Image
+from quavf.core.records import Array, Floats, Image
 from quavf.simulate.config import PictureConfig
 from quavf.simulate.raster import compiled
 from quavf.simulate.scene import Scene

@@ -13,7 +13,7 @@ from math import cos, hypot, sin
 
 import numpy as np
 
-from quavf.records import WEARER, Floats, Ints
+from quavf.core.records import WEARER, Floats, Ints
 from quavf.simulate.config import GazeConfig, PictureConfig
 from quavf.simulate.conversation import Conversation
 from quavf.simulate.gaze import AWAY

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from quavf.records import WEARER, Array, Floats
+from quavf.core.records import WEARER, Array, Floats
 from quavf.simulate.acoustics import BEARINGS, Heard
 from quavf.simulate.conversation import GROUP
 from quavf.simulate.picture import NEAREST, Painter

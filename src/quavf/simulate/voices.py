@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from quavf.clock import SAMPLE_RATE
-from quavf.errors import QuavfError
-from quavf.records import Array, Floats
+from quavf.core.clock import SAMPLE_RATE
+from quavf.core.errors import QuavfError
+from quavf.core.records import Array, Floats
 from quavf.simulate.conversation import Conversation, Utterance
 
 # Variants that sound like people; espeak-ng has more, of robots and whispers. Those for testing

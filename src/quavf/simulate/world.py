@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from quavf.clock import MODEL_FPS
-from quavf.records import SPLITS, WEARER, Floats
+from quavf.core.clock import MODEL_FPS
+from quavf.core.records import SPLITS, WEARER, Floats
 from quavf.simulate.acoustics import Heard, hear
 from quavf.simulate.config import Pair, SimulateConfig, WorldConfig
 from quavf.simulate.conversation import Conversation, converse

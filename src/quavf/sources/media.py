@@ -21,9 +21,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from quavf.clock import MODEL_FPS, SAMPLE_RATE, Clock
-from quavf.errors import MediaError
-from quavf.records import Image
+from quavf.core.clock import MODEL_FPS, SAMPLE_RATE, Clock
+from quavf.core.errors import MediaError
+from quavf.core.records import Image
 
 Samples = npt.NDArray[np.int16]
 

@@ -15,9 +15,9 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from quavf.clock import MODEL_FPS, Clock
-from quavf.errors import MediaError
-from quavf.records import Image
+from quavf.core.clock import MODEL_FPS, Clock
+from quavf.core.errors import MediaError
+from quavf.core.records import Image
 from quavf.sources.media import (
     CUT_SHORT_S,
     LONGEST_HOLD_S,

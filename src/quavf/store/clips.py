@@ -17,8 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quavf.errors import AnnotationError, ConfigError, StoreError
-from quavf.files import (
+from quavf.core.errors import AnnotationError, ConfigError, StoreError
+from quavf.core.records import Array, Floats
+from quavf.core.semantics import semantics
+from quavf.store.manifest import ANEW, FORMAT, Manifest, StoreConfig
+from quavf.store.tables import SCHEMA, Faces, read_table
+from quavf.store.writer import ClipWriter
+from quavf.utils.files import (
     config_hash,
     is_safe_name,
     locked,
@@ -28,11 +33,6 @@ from quavf.files import (
     user_os_errors,
     write_json,
 )
-from quavf.records import Array, Floats
-from quavf.semantics import semantics
-from quavf.store.manifest import ANEW, FORMAT, Manifest, StoreConfig
-from quavf.store.tables import SCHEMA, Faces, read_table
-from quavf.store.writer import ClipWriter
 
 log = logging.getLogger(__name__)
 

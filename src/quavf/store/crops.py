@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from quavf.errors import StoreError
+from quavf.core.errors import StoreError
 from quavf.store.clips import ClipStore
 from quavf.store.manifest import ANEW
 from quavf.store.tables import Faces

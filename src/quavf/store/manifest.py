@@ -8,10 +8,10 @@ from fractions import Fraction
 from types import NoneType
 from typing import Any
 
-from quavf.clock import Clock
-from quavf.errors import StoreError
-from quavf.files import config_hash
-from quavf.records import Segment
+from quavf.core.clock import Clock
+from quavf.core.errors import StoreError
+from quavf.core.records import Segment
+from quavf.utils.files import config_hash
 
 FORMAT = 1  # raised when an older reader could misread a store
 ANEW = "delete the clip's folder and prepare again"

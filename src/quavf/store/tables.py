@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quavf.errors import StoreError
-from quavf.records import Floats, Ints
+from quavf.core.errors import StoreError
+from quavf.core.records import Floats, Ints
 
 SCHEMA = pa.schema(
     [("person", pa.int64()), ("frame", pa.int64()), ("time_s", pa.float64())]

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quavf.clock import SAMPLE_RATE
-from quavf.files import write_json
-from quavf.records import Ints
+from quavf.core.clock import SAMPLE_RATE
+from quavf.core.records import Ints
 from quavf.store.manifest import Manifest
 from quavf.store.tables import SCHEMA
+from quavf.utils.files import write_json
 
 CODES = {pa.int32(): "i", pa.int64(): "q", pa.float64(): "d"}  # of `array`
 TAR_BLOCK = 512  # bytes: a member's data starts one block after its header

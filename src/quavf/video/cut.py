@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from quavf.core.records import Floats, Ints
+from quavf.core.windows import WindowConfig
 from quavf.faces.crop import crop_geometry, crop_regions, encode_jpeg, render_crop
-from quavf.records import Floats, Ints
 from quavf.sources.video import Shown
 from quavf.video.prepared import TICKS_A_SECOND, PreparedVideo
-from quavf.windows import WindowConfig
 
 
 @dataclass(frozen=True)

@@ -20,22 +20,22 @@ from typing import Any
 
 import numpy as np
 
-from quavf.clock import Clock
-from quavf.errors import MediaError, StoreError
+from quavf.core.clock import Clock
+from quavf.core.errors import MediaError, StoreError
+from quavf.core.records import Floats, Ints
+from quavf.core.windows import WindowConfig
 from quavf.faces.detect import DetectorOptions, open_detector
 from quavf.faces.search import DESCRIPTOR, LOOK_SCORE, FaceSearch, Found
 from quavf.faces.tracker import PersonTrack, track_persons
-from quavf.files import config_hash, replacing
-from quavf.memory import give_back
-from quavf.overlap import overlapped
-from quavf.progress import progress
-from quavf.records import Floats, Ints
 from quavf.sources.media import Samples
 from quavf.sources.video import VideoFile, is_silent, open_video_file
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
+from quavf.utils.files import config_hash, replacing
+from quavf.utils.memory import give_back
+from quavf.utils.progress import progress
+from quavf.utils.threads import overlapped
 from quavf.video.cut import cut_faces, wanted_faces
 from quavf.video.prepared import TICKS_A_SECOND, PreparedVideo, VideoConfig
-from quavf.windows import WindowConfig
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from quavf.errors import ConfigError
+from quavf.core.errors import ConfigError
+from quavf.core.records import Floats, Ints
+from quavf.core.windows import Span, WindowConfig
 from quavf.faces.search import SearchConfig
 from quavf.faces.tracker import PersonTrack, TrackConfig
-from quavf.records import Floats, Ints
 from quavf.sources.media import LONGEST_HOLD_S
 from quavf.sources.video import TICKS, VideoFile
 from quavf.store import ClipStore
-from quavf.windows import Span, WindowConfig
 
 TICKS_A_SECOND = 30
 LONGEST_HOLD_TICKS = int(LONGEST_HOLD_S * TICKS_A_SECOND)

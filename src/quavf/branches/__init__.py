@@ -1,1 +1,0 @@
-"""The audio and the visual branch: models, training, prediction. Sole owner of torch."""

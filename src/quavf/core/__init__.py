@@ -1,0 +1,1 @@
+"""Records, time and windows: what every other folder builds on."""

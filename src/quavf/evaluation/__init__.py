@@ -1,0 +1,1 @@
+"""Scores compared with labels, and the challenge's submission file."""

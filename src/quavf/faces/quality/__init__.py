@@ -1,0 +1,1 @@
+"""How well a face can be seen: scorers of face quality."""

@@ -1,0 +1,139 @@
+"""How well a face can be seen: one number in [0, 1] for each face region.
+
+Fusion trusts the visual branch as far as this number goes, and training drops windows below 0.3.
+`fan` is the published score and needs a downloaded network; `light` needs nothing. A region is the
+face box grown by 0.1 of its size on each side, at source resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from quavf.core.errors import ConfigError
+from quavf.core.records import Floats, Image
+from quavf.utils.files import is_safe_name
+
+
+class QualityScorer(Protocol):
+    """What a scorer offers; `settings` is all that decides its scores, in a form JSON can hold."""
+
+    name: str
+    settings: dict[str, Any]
+
+    def score(self, regions: Sequence[Image], confidences: Floats | None = None) -> Floats:
+        """One score in [0, 1] a region, (N,) float64, in the order given.
+
+        `confidences` (N,) in [0, 1] are the detector's; NaN, or None for all, means there is none.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class NetworkRunner:
+    """What runs a scorer's network, where that is not torch in fp32.
+
+    `run(network, example)`, a torch module and a batch of two such as it takes, gives a function of
+    batches of any size: fp32 tensors in and out. A scorer's settings name the precision where it
+    is not fp32, since it changes scores.
+    """
+
+    run: Callable[[Any, Any], Callable[[Any], Any]]
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class ScorerOptions:
+    """What the user can say about any scorer; ConfigError where a value cannot be used."""
+
+    weights: Path | None = None
+    device: str = "cpu"
+    batch_size: int = 8  # regions a network sees at once; no effect on the scores
+    runner: NetworkRunner | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ConfigError(f"quality batch_size: {self.batch_size}; give 1 or more")
+
+
+ScorerFactory = Callable[[ScorerOptions], QualityScorer]
+
+
+def register_scorer(name: str, factory: ScorerFactory) -> None:
+    """Make `open_scorer(name)` call `factory`. ConfigError if the name is taken or unfit.
+
+    The name becomes a file name in the store.
+    """
+    if not is_safe_name(name):
+        raise ConfigError(f"quality scorer {name!r}: use letters, digits, '_', '-' and '.' only")
+    if name in _FACTORIES:
+        raise ConfigError(f"quality scorer {name!r}: the name is taken; choose another")
+    _FACTORIES[name] = factory
+
+
+def scorer_names() -> tuple[str, ...]:
+    """The names that `open_scorer` knows, sorted."""
+    return tuple(sorted(_FACTORIES))
+
+
+def open_scorer(
+    name: str,
+    *,
+    weights: Path | None = None,
+    device: str = "cpu",
+    batch_size: int = 8,
+    runner: NetworkRunner | None = None,
+) -> QualityScorer:
+    """A scorer ready to use, its network loaded.
+
+    ConfigError if no scorer has that name, or a runner is given and it has no network for it.
+    """
+    if name not in _FACTORIES:
+        raise ConfigError(
+            f"quality scorer {name!r}: unknown; choose one of {', '.join(scorer_names())}"
+        )
+    if runner is None:
+        return _FACTORIES[name](ScorerOptions(weights, device, batch_size))
+    taken = []
+
+    def run(network: Any, example: Any) -> Callable[[Any], Any]:
+        taken.append(network)
+        return runner.run(network, example)
+
+    options = ScorerOptions(weights, device, batch_size, replace(runner, run=run))
+    scorer = _FACTORIES[name](options)
+    if not taken:
+        raise ConfigError(
+            f"quality scorer {name!r}: has no network that another runtime or precision could be "
+            "for; leave --runtime and --precision out"
+        )
+    return scorer
+
+
+def check_regions(regions: Sequence[Image]) -> None:
+    """For scorers: AssertionError unless each region is an RGB uint8 picture with an area."""
+    for region in regions:
+        assert region.dtype == np.uint8, region.dtype
+        assert region.ndim == 3, region.shape
+        assert region.shape[2] == 3, region.shape
+        assert region.size > 0, region.shape
+
+
+# The scorers' modules import this one, and bring OpenCV and torch along: not before they are used.
+def _open_fan(options: ScorerOptions) -> QualityScorer:
+    from quavf.faces.quality.fan import FanScorer
+
+    return FanScorer(options)
+
+
+def _open_light(options: ScorerOptions) -> QualityScorer:
+    from quavf.faces.quality.light import LightScorer
+
+    return LightScorer(options)
+
+
+_FACTORIES: dict[str, ScorerFactory] = {"fan": _open_fan, "light": _open_light}

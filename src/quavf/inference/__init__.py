@@ -1,0 +1,1 @@
+"""Branches ready to predict, and their scores of a clip."""

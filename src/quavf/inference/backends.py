@@ -1,0 +1,131 @@
+"""Graphs that another library than torch runs: ONNX Runtime and OpenVINO, tensors in and out.
+
+Both take as many threads as torch does (`OMP_NUM_THREADS`, else one a core).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from quavf.core.errors import CheckpointError, ConfigError
+from quavf.inference.config import Runtime, no_bf16
+from quavf.models.checkpoint import METADATA_KEY
+from quavf.models.tensors import reason
+
+
+class Engine(Protocol):
+    """A graph that is ready to run: CPU tensors in, one per input; its only output back."""
+
+    def __call__(self, *inputs: Tensor) -> Tensor: ...
+
+
+class OnnxEngine:
+    """An ONNX file in ONNX Runtime, fp32. Raises CheckpointError when it cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # errors come as exceptions too
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its errors have no common class of their own
+            raise unreadable(path, error) from None
+        self.inputs = [value.name for value in self._session.get_inputs()]
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        found: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return found
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        fed = {name: x.contiguous().numpy() for name, x in zip(self.inputs, inputs, strict=True)}
+        return torch.from_numpy(self._session.run(None, fed)[0])
+
+
+class OpenVinoEngine:
+    """A model of OpenVINO's, compiled for this CPU in fp32 or bf16; inputs and output are fp32."""
+
+    def __init__(self, model: Any, precision: str) -> None:
+        core = openvino().Core()
+        if precision == "bf16" and "BF16" not in core.get_property(
+            "CPU", "OPTIMIZATION_CAPABILITIES"
+        ):
+            raise no_bf16("CPU")
+        settings = {
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        self._compiled = core.compile_model(model, "CPU", settings)
+        self.inputs = [value.any_name for value in self._compiled.inputs]
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        found = self._compiled([x.contiguous().numpy() for x in inputs], share_inputs=True)
+        return torch.from_numpy(found[0])
+
+
+def openvino() -> Any:
+    """The library, without the message that it sends to its makers when it is imported.
+
+    Raises ConfigError when it is not installed.
+    """
+    blocked = "openvino_telemetry"
+    quiet = "openvino" not in sys.modules and blocked not in sys.modules
+    if quiet:
+        sys.modules[blocked] = None  # type: ignore[assignment]  # its import fails; it has a stub
+    try:
+        import openvino as library
+    except ImportError as error:
+        raise ConfigError(
+            f"runtime: openvino cannot be imported ({error}); pip install 'quavf[openvino]'"
+        ) from None
+    finally:
+        if quiet:
+            del sys.modules[blocked]
+    return library
+
+
+def read_openvino(path: Path) -> tuple[Any, Mapping[str, str]]:
+    """The model of an .xml (with its .bin) or .onnx file, and its metadata. CheckpointError."""
+    try:
+        model = openvino().Core().read_model(path)
+    except RuntimeError as error:
+        raise unreadable(path, error) from None
+    where = ["framework", METADATA_KEY] if path.suffix == ".onnx" else [METADATA_KEY]
+    found = {METADATA_KEY: str(model.get_rt_info(where).value)} if model.has_rt_info(where) else {}
+    return model, found
+
+
+def opened(path: Path, runtime: Runtime) -> tuple[Engine, list[str], Mapping[str, str]]:
+    """An exported graph ready to run, the names of its inputs, and its metadata.
+
+    Raises CheckpointError for a file that cannot be read, ConfigError for a runtime that cannot
+    run it.
+    """
+    runtime.require_cpu(str(path))
+    if runtime.name == "torch":
+        raise ConfigError(f"runtime: torch cannot run the exported {path}; leave --runtime out")
+    if path.suffix == ".xml" or runtime.name == "openvino":
+        model, metadata = read_openvino(path)
+        engine = OpenVinoEngine(model, runtime.precision)
+        return engine, engine.inputs, metadata
+    if runtime.precision != "fp32":
+        raise ConfigError(f"precision: {path} runs in {runtime.precision} with --runtime openvino")
+    session = OnnxEngine(path)
+    return session, session.inputs, session.metadata
+
+
+def unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: not a readable model ({reason(error)}); export it again with `quavf export`"
+    )

@@ -1,0 +1,1 @@
+"""Networks, their configuration and their checkpoints."""

@@ -1,0 +1,1 @@
+"""What the models found: score tables, results of a video, fusion and moments."""

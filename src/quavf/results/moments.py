@@ -1,0 +1,102 @@
+"""Scores over time become moments: stretches in which a person talks to the camera wearer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from quavf.core.errors import ConfigError
+from quavf.core.records import Floats
+from quavf.results.video import Moment
+
+
+@dataclass(frozen=True)
+class MomentsConfig:
+    """How scores become moments.
+
+    A moment begins where the score reaches `threshold` and ends where it falls under `threshold -
+    margin`: a score that wavers around the threshold makes one moment and not ten. The defaults
+    follow from speech: pauses inside a sentence are mostly under 0.5 s, and less than half a
+    second is a word that a listener would not call being talked to.
+
+    Scores tell to whom somebody talks and hardly whether: a silent look at the wearer can score as
+    high as speech, and no other threshold was better throughout (docs/video.md).
+
+    Args:
+        threshold: Fused score from which a moment begins, 0 to 1.
+        margin: A moment ends this much below the threshold, 0 to 1.
+        max_gap: Moments of a person that are less apart are one, s.
+        min_length: Shorter moments are left out (after joining), s.
+        max_unseen: A moment ends when a person is not scored for longer, s.
+    """
+
+    threshold: float = 0.5
+    margin: float = 0.1
+    max_gap: float = 0.5
+    min_length: float = 0.5
+    max_unseen: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1:
+            raise ConfigError(f"moments.threshold: {self.threshold} is not in (0, 1]")
+        if not 0 <= self.margin <= 1:
+            raise ConfigError(f"moments.margin: {self.margin} is not in [0, 1]")
+        for name in ("max_gap", "min_length", "max_unseen"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"moments.{name}: {getattr(self, name)} is under 0")
+
+
+def find_moments(
+    person: int, times: Floats, scores: Floats, step_s: float, config: MomentsConfig
+) -> list[Moment]:
+    """The moments of one person, by start.
+
+    `times` (N,) ascending, s; `scores` (N,) in [0, 1], NaN (no score) is as not seen. Each score
+    holds until the next one, for `step_s` at most, the time between scores. The confidence of a
+    moment is the mean score inside it.
+    """
+    known = ~np.isnan(scores)
+    times, scores = times[known], scores[known]
+    runs = [
+        run
+        for part in _unbroken(times, max(config.max_unseen, step_s))
+        for run in _hysteresis(scores[part], config, part.start)
+    ]
+    joined: list[tuple[int, int]] = []
+    for first, last in runs:
+        gap_s = times[first] - (times[joined[-1][1]] + step_s) if joined else np.inf
+        if gap_s <= min(config.max_gap, config.max_unseen) + 1e-9:
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    found = []
+    for first, last in joined:
+        start_s, end_s = float(times[first]), float(times[last] + step_s)
+        if end_s - start_s >= config.min_length - 1e-9:
+            found.append(Moment(person, start_s, end_s, float(scores[first : last + 1].mean())))
+    return found
+
+
+def _unbroken(times: Floats, max_unseen_s: float) -> list[slice]:
+    """The stretches between which a person was not scored for too long."""
+    breaks = np.flatnonzero(np.diff(times) > max_unseen_s + 1e-9) + 1
+    edges = [0, *breaks.tolist(), len(times)]
+    return [slice(a, b) for a, b in pairwise(edges) if b > a]
+
+
+def _hysteresis(scores: Floats, config: MomentsConfig, offset: int) -> list[tuple[int, int]]:
+    """First and last index, both inside, of each run that starts high and stays over the low."""
+    low = config.threshold - config.margin
+    runs: list[tuple[int, int]] = []
+    first: int | None = None
+    for index, score in enumerate(scores):
+        if first is None and score >= config.threshold:
+            first = index
+        elif first is not None and score < low:
+            runs.append((first + offset, index - 1 + offset))
+            first = None
+    if first is not None:
+        runs.append((first + offset, len(scores) - 1 + offset))
+    return runs

@@ -1,0 +1,306 @@
+"""What a run over one raw video found: the record between scoring and everything that shows it.
+
+Boxes are pixels of the picture as a player shows it (turned as the file's metadata says). Times
+count from the first picture of the video. Persons are numbered 1..N by first appearance.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quavf.core.errors import AnnotationError, ScoresError
+from quavf.core.records import Array, Floats, Ints
+from quavf.utils.files import read_json, replacing, write_json, write_text
+
+FORMAT = 1
+RESULT_FILE = "result.json"
+SCORES_FILE = "scores.parquet"
+TABLE_FILE = "scores.csv"
+BOXES_FILE = "boxes.parquet"
+MOMENTS_FILE = "moments.json"
+VALUES = ("audio", "visual", "quality", "fused")
+SIDES = ("x1", "y1", "x2", "y2")
+LINES = 4096  # of the CSV that are held as text at once
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One stretch [start_s, end_s) in which a person talks to the camera wearer.
+
+    `confidence` in [0, 1]: mean fused score inside; 1 for what a label says.
+    """
+
+    person: int
+    start_s: float
+    end_s: float
+    confidence: float = 1.0
+
+    @property
+    def length_s(self) -> float:
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person of a video: number from 1, seen from `first_s` to `last_s` (with gaps)."""
+
+    number: int
+    first_s: float
+    last_s: float
+    thumbnail: bytes = b""  # JPEG of the face that can be seen best; empty when there is none
+
+
+@dataclass(frozen=True)
+class PersonScores:
+    """One row for each time at which a person was scored; columns (N,) or (N, 4), times ascend.
+
+    `audio`, `visual` and `fused` are the probability of talking to me, `quality` that of the
+    visual window's faces; all in [0, 1], NaN means missing (no sound, branch left out).
+    """
+
+    time_s: Floats
+    frame: Ints  # number of the picture that is on screen, from 0, counted in the file
+    box: Floats  # xyxy, pixels of the shown picture
+    audio: Floats
+    visual: Floats
+    quality: Floats
+    fused: Floats
+
+    def __post_init__(self) -> None:
+        n = len(self.time_s)
+        assert self.box.shape == (n, 4), self.box.shape
+        assert all(len(getattr(self, f.name)) == n for f in fields(self))
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+
+@dataclass(frozen=True)
+class PersonBoxes:
+    """Where one person's face is on every picture that shows it; rows ascend."""
+
+    frame: Ints  # (N,) number of the picture in the file
+    time_s: Floats  # (N,)
+    box: Floats  # (N, 4) xyxy
+
+    def __post_init__(self) -> None:
+        n = len(self.frame)
+        assert self.box.shape == (n, 4), self.box.shape
+        assert len(self.time_s) == n
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """Everything that the annotated video and the report show."""
+
+    video: Path
+    duration_s: float
+    fps: Fraction  # nominal; time_s is what counts where the rate varies
+    frame_size: tuple[int, int]  # width, height as shown, pixels
+    persons: tuple[Person, ...] = ()
+    scores: dict[int, PersonScores] = field(default_factory=dict)  # by person
+    boxes: dict[int, PersonBoxes] = field(default_factory=dict)  # by person
+    moments: tuple[Moment, ...] = ()  # by start
+    truth: tuple[Moment, ...] | None = None  # labels, where there are any
+    others: tuple[Moment, ...] | None = None  # labelled as talking to somebody else; None: unknown
+    threshold: float = 0.5  # of the fused score
+    models: dict[str, str] = field(default_factory=dict)  # "audio", "visual", "quality", "faces"
+    notes: tuple[str, ...] = ()  # warnings in plain words
+    has_sound: bool = True
+
+    def moments_of(self, person: int) -> tuple[Moment, ...]:
+        return tuple(m for m in self.moments if m.person == person)
+
+    def truth_of(self, person: int) -> tuple[Moment, ...]:
+        return tuple(m for m in self.truth or () if m.person == person)
+
+    def others_of(self, person: int) -> tuple[Moment, ...]:
+        return tuple(m for m in self.others or () if m.person == person)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the two long tables, as plain values."""
+        return {
+            "format": FORMAT,
+            "video": str(self.video),
+            "duration_s": self.duration_s,
+            "fps": str(self.fps),
+            "frame_size": list(self.frame_size),
+            "persons": [
+                {
+                    "number": p.number,
+                    "first_s": p.first_s,
+                    "last_s": p.last_s,
+                    "thumbnail": base64.b64encode(p.thumbnail).decode(),
+                }
+                for p in self.persons
+            ],
+            "moments": [_moment_json(m) for m in self.moments],
+            "truth": _moments_json(self.truth),
+            "others": _moments_json(self.others),
+            "threshold": self.threshold,
+            "models": self.models,
+            "notes": list(self.notes),
+            "has_sound": self.has_sound,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write result.json, scores.parquet, scores.csv, boxes.parquet and moments.json."""
+        folder = Path(folder)
+        table = _table(self.scores, SCORE_SCHEMA)
+        for name, columns in ((SCORES_FILE, table), (BOXES_FILE, _table(self.boxes, BOX_SCHEMA))):
+            with replacing(folder / name) as temporary:
+                pq.write_table(columns, temporary)
+        write_text(folder / TABLE_FILE, "".join(_csv_lines(table)))
+        moments = [_moment_json(m) for m in self.moments]
+        write_json(
+            folder / MOMENTS_FILE,
+            {"video": self.video.name, "duration_s": self.duration_s, "moments": moments},
+        )
+        write_json(folder / RESULT_FILE, self.to_json())  # last: its presence says all is there
+
+    @classmethod
+    def read(cls, folder: Path) -> VideoResult:
+        """What `write` wrote. Raises ScoresError when something is missing or damaged."""
+        path = Path(folder) / RESULT_FILE
+        try:
+            content = read_json(path)
+            if content.get("format") != FORMAT:
+                raise ScoresError(
+                    f"{path}: format {content.get('format')}, this version reads {FORMAT}; "
+                    "run `quavf run` again"
+                )
+            return cls(
+                video=Path(content["video"]),
+                duration_s=float(content["duration_s"]),
+                fps=Fraction(content["fps"]),
+                frame_size=(int(content["frame_size"][0]), int(content["frame_size"][1])),
+                persons=tuple(_person(p) for p in content["persons"]),
+                scores=_columns(Path(folder) / SCORES_FILE, SCORE_SCHEMA, PersonScores),
+                boxes=_columns(Path(folder) / BOXES_FILE, BOX_SCHEMA, PersonBoxes),
+                moments=tuple(Moment(**m) for m in content["moments"]),
+                truth=_moments(content["truth"]),
+                others=_moments(content.get("others")),
+                threshold=float(content["threshold"]),
+                models=dict(content["models"]),
+                notes=tuple(content["notes"]),
+                has_sound=bool(content["has_sound"]),
+            )
+        except (
+            AnnotationError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AssertionError,
+        ) as e:
+            raise ScoresError(f"{path}: no readable result ({e}); run `quavf run` again") from None
+
+
+_BOX_FIELDS = [(f"box_{side}", pa.float64()) for side in SIDES]
+SCORE_SCHEMA = pa.schema(
+    [("time_s", pa.float64()), ("frame", pa.int64()), ("person", pa.int64())]
+    + _BOX_FIELDS
+    + [(name, pa.float64()) for name in VALUES]
+)
+BOX_SCHEMA = pa.schema(
+    [("time_s", pa.float64()), ("frame", pa.int64()), ("person", pa.int64()), *_BOX_FIELDS]
+)
+Rows = TypeVar("Rows", PersonScores, PersonBoxes)
+
+
+def _moment_json(moment: Moment) -> dict[str, Any]:
+    return {
+        "person": moment.person,
+        "start_s": round(moment.start_s, 3),
+        "end_s": round(moment.end_s, 3),
+        "confidence": round(moment.confidence, 4),
+    }
+
+
+def _moments_json(moments: tuple[Moment, ...] | None) -> list[dict[str, Any]] | None:
+    return None if moments is None else [_moment_json(m) for m in moments]
+
+
+def _moments(content: list[dict[str, Any]] | None) -> tuple[Moment, ...] | None:
+    return None if content is None else tuple(Moment(**m) for m in content)
+
+
+def _person(content: dict[str, Any]) -> Person:
+    try:
+        thumbnail = base64.b64decode(content["thumbnail"], validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"thumbnail: {error}") from None
+    return Person(
+        int(content["number"]), float(content["first_s"]), float(content["last_s"]), thumbnail
+    )
+
+
+def _table(rows: dict[int, Any], schema: pa.Schema) -> pa.Table:
+    """All persons' rows as one table, by time and person."""
+    parts: dict[str, list[Array]] = {name: [] for name in schema.names}
+    for person, own in sorted(rows.items()):
+        for name in schema.names:
+            if name == "person":
+                column = np.full(len(own), person)
+            elif name.startswith("box_"):
+                column = own.box[:, SIDES.index(name.removeprefix("box_"))]
+            else:
+                column = getattr(own, name)
+            parts[name].append(column)
+    columns = {n: np.concatenate(c) if c else np.empty(0) for n, c in parts.items()}
+    order = np.lexsort((columns["person"], columns["time_s"]))
+    arrays = [
+        pa.array(columns[f.name][order].astype(f.type.to_pandas_dtype()), f.type, from_pandas=True)
+        for f in schema
+    ]
+    return pa.table(arrays, schema=schema)
+
+
+def _columns(path: Path, schema: pa.Schema, kind: type[Rows]) -> dict[int, Rows]:
+    try:
+        table = pq.read_table(path, partitioning=None).select(schema.names).cast(schema)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise ScoresError(f"{path}: cannot be read ({error}); run `quavf run` again") from None
+    columns = {name: table[name].to_numpy() for name in schema.names}
+    box = np.stack([columns[f"box_{side}"] for side in SIDES], axis=1)
+    person = columns["person"]
+    plain = [f.name for f in fields(kind) if f.name != "box"]
+    return {
+        int(number): kind(
+            box=box[person == number], **{n: columns[n][person == number] for n in plain}
+        )
+        for number in np.unique(person)
+    }
+
+
+def _csv_lines(table: pa.Table) -> Iterator[str]:
+    """Numbers with as many digits as they deserve; missing is empty."""
+    yield ",".join(table.column_names) + "\n"
+    decimals = {"time_s": 3, "frame": 0, "person": 0} | dict.fromkeys(VALUES, 4)
+    for part in table.to_batches(max_chunksize=LINES):
+        columns = [
+            [_number(v, decimals.get(name, 1)) for v in part[name].to_pylist()]
+            for name in table.column_names
+        ]
+        for row in zip(*columns, strict=True):
+            yield ",".join(row) + "\n"
+
+
+def _number(value: float | None, decimals: int) -> str:
+    if value is None or math.isnan(value):
+        return ""
+    return f"{value:.{decimals}f}"

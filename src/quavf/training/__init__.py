@@ -1,0 +1,1 @@
+"""Training of a branch on a store."""

@@ -1,0 +1,1 @@
+"""Features of frozen networks, kept on disk."""

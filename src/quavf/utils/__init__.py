@@ -1,0 +1,1 @@
+"""Files, parallel work, threads, progress and memory."""

@@ -1,0 +1,157 @@
+"""Safe reading and writing of small files: temporary name first, then rename."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from quavf.core.errors import AnnotationError, QuavfError
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*")
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a clip id can name a file: no separators, no leading dot, at most 200 characters."""
+    return len(name) <= 200 and SAFE_NAME.fullmatch(name) is not None
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises AnnotationError that names file, line and column."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise AnnotationError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnnotationError(f"{path}: cannot be read ({error})") from None
+    if not text.strip():
+        raise AnnotationError(f"{path}: the file is empty; download or export it again")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AnnotationError(f"{path}: not valid JSON ({error})") from None
+
+
+def config_hash(config: Any) -> str:
+    """A short stable fingerprint of anything that JSON can hold."""
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def user_os_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, a missing right or a wrong kind of path into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise QuavfError(
+            f"{where}: cannot write ({error.strerror or error}); check the disk's free space and "
+            "your rights there, or choose another place"
+        ) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file that becomes `path` when the block ends well, and vanishes when not."""
+    path = Path(path)
+    with user_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder; an older folder under that name is replaced as a whole."""
+    path = Path(path)
+    with user_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        older = temporary.with_suffix(".old.tmp")
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                path.rename(older)
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(older, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False, patience_s: float = 0.0) -> Iterator[bool]:
+    """Whether the block has an existing file's lock: alone, or `shared` with others that share it.
+
+    Otherwise, after `patience_s`, false. Blocks of this process and of others are alike; a lock
+    ends with its block, or with its process, however that ends. On a disk that knows no locks
+    (some network drives) the answer is always true.
+    """
+    path = Path(path)
+    with user_os_errors(path):  # over a network, only a file that is open for writing is locked
+        handle = os.open(path, os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + patience_s
+        while not (free := _lock(handle, shared)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield free
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, shared: bool) -> bool:
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # systems differ in what they call "taken"
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def write_text(path: Path, text: str) -> None:
+    """A file that holds this text already is left as it is, its time stamp too."""
+    path = Path(path)
+    with user_os_errors(path):
+        if path.is_file() and path.read_bytes() == text.encode():
+            return
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON; NaN becomes null, so that every reader accepts the file."""
+    write_text(path, json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

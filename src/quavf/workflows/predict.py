@@ -1,0 +1,366 @@
+"""From a store to scores, from scores to figures and a submission: the public functions."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from quavf.core.errors import ConfigError, StoreError
+from quavf.core.records import Floats, Segment
+from quavf.evaluation.protocols import EvaluateConfig, Evaluation
+from quavf.evaluation.protocols import evaluate as evaluate_scores
+from quavf.evaluation.submission import check_submission as check_rows
+from quavf.evaluation.submission import write_submission as write_rows
+from quavf.inference.config import Runtime
+from quavf.models.bundled import weights_path
+from quavf.results.fusion import FusionCounts, count_branches, fuse, fuse_scores
+from quavf.results.scores import Scores, read_config, read_scores, write_scores
+from quavf.store import ClipStore
+from quavf.utils.files import config_hash, read_json, write_json
+from quavf.utils.parallel import EngineConfig, each
+from quavf.utils.progress import progress
+
+if TYPE_CHECKING:
+    from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
+
+log = logging.getLogger(__name__)
+
+PARTS = ".parts"  # finished clips of a run that is under way, in its --out
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """How prediction runs.
+
+    Args:
+        split: Only the clips of this split: train, val or test; empty: all.
+        quality: Scorer whose quality is used; empty: the only one in the store.
+        runtime: What runs the networks: torch or openvino; auto is torch for checkpoints, and for
+            exported models the library that their format is of.
+        precision: What they compute in: fp32 or bf16.
+        device: cpu, cuda; auto is a GPU if there is one and the runtime can use it.
+        batch_size: Crops that the image network sees at once.
+        audio_batch_size: Windows of 30 s that the audio branch sees at once.
+        encoder_heads: Heads of a published checkpoint's Whisper encoder; default: width / 64.
+        n_heads: Heads of a published checkpoint's temporal attention; default: 8.
+        backbone: Image network of a published checkpoint, a timm name; default: recognised.
+    """
+
+    split: str = ""
+    quality: str = ""
+    runtime: str = "auto"
+    precision: str = "fp32"
+    device: str = "auto"
+    batch_size: int = 64
+    audio_batch_size: int = 4
+    encoder_heads: int | None = None
+    n_heads: int | None = None
+    backbone: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.split not in ("", "train", "val", "test"):
+            raise ConfigError(f"split: {self.split!r} is not train, val or test")
+        Runtime(self.runtime, self.precision)
+        for name in ("batch_size", "audio_batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: {getattr(self, name)} is under 1")
+        for name in ("encoder_heads", "n_heads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}: {value} is under 1; leave it out for the default")
+
+
+@dataclass(frozen=True)
+class PredictSummary:
+    """What a scores folder holds, counted."""
+
+    scores: Path
+    clips: int
+    rows: int
+    branches: FusionCounts
+    repaired: int  # scores that were not a number and took their neighbour's
+    crops_without_quality: int
+
+
+def predict(
+    store: Path | str,
+    out: Path | str,
+    audio: Path | str | None = None,
+    visual: Path | str | None = None,
+    config: PredictConfig | None = None,
+    engine: EngineConfig | None = None,
+) -> PredictSummary:
+    """Score every face of a store with one branch or both, and fuse them.
+
+    `audio` and `visual` are checkpoints (see `load_branch`), exported models (see `export`) or
+    names of weights that come with the package, such as `small`; either may be left out.
+    Interrupted runs go on where they were. Writes a scores folder (see `Scores`).
+    """
+    config = config or PredictConfig()
+    if audio is None and visual is None:
+        raise ConfigError("predict: give --audio, --visual, or both")
+    clips = ClipStore.open(Path(store))
+    audio = None if audio is None else weights_path(audio, "audio")
+    visual = None if visual is None else weights_path(visual, "visual")
+    return _PredictRun(clips, Path(out), audio, visual, config).go(engine)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One clip of a run that is under way, and where its scores lie until all are there."""
+
+    clip: str
+    folder: Path
+
+    @property
+    def counts_file(self) -> Path:
+        """Written last."""
+        return self.folder / "counts.json"
+
+    def __str__(self) -> str:
+        return f"clip {self.clip}"
+
+
+@dataclass
+class _PredictRun:
+    store: ClipStore
+    out: Path
+    audio: Path | None
+    visual: Path | None
+    config: PredictConfig
+
+    def __reduce__(self) -> tuple[type[_PredictRun], tuple[Any, ...]]:
+        """Without the networks: each process loads its own."""
+        return _PredictRun, (self.store, self.out, self.audio, self.visual, self.config)
+
+    def go(self, engine: EngineConfig | None) -> PredictSummary:
+        resolved = self._resolved(*self._predictors)
+        clips = self.store.clips(self.config.split or None)
+        if not clips:
+            raise StoreError(
+                f"{self.store.path}: no clip of split {self.config.split or 'any'!r} in this store"
+            )
+        counts: Counter[str] = Counter()
+        parts = [_Part(clip, self._part(clip, resolved)) for clip in clips]
+        missing = [part for part in parts if not part.counts_file.is_file()]
+        with progress("Predicting", len(clips), inner="faces") as bar:
+            bar.advance(len(parts) - len(missing))
+            for done in each(self, missing, engine, gpu=self.config.device != "cpu"):
+                bar.advance(1, done.result)
+        for part in parts:
+            counts.update(read_json(part.counts_file))
+        scores = concatenate([read_scores(part.folder) for part in parts])
+        write_scores(self.out, scores, resolved)
+        shutil.rmtree(self.out / PARTS, ignore_errors=True)
+        summary = PredictSummary(
+            scores=self.out,
+            clips=len(clips),
+            rows=len(scores),
+            branches=count_branches(scores),
+            repaired=counts["repaired"],
+            crops_without_quality=counts["unscored"],
+        )
+        if summary.repaired:
+            log.warning("%d scores were not a number and took their neighbour's", summary.repaired)
+        if summary.crops_without_quality:
+            log.warning("%d crops have no quality: counted as 0", summary.crops_without_quality)
+        return summary
+
+    @cached_property
+    def _predictors(self) -> tuple[AudioPredictor | None, VisualPredictor | None]:
+        from quavf.inference.loading import load_audio, load_visual
+        from quavf.inference.predict import AudioPredictor, VisualPredictor
+
+        config = self.config
+        audio = visual = None
+        if self.audio is not None:
+            runtime = resolve_runtime(config, self.audio)
+            heard = load_audio(self.audio, runtime, config.encoder_heads, config.n_heads)
+            audio = AudioPredictor(heard, runtime.device, config.audio_batch_size)
+        if self.visual is not None:
+            runtime = resolve_runtime(config, self.visual)
+            seen = load_visual(self.visual, runtime, config.n_heads, config.backbone)
+            scorer = self.store.choose_scorer(config.quality, seen.settings.quality)
+            visual = VisualPredictor(seen, scorer, runtime.device, config.batch_size)
+        return audio, visual
+
+    def _resolved(
+        self, audio: AudioPredictor | None, visual: VisualPredictor | None
+    ) -> dict[str, Any]:
+        described = {
+            name: None
+            if predictor is None
+            else {
+                "checkpoint": str(path),
+                "sha256": path and _sha256(path),
+                "model": asdict(predictor.branch.config),
+                "settings": asdict(predictor.branch.settings),
+            }
+            for name, path, predictor in (
+                ("audio", self.audio, audio),
+                ("visual", self.visual, visual),
+            )
+        }
+        return {
+            "command": "predict",
+            "store": str(self.store.path),
+            "store_config": asdict(self.store.config),
+            "quality": visual.scorer if visual else None,
+            "options": asdict(self.config),
+            **described,
+        }
+
+    def _part(self, clip: str, resolved: dict[str, Any]) -> Path:
+        """Where a clip's scores lie until all are there: elsewhere for anything that differs."""
+        content = [resolved, self.store.manifest(clip).fingerprint]
+        if resolved["quality"]:
+            quality = self.store.quality(clip, resolved["quality"])
+            content.append(hashlib.sha256(quality.tobytes()).hexdigest())
+        return self.out / PARTS / config_hash(content) / clip
+
+    def __call__(self, part: _Part) -> int:
+        """Write a clip's scores; how many there are."""
+        from quavf.inference.predict import ClipData
+
+        audio, visual = self._predictors
+        data = ClipData(self.store, part.clip)
+        before = [p.n_repaired for p in (audio, visual) if p], visual.n_unscored if visual else 0
+        scores = _score_clip(data, audio, visual)
+        after = [p.n_repaired for p in (audio, visual) if p], visual.n_unscored if visual else 0
+        write_scores(part.folder, scores, {})
+        write_json(
+            part.counts_file,
+            {
+                "rows": len(scores),
+                "repaired": sum(after[0]) - sum(before[0]),
+                "unscored": after[1] - before[1],
+            },
+        )
+        return len(scores)
+
+
+def _score_clip(
+    data: ClipData, audio: AudioPredictor | None, visual: VisualPredictor | None
+) -> Scores:
+    missing = np.full(len(data.faces), np.nan)
+    heard = audio.faces(data) if audio else missing
+    seen, quality = visual.faces(data) if visual else (missing, missing)
+    fused = fuse(heard, seen, quality)
+    rows = np.flatnonzero(data.scored())
+    clips = np.full(len(rows), data.clip, object)
+    faces = data.faces
+    values: list[Floats] = [column[rows] for column in (heard, seen, quality, fused)]
+    return Scores(clips, faces.person[rows], faces.frame[rows], *values)
+
+
+def concatenate(parts: Sequence[Scores]) -> Scores:
+    """All rows of several score sets, in the order given."""
+    if not parts:
+        return Scores.empty()
+    return Scores(
+        **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Scores)}
+    )
+
+
+def fuse_folders(scores_a: Path | str, scores_v: Path | str, out: Path | str) -> FusionCounts:
+    """Fuse branches that were predicted apart; rows that one lacks take the other's score."""
+    scores, counts = fuse_scores(read_scores(Path(scores_a)), read_scores(Path(scores_v)))
+    inputs = [
+        {"scores": str(folder), **read_config(Path(folder))} for folder in (scores_a, scores_v)
+    ]
+    write_scores(Path(out), scores, {"command": "fuse", "inputs": inputs})
+    return counts
+
+
+def evaluate(
+    scores: Path | str,
+    store: Path | str,
+    out: Path | str,
+    config: EvaluateConfig | None = None,
+) -> Evaluation:
+    """Judge a scores folder against a store's labels; writes figures, tables and pictures."""
+    from quavf.report.evaluation import write_evaluation
+
+    evaluation = evaluate_scores(read_scores(Path(scores)), labels(Path(store)), config)
+    write_evaluation(Path(out), evaluation)
+    return evaluation
+
+
+def labels(store: Path) -> list[tuple[str, Segment]]:
+    """Every labelled segment of a store with its clip's id."""
+    clips = ClipStore.open(store)
+    found = [(clip, s) for clip in clips.clips() for s in clips.manifest(clip).segments]
+    if not found:
+        raise StoreError(f"{store}: nothing is labelled in this store; a challenge set is not")
+    return found
+
+
+def write_submission(scores: Path | str, out: Path | str) -> dict[str, int]:
+    """Write the EvalAI file of a scores folder; how many rows and videos it has."""
+    return write_rows(read_scores(Path(scores)), Path(out))
+
+
+def check_submission(path: Path | str, store: Path | str) -> list[str]:
+    """What is wrong with a submission file for the challenge in `store`; empty when nothing is."""
+    clips = ClipStore.open(Path(store))
+    expected = {}
+    for clip in clips.clips():
+        data = clips.faces(clip)
+        expected[clip] = set(data.frame.tolist())
+    return check_rows(Path(path), expected)
+
+
+class _Options(Protocol):
+    """Of a command that loads branches."""
+
+    @property
+    def runtime(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+
+
+def resolve_runtime(options: _Options, path: Path) -> Runtime:
+    """How the branch of this file runs, its device found. Raises ConfigError."""
+    from quavf.inference.loading import is_exported
+
+    device = options.device
+    if device == "auto" and (options.runtime == "openvino" or is_exported(path)):
+        device = "cpu"
+    return Runtime(options.runtime, options.precision, resolve_device(device))
+
+
+def resolve_device(name: str) -> str:
+    """`auto` becomes a GPU if there is one. Raises ConfigError for a device that is not there."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ConfigError(f"device: {name!r} cannot be used ({reason}); try cpu") from None
+    return name
+
+
+def _sha256(path: Path) -> str:
+    """Of all that the checkpoint consists of."""
+    from quavf.inference.loading import model_files
+
+    digest = hashlib.sha256()
+    for file in model_files(path):
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

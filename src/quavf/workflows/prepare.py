@@ -1,0 +1,346 @@
+"""Sources and faces composed: annotations and media become a clip store."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from quavf.core.clock import Clock
+from quavf.core.errors import MediaError, StoreError
+from quavf.core.records import ClipRecord, Segment, Track, TrackRows
+from quavf.core.semantics import Semantics, semantics
+from quavf.faces.crop import (
+    CROP_SIZE,
+    CropGeometry,
+    crop_geometry,
+    crop_regions,
+    decode_jpeg,
+    encode_jpeg,
+    render_crop,
+)
+from quavf.faces.track import build_track, merge_tracks, negative_size
+from quavf.sources.challenge import PERSON, ChallengeSegment, read_challenge
+from quavf.sources.ego4d import read_ego4d
+from quavf.sources.media import Picture, Video, open_video, read_sound
+from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
+from quavf.utils.files import config_hash, write_json
+from quavf.utils.parallel import EngineConfig, each
+from quavf.utils.progress import progress
+from quavf.utils.threads import overlapped
+
+log = logging.getLogger(__name__)
+
+Notes = Counter[str]
+
+
+@dataclass
+class PrepareSummary:
+    """What a store holds after `prepare`, and all that was dropped or mended on the way."""
+
+    store: Path
+    clips: int = 0
+    segments: int = 0
+    positive_segments: int = 0
+    crops: int = 0
+    clips_by_split: dict[str, int] = field(default_factory=dict)
+    sound_hours: float = 0.0
+    notes: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)  # clip: why it is not in the store
+    skipped: int = 0  # finished before this run
+
+    def to_json(self) -> dict[str, Any]:
+        """What does not depend on how often `prepare` ran."""
+        content = {**self.__dict__}
+        del content["store"], content["skipped"]
+        return content
+
+
+def prepare_ego4d(
+    annotations: Path,
+    clips: Path,
+    store: Path,
+    semantics_name: str = "fixed",
+    splits: Path | None = None,
+    engine: EngineConfig | None = None,
+) -> PrepareSummary:
+    """Cut the face crops and the sound of all annotated clips into a store.
+
+    `annotations` holds `av_train.json` and `av_val.json`, `clips` one `<clip_uid>.mp4` each.
+    Finished clips are skipped, changed ones made again. Clips whose media is missing or unreadable
+    are counted and left out; raises StoreError when none is left.
+    """
+    rules = semantics(semantics_name)
+    index = read_ego4d(Path(annotations), Path(clips), splits and Path(splits), rules)
+    target = ClipStore.create(Path(store), StoreConfig("ego4d", semantics_name, "grown"))
+
+    def fingerprint(record: ClipRecord) -> str:
+        size = record.media.stat().st_size if record.media.is_file() else None
+        return config_hash([record.fingerprint, record.split, size])
+
+    jobs = [_Job(r.clip, fingerprint(r), r) for r in index.records]
+    with target.alone():
+        return _prepare(target, jobs, partial(_write_ego4d_clip, rules), index.notes, engine)
+
+
+def prepare_challenge(
+    root: Path, store: Path, engine: EngineConfig | None = None
+) -> PrepareSummary:
+    """Take the challenge's test segments into a store: pictures as they are, no labels."""
+    jobs = [_Job(s.segment, s.fingerprint, s) for s in read_challenge(Path(root))]
+    target = ClipStore.create(Path(store), StoreConfig("challenge", "fixed", "face"))
+    with target.alone():
+        return _prepare(target, jobs, _write_challenge_segment, Counter(), engine)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A clip to write: what it is made of, and what tells one state of that from another."""
+
+    clip: str
+    fingerprint: str
+    source: Any
+
+    def __str__(self) -> str:
+        return f"clip {self.clip}"
+
+
+@dataclass(frozen=True)
+class _Written:
+    """How many pictures were decoded, or why the clip is not in the store."""
+
+    n_frames: int = 0
+    error: str = ""
+
+
+Write = Callable[[ClipStore, _Job], int]  # puts a clip into the store; how many pictures it took
+
+
+def _written(write: Write, store: ClipStore, job: _Job) -> _Written:
+    """Unusable media are told, not raised: they are no reason to stop."""
+    try:
+        return _Written(write(store, job))
+    except MediaError as error:
+        return _Written(error=str(error))
+
+
+def _prepare(
+    store: ClipStore,
+    jobs: list[_Job],
+    write: Write,
+    index_notes: Notes,
+    engine: EngineConfig | None,
+) -> PrepareSummary:
+    """Write every clip that is not there yet; then count what the store holds."""
+    summary = PrepareSummary(store.path)
+    known = {job.clip for job in jobs}
+    foreign = [clip for clip in store.clips() if clip not in known]
+    if foreign:
+        raise StoreError(
+            f"{store.path}: holds {len(foreign)} clips that these annotations do not know (the "
+            f"first: {foreign[0]}); choose another --store, or delete this one"
+        )
+    with progress("Preparing", len(jobs)) as bar:
+        missing = [job for job in jobs if not store.has(job.clip, job.fingerprint)]
+        summary.skipped = len(jobs) - len(missing)
+        bar.advance(summary.skipped)
+        for done in each(partial(_written, write, store), missing, engine):
+            clip, written = done.item.clip, done.result
+            if written.error:
+                summary.failed[clip] = written.error
+                if store.holds(clip):
+                    summary.failed[clip] += " (an older version of this clip is in the store)"
+                log.warning("clip %s is left out: %s", clip, summary.failed[clip])
+            bar.advance(1, written.n_frames)
+    summary.failed = dict(sorted(summary.failed.items()))
+    return summarise(store, summary, index_notes)
+
+
+def summarise(store: ClipStore, summary: PrepareSummary, index_notes: Notes) -> PrepareSummary:
+    """Count what a store holds; also written to its `summary.json`."""
+    notes, by_split = Counter(index_notes), Counter[str]()
+    for clip in store.clips():
+        manifest = store.manifest(clip)
+        labelled = [s for s in manifest.segments if s.person > 0]
+        summary.clips += 1
+        summary.segments += len(labelled)
+        summary.positive_segments += sum(s.label for s in labelled)
+        summary.crops += manifest.n_crops
+        summary.sound_hours += (manifest.n_samples or 0) / 16_000 / 3600
+        by_split[manifest.split] += 1
+        notes.update(manifest.notes)
+        notes["clips without sound"] += manifest.n_samples is None
+    if not summary.clips:
+        first = next(iter(summary.failed.values()), "there was none to begin with")
+        raise StoreError(f"{store.path}: not a single clip could be prepared ({first})")
+    summary.clips_by_split = dict(sorted(by_split.items()))
+    summary.notes = dict(sorted((+notes).items()))
+    summary.sound_hours = round(summary.sound_hours, 4)
+    write_json(store.path / "summary.json", summary.to_json())
+    return summary
+
+
+def _write_ego4d_clip(rules: Semantics, store: ClipStore, job: _Job) -> int:
+    """Decode one clip once and write its crops and sound; how many pictures were decoded."""
+    record: ClipRecord = job.source
+    notes: Notes = Counter(record.notes)
+    video = open_video(record.media)
+    with video.container, store.writing(record.clip) as writer:
+        tracks = _tracks(record, rules, notes)
+        wanted = _wanted(record.segments, tracks, video, notes)
+        n_decoded = _write_crops(writer, video, wanted, notes)
+        samples = read_sound(record.media, notes)
+        if samples is not None:
+            writer.add_sound(samples)
+        notes += video.notes
+        _warn(record.clip, notes - Counter(record.notes), samples)
+        writer.finish(
+            Manifest(
+                clip=record.clip,
+                split=record.split,
+                clock=video.clock,
+                segments=record.segments,
+                n_samples=None if samples is None else len(samples),
+                n_crops=writer.n_crops,
+                frame_size=video.size,
+                fingerprint=job.fingerprint,
+                config_hash=store.config.hash,
+                notes=dict(notes),
+            )
+        )
+    return n_decoded
+
+
+def _warn(clip: str, notes: Notes, samples: object) -> None:
+    """Name the clip that has a fault; what the annotations have was told when they were read."""
+    faults = [f"{note}: {count}" for note, count in sorted(notes.items())]
+    for fault in [*faults, *(["no sound"] if samples is None else [])]:
+        log.warning("clip %s: %s", clip, fault)
+
+
+def _tracks(record: ClipRecord, rules: Semantics, notes: Notes) -> dict[int, Track]:
+    """One track a person; rows and tracks that cannot be used are counted."""
+    merged: dict[int, Track] = {}
+    for person, parts in record.tracks.items():
+        if person < 1:
+            continue
+        track = merge_tracks(list(_usable(parts, rules, notes)), rules)
+        if track is not None:
+            merged[person] = track
+    return merged
+
+
+def _usable(parts: Iterable[TrackRows], rules: Semantics, notes: Notes) -> Iterable[Track]:
+    for rows in parts:
+        notes["boxes of negative size"] += int(negative_size(rows).sum())
+        track = build_track(rows, rules)
+        if track is None:
+            notes["tracks without a usable box"] += 1
+        else:
+            yield track
+
+
+Wanted = dict[int, list[tuple[int, CropGeometry, list[float]]]]  # by frame: person, how, box
+
+
+def _wanted(
+    segments: Iterable[Segment], tracks: dict[int, Track], video: Video, notes: Notes
+) -> Wanted:
+    """The crops to cut, by frame: every box of a person inside one of that person's segments."""
+    wanted: Wanted = defaultdict(list)
+    for person, track in sorted(tracks.items()):
+        inside = np.zeros(len(track.frames), bool)
+        for s in segments:
+            if s.person == person:
+                inside |= (track.frames >= s.start_frame) & (track.frames <= s.last_frame)
+        frames, boxes = track.frames[inside], track.boxes[inside]
+        regions = crop_regions(boxes, video.size)
+        for frame, box, region in zip(frames.tolist(), boxes.tolist(), regions, strict=True):
+            geometry = crop_geometry(region, video.size)
+            if geometry is None:
+                notes["boxes outside the picture"] += 1
+            else:
+                wanted[frame].append((person, geometry, box))
+    return wanted
+
+
+def _write_crops(writer: ClipWriter, video: Video, wanted: Wanted, notes: Notes) -> int:
+    n_wanted, n_pictures = sum(map(len, wanted.values())), 0
+
+    def jpegs(picture: Picture) -> tuple[Picture, list[bytes]]:
+        faces = (geometry for _, geometry, _ in wanted[picture.frame])
+        return picture, [encode_jpeg(render_crop(picture.bgr(g.region), g)) for g in faces]
+
+    for picture, encoded in overlapped(jpegs, video.pictures(set(wanted))):
+        n_pictures += 1
+        for (person, geometry, box), jpeg in zip(wanted[picture.frame], encoded, strict=True):
+            where = (box, geometry.region, geometry.picture)
+            writer.add_crop(person, picture.frame, picture.time_s, where, jpeg)
+    notes["boxes on pictures that are not in the video"] += n_wanted - writer.n_crops
+    return n_pictures
+
+
+def _write_challenge_segment(store: ClipStore, job: _Job) -> int:
+    segment: ChallengeSegment = job.source
+    notes: Notes = Counter(segment.notes)
+    clock = Clock()
+    whole = (0, 0, CROP_SIZE, CROP_SIZE)
+    with store.writing(segment.segment) as writer:
+        for frame, path in segment.faces.items():
+            jpeg = _face_jpeg(_file_bytes(path), notes)
+            if jpeg is not None:
+                where = (whole, whole, (0, CROP_SIZE, 0, CROP_SIZE))
+                writer.add_crop(PERSON, frame, clock.frame_to_s(frame), where, jpeg)
+        samples = None
+        if segment.sound is not None:
+            try:
+                samples = read_sound(segment.sound, notes)
+            except MediaError as error:
+                log.warning("segment %s has no usable sound: %s", segment.segment, error)
+                notes["sound files that cannot be read"] += 1
+        if samples is not None:
+            writer.add_sound(samples)
+        notes = +notes
+        _warn(segment.segment, notes, samples)
+        writer.finish(
+            Manifest(
+                clip=segment.segment,
+                split="test",
+                clock=clock,
+                segments=(),
+                n_samples=None if samples is None else len(samples),
+                n_crops=writer.n_crops,
+                frame_size=(CROP_SIZE, CROP_SIZE),
+                fingerprint=job.fingerprint,
+                config_hash=store.config.hash,
+                notes=dict(notes),
+            )
+        )
+    return len(segment.faces)
+
+
+def _file_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}); copy it again") from None
+
+
+def _face_jpeg(data: bytes, notes: Notes) -> bytes | None:
+    """The picture's own bytes when it is 224 x 224; else brought to that size; None if damaged."""
+    picture = decode_jpeg(data)
+    if picture is None:
+        notes["pictures that cannot be read"] += 1
+        return None
+    if picture.shape[:2] == (CROP_SIZE, CROP_SIZE):
+        return data
+    notes["pictures brought to 224 x 224"] += 1
+    resized = cv2.resize(picture[..., ::-1], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+    return encode_jpeg(np.asarray(resized, np.uint8))

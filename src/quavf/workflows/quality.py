@@ -1,0 +1,259 @@
+"""Faces and store composed: a quality score for every crop of a store, computed or imported."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quavf.core.errors import AnnotationError, ConfigError, StoreError
+from quavf.core.records import Floats, Image
+from quavf.core.semantics import semantics
+from quavf.faces.crop import CropGeometry, decode_jpeg, quality_region
+from quavf.faces.quality.scorer import NetworkRunner, QualityScorer, open_scorer
+from quavf.inference.config import Runtime
+from quavf.store import ClipStore, CropReader, Faces
+from quavf.utils.files import config_hash, is_safe_name, read_json, replacing
+from quavf.utils.parallel import EngineConfig, each
+from quavf.utils.progress import progress
+
+log = logging.getLogger(__name__)
+
+CHUNK = 32  # crops held at once; a close face at 4K is 4 MB at the resolution of the video
+SAVE_EVERY_S = 30.0  # of a clip that is under way, so that an interruption loses no more
+
+
+@dataclass(frozen=True)
+class QualitySummary:
+    """What a scorer gave to a store; quantiles are of all crops' scores."""
+
+    scorer: str
+    clips: int
+    crops: int
+    without_score: int
+    quantiles: dict[str, float]
+    notes: dict[str, int]
+
+
+def score_quality(
+    store: Path,
+    scorer: str = "light",
+    weights: Path | None = None,
+    device: str = "cpu",
+    batch_size: int = 8,
+    engine: EngineConfig | None = None,
+    runtime: str = "auto",
+    precision: str = "fp32",
+) -> QualitySummary:
+    """Score every crop of a store for how well its face can be seen.
+
+    `scorer`: `fan` (published; downloads a network, or takes `weights`, a file) or `light` (no
+    download). `runtime` (torch or openvino; auto: torch) and `precision` (fp32 or bf16) are those
+    of its network. Clips that this scorer has scored with the same settings are skipped; an
+    interrupted run goes on where it was. Raises ConfigError for a runtime or precision that the
+    scorer has no network for.
+    """
+    how = Runtime(runtime, precision, device)
+    clips = ClipStore.open(Path(store))
+    score = _Scoring(clips, scorer, {"weights": weights, "batch_size": batch_size}, how)
+    judge, notes, names = score.judge, Counter[str](), clips.clips()
+    missing = [clip for clip in names if not clips.has_quality(clip, judge.name, judge.settings)]
+    with progress("Scoring faces", len(names), inner="faces") as bar:
+        bar.advance(len(names) - len(missing))
+        score.report = lambda n_faces: bar.advance(0, n_faces)
+        for done in each(score, missing, engine, gpu=device != "cpu"):
+            notes += done.result
+            bar.advance(1)
+    return _summarise(clips, judge.name, notes)
+
+
+class _Scoring:
+    """Scores clips with a scorer that is opened once in each process."""
+
+    def __init__(
+        self, store: ClipStore, scorer: str, options: dict[str, Any], how: Runtime
+    ) -> None:
+        self._settings = store, scorer, options, how
+        self.store = store
+        self.judge = open_scorer(scorer, device=how.device, runner=_runner(how), **options)
+        self.report: Callable[[int], None] = lambda n_faces: None
+
+    def __reduce__(self) -> tuple[type[_Scoring], tuple[Any, ...]]:
+        return _Scoring, self._settings
+
+    def __call__(self, clip: str) -> Counter[str]:
+        """Write the clip's scores; what there is to say of its faces."""
+        notes: Counter[str] = Counter()
+        run = _ClipScoring(self.store, clip, self.judge, self.report)
+        self.store.write_quality(clip, self.judge.name, run.scores(notes), self.judge.settings)
+        run.forget_parts()
+        return notes
+
+
+def _runner(how: Runtime) -> NetworkRunner | None:
+    """None for what scorers do by themselves: torch in fp32."""
+    if how.name != "openvino" and how.precision == "fp32":
+        return None
+    from quavf.inference.loading import run_network
+
+    return NetworkRunner(partial(run_network, runtime=how), how.precision)
+
+
+class _ClipScoring:
+    """Scores one clip, saving what is done now and then."""
+
+    def __init__(
+        self, store: ClipStore, clip: str, judge: QualityScorer, report: Callable[[int], None]
+    ) -> None:
+        self.judge, self.report = judge, report
+        self.faces, self.confidences = store.faces(clip), store.confidences(clip)
+        self.reader = CropReader(store, clip, self.faces)
+        self.rules = semantics(store.config.semantics)
+        key = config_hash([judge.name, judge.settings])
+        self.partial = store.folder(clip) / "quality" / f".{judge.name}.{key}.npy"
+
+    def scores(self, notes: Counter[str]) -> Floats:
+        """(N,) scores of the clip's crops; 0 for those that show nothing."""
+        done = self._done_before()
+        saved = time.monotonic()
+        while len(done) < len(self.faces):
+            rows = range(len(done), min(len(done) + CHUNK, len(self.faces)))
+            done = np.concatenate([done, self._chunk(rows, notes)])
+            self.report(len(rows))
+            if time.monotonic() - saved > SAVE_EVERY_S and len(done) < len(self.faces):
+                with replacing(self.partial) as temporary, temporary.open("wb") as file:
+                    np.save(file, done)
+                saved = time.monotonic()
+        self.reader.close()
+        return done
+
+    def forget_parts(self) -> None:
+        """Of this scorer, also those that were made with other settings."""
+        for part in self.partial.parent.glob(f".{self.judge.name}.*.npy"):
+            part.unlink(missing_ok=True)
+
+    def _done_before(self) -> Floats:
+        """What an interrupted run saved; nothing when there was none, or its file is damaged."""
+        try:
+            done: Floats = np.load(self.partial)
+        except (OSError, ValueError, EOFError):
+            return np.empty(0)
+        return done if done.ndim == 1 and len(done) <= len(self.faces) else np.empty(0)
+
+    def _chunk(self, rows: range, notes: Counter[str]) -> Floats:
+        regions = [self._region(row) for row in rows]
+        seen = [k for k, region in enumerate(regions) if region is not None]
+        notes["faces without any pixel, scored 0"] += len(regions) - len(seen)
+        scores = np.zeros(len(regions))
+        if seen:
+            sure = None if self.confidences is None else self.confidences[rows.start :][seen]
+            scores[seen] = self.judge.score([r for r in regions if r is not None], sure)
+        return scores
+
+    def _region(self, row: int) -> Image | None:
+        picture = decode_jpeg(self.reader.read(row))
+        if picture is None:
+            raise StoreError(
+                f"{self.reader.path}: crop {row} is damaged; delete the clip's folder and prepare "
+                "again"
+            )
+        region, inside = self.faces.region[row].tolist(), self.faces.picture[row].tolist()
+        geometry = CropGeometry(tuple(region), tuple(inside))
+        return quality_region(picture, geometry, self.faces.box[row], self.rules)
+
+
+def import_quality(store: Path, path: Path, scorer: str = "imported") -> QualitySummary:
+    """Take scores from a file in the published format, under the name `scorer`.
+
+    `{clip: {person: {frame: score}}}` or, for challenge segments, `{segment: {frame: score}}`.
+    Crops that the file does not score, and scores for crops that are not there, are counted;
+    scores over 1 are taken as 1. Raises AnnotationError when nothing fits.
+    """
+    if not is_safe_name(scorer):
+        raise ConfigError(f"scorer: {scorer!r} cannot name a file; use letters, digits, _ and -")
+    clips, content = ClipStore.open(Path(store)), read_json(Path(path))
+    if not isinstance(content, dict):
+        raise AnnotationError(
+            f"{path}: expected {{clip: {{person: {{frame: score}}}}}}, or {{segment: {{frame: "
+            f"score}}}} for a challenge store; found a {type(content).__name__}"
+        )
+    notes: Counter[str] = Counter()
+    columns = {}
+    for clip in clips.clips():
+        columns[clip] = _imported(path, clip, content.get(clip), clips.faces(clip), notes)
+    notes["clips in the file that are not in the store"] = len(set(content) - set(columns))
+    notes["clips in the store that are not in the file"] = len(set(columns) - set(content))
+    if columns and all(np.isnan(scores).all() for scores in columns.values()):
+        raise AnnotationError(f"{path}: not one of its scores belongs to a crop of {store}")
+    settings = {"imported": config_hash(content)}
+    for clip, scores in columns.items():
+        clips.write_quality(clip, scorer, scores, settings)
+    for note, count in sorted((+notes).items()):
+        log.warning("%s: %s: %d", path, note, count)
+    return _summarise(clips, scorer, notes)
+
+
+def _imported(path: Path, clip: str, table: Any, faces: Faces, notes: Counter[str]) -> Floats:
+    """(N,) scores of a clip's crops out of its part of the file, NaN where there is none."""
+    scores = np.full(len(faces), np.nan)
+    if table is None:
+        return scores
+    row_of = faces.row_of()
+    persons = faces.persons()
+    if not isinstance(table, dict):
+        raise AnnotationError(f"{path}: {clip}: expected an object of scores, found {table!r:.60}")
+    for key, value in table.items():
+        inner = value.items() if isinstance(value, dict) else [(key, value)]
+        if not isinstance(value, dict) and len(persons) > 1:
+            raise AnnotationError(
+                f"{path}: {clip}: {key!r} should hold one person's scores, {{frame: score}}, found "
+                f"{value!r:.60}; the clip shows persons {', '.join(map(str, persons))}"
+            )
+        person = key if isinstance(value, dict) else (persons or [1])[0]
+        for frame, score in inner:
+            where = f"{path}: {clip}: person {person}: frame {frame}"
+            row = row_of.get((_integer(person, where), _integer(frame, where)))
+            if row is None:
+                notes["scores for crops that are not in the store"] += 1
+            else:
+                scores[row] = _score(score, where, notes)
+    return scores
+
+
+def _integer(value: Any, where: str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise AnnotationError(f"{where}: {value!r} is no whole number") from None
+
+
+def _score(value: Any, where: str, notes: Counter[str]) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < math.inf:  # also false for NaN
+        raise AnnotationError(f"{where}: the score should be a number from 0 to 1, found {value!r}")
+    notes["scores over 1, taken as 1"] += value > 1
+    return float(min(value, 1))
+
+
+def _summarise(store: ClipStore, scorer: str, notes: Counter[str]) -> QualitySummary:
+    columns = [store.quality(clip, scorer) for clip in store.clips()]
+    scores = np.concatenate([*columns, np.empty(0)])
+    known = scores[~np.isnan(scores)]
+    levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+    quantiles = np.quantile(known, levels).tolist() if len(known) else [math.nan] * len(levels)
+    return QualitySummary(
+        scorer=scorer,
+        clips=len(columns),
+        crops=len(scores),
+        without_score=len(scores) - len(known),
+        quantiles={f"{level:.0%}": value for level, value in zip(levels, quantiles, strict=True)},
+        notes=dict(+notes),
+    )

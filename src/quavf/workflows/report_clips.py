@@ -1,0 +1,214 @@
+"""Report pages of a dataset's clips: what a run shows of a video, with the labels beside it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quavf.core.errors import ConfigError, ScoresError, StoreError
+from quavf.core.records import WEARER, Floats, Segment
+from quavf.report.index import IndexEntry, write_index
+from quavf.report.video import REPORT_FILE, write_report
+from quavf.report.words import Summary, summarise
+from quavf.results.moments import MomentsConfig
+from quavf.results.scores import Scores, read_config, read_scores
+from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
+from quavf.sources.ego4d import media_path
+from quavf.store import ClipStore, Faces, Manifest
+from quavf.utils.files import is_safe_name
+from quavf.utils.progress import progress
+from quavf.video.scoring import thumbnails, with_moments
+
+log = logging.getLogger(__name__)
+
+PAGES = "clips"  # folder of the clips' pages, a folder each
+UNKNOWN_SIZE = (16, 9)  # shape of the picture where a store does not tell it
+
+
+@dataclass(frozen=True)
+class ClipReports:
+    """What was written: the page that lists all, and how many clips came without their video."""
+
+    index: Path
+    clips: int
+    without_video: int
+
+
+def report_clips(
+    scores: Path | str,
+    store: Path | str,
+    out: Path | str,
+    clips: Path | str | None = None,
+    moments: MomentsConfig | None = None,
+) -> ClipReports:
+    """Write the page that `quavf run` makes, with the labels beside, for every clip of the scores.
+
+    `clips` is the folder of the videos, `<clip>.mp4`: each is put beside its page. Without it the
+    pages have no video. Writes `report.html`, which lists all, and `clips/<clip>/`. Raises
+    ScoresError when scores and store do not belong together.
+    """
+    folder = None if clips is None else Path(clips)
+    if folder is not None and not folder.is_dir():
+        raise ConfigError(f"--clips {folder}: no such folder; pass the one that holds <clip>.mp4")
+    work = _Reports(
+        read_scores(Path(scores)),
+        ClipStore.open(Path(store)),
+        folder,
+        moments or MomentsConfig(),
+        read_config(Path(scores)),
+    )
+    return work.write(Path(out))
+
+
+@dataclass(frozen=True)
+class _Reports:
+    scores: Scores
+    store: ClipStore
+    folder: Path | None  # of the videos
+    moments: MomentsConfig
+    made: dict[str, Any]  # how the scores were
+
+    def write(self, out: Path) -> ClipReports:
+        names = sorted({str(clip) for clip in self.scores.clip})
+        without, entries = 0, []
+        with progress("Writing reports", len(names)) as bar:
+            for clip in names:
+                summary, has_video = self._page(clip, out / PAGES / clip)
+                without += not has_video
+                entries.append(IndexEntry(clip, f"{PAGES}/{clip}/{REPORT_FILE}", summary))
+                bar.advance(1)
+        if self.folder is not None and without:
+            log.warning("%s: %d of %d clips have no video here", self.folder, without, len(names))
+        count = "One clip" if len(names) == 1 else f"{len(names):,} clips"
+        lede = f"{count}: what was found, beside what the labels say."
+        index = write_index(out / REPORT_FILE, "Clip by clip", lede, entries)
+        return ClipReports(index, len(names), without)
+
+    def _page(self, clip: str, out: Path) -> tuple[Summary, bool]:
+        """Write one clip's page; what it says, and whether it has the video."""
+        video = None if self.folder is None else media_path(self.folder, clip)
+        has_video = video is not None and video.is_file()
+        result = self.result(clip, video)
+        write_report(result, out, with_video=has_video)
+        return summarise(result), has_video
+
+    def result(self, clip: str, video: Path | None) -> VideoResult:
+        """What the scores say of one clip, and its labels."""
+        if not is_safe_name(clip) or not self.store.holds(clip):
+            raise ScoresError(
+                f"{self.store.path}: clip {clip!r} of the scores is not in this store; evaluate "
+                "on the store that was predicted on"
+            )
+        manifest, faces = self.store.manifest(clip), self.store.faces(clip)
+        scored = self._scored(clip, faces)
+        labels = [s for s in manifest.segments if s.person > WEARER]
+        numbers = sorted({*scored, *(s.person for s in labels)})
+        seen = {p: faces.time_s[faces.rows_of(p)] for p in numbers}
+        pictures = thumbnails(self.store, clip, faces, self._quality(clip, len(faces)))
+        result = VideoResult(
+            video=Path(clip) if video is None else video,
+            duration_s=_duration_s(manifest, faces),
+            fps=manifest.clock.fps,
+            frame_size=manifest.frame_size or UNKNOWN_SIZE,
+            persons=tuple(_person(p, seen[p], pictures.get(p, b"")) for p in numbers),
+            scores=scored,
+            boxes={p: _boxes(faces, p) for p in numbers},
+            truth=_labelled(labels, manifest, 1),
+            others=_labelled(labels, manifest, 0),
+            models=self._models(),
+            notes=tuple(_notes(numbers, scored)),
+            has_sound=manifest.n_samples is not None,
+        )
+        return with_moments(result, self.moments, 1 / float(manifest.clock.fps))
+
+    def _scored(self, clip: str, faces: Faces) -> dict[int, PersonScores]:
+        """By person the scores of a clip with the box and the time of each face."""
+        own = self.scores.take((self.scores.clip == clip) & (self.scores.person > WEARER)).sorted()
+        row_of = faces.row_of()
+        found = {}
+        for person in np.unique(own.person).tolist():
+            rows = own.take(own.person == person)
+            try:
+                at = [row_of[person, frame] for frame in rows.frame.tolist()]
+            except KeyError as error:
+                raise ScoresError(
+                    f"{self.store.path}: clip {clip} has no face of person, frame {error} of the "
+                    "scores; evaluate on the store that was predicted on"
+                ) from None
+            found[person] = PersonScores(
+                time_s=faces.time_s[at],
+                frame=rows.frame,
+                box=faces.box[at],
+                audio=rows.audio,
+                visual=rows.visual,
+                quality=rows.quality,
+                fused=rows.fused,
+            )
+        return found
+
+    def _quality(self, clip: str, n_faces: int) -> Floats:
+        """(N,) of the scorer that the scores were made with, or of any that there is."""
+        scorers = self.store.scorers()
+        asked = self.made.get("quality")
+        for scorer in [asked, *scorers] if asked in scorers else scorers:
+            try:
+                return self.store.quality(clip, scorer)
+            except StoreError as error:
+                log.warning("%s", error)
+        return np.zeros(n_faces)
+
+    def _models(self) -> dict[str, str]:
+        """The names of what made the scores, as far as their configuration tells."""
+        models = {}
+        for kind in ("audio", "visual"):
+            branch = self.made.get(kind)
+            if isinstance(branch, dict) and branch.get("checkpoint"):
+                models[kind] = Path(str(branch["checkpoint"])).name
+        if self.made.get("quality"):
+            models["quality"] = str(self.made["quality"])
+        return models
+
+
+def _duration_s(manifest: Manifest, faces: Faces) -> float:
+    """To the end of the sound, the last face and the last label."""
+    ends = [
+        (manifest.n_samples or 0) / manifest.clock.sample_rate,
+        *(manifest.clock.frame_to_s(s.last_frame + 1) for s in manifest.segments),
+    ]
+    if len(faces):
+        ends.append(manifest.clock.frame_to_s(int(faces.frame.max()) + 1))
+    return max(ends)
+
+
+def _labelled(labels: Sequence[Segment], manifest: Manifest, label: int) -> tuple[Moment, ...]:
+    """The labelled stretches of one kind, by start."""
+    to_s = manifest.clock.frame_to_s
+    found = [
+        Moment(s.person, to_s(s.start_frame), to_s(s.last_frame + 1))
+        for s in set(labels)
+        if s.label == label
+    ]
+    return tuple(sorted(found, key=lambda m: (m.start_s, m.person, m.end_s)))
+
+
+def _person(number: int, seen_s: Floats, thumbnail: bytes) -> Person:
+    first, last = (float(seen_s[0]), float(seen_s[-1])) if len(seen_s) else (0.0, 0.0)
+    return Person(number, first, last, thumbnail)
+
+
+def _boxes(faces: Faces, person: int) -> PersonBoxes:
+    own = faces.rows_of(person)
+    return PersonBoxes(faces.frame[own], faces.time_s[own], faces.box[own])
+
+
+def _notes(numbers: Sequence[int], scored: dict[int, PersonScores]) -> list[str]:
+    notes = ["Only labelled stretches in which the face is seen have scores."]
+    missing = [f"{p}" for p in numbers if p not in scored]
+    if missing:
+        notes.append(f"Labelled, but without a face to score: person {', '.join(missing)}.")
+    return notes

@@ -1,0 +1,369 @@
+"""Any raw video, from the recording to a report: the public functions and classes."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quavf.core.errors import CheckpointError, ConfigError, QuavfError
+from quavf.core.windows import WindowConfig
+from quavf.inference.config import Runtime
+from quavf.models.bundled import DEFAULT, weights_names, weights_path
+from quavf.results.moments import MomentsConfig
+from quavf.results.video import RESULT_FILE, Moment, Person, PersonScores, VideoResult
+from quavf.utils.files import config_hash, read_json, write_json
+from quavf.utils.memory import give_back
+from quavf.utils.parallel import EngineConfig, each
+from quavf.utils.progress import Progress, progress
+from quavf.video.prepare import prepare_video, video_fingerprint
+from quavf.video.prepared import VideoConfig
+from quavf.video.scoring import VideoScoring, step_s, with_moments
+from quavf.workflows.predict import resolve_device, resolve_runtime
+from quavf.workflows.quality import score_quality
+
+if TYPE_CHECKING:
+    from quavf.inference.predict import AudioPredictor, VisualPredictor
+
+log = logging.getLogger(__name__)
+
+STORE = "store"  # folder of the crops and the sound, inside the output folder
+PARTS = "parts"  # of scores, until all are there
+RUN_FILE = "run.json"
+ANNOTATED = "annotated.mp4"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How a raw video is scored and what is made of it.
+
+    Args:
+        audio: Checkpoint or exported model of the audio branch, or small; empty: leave it out.
+        visual: Checkpoint or exported model of the visual branch, or small; empty: leave it out.
+        video: How faces are found, and how often they are scored.
+        moments: How scores become moments.
+        quality: Scorer of face quality: light, fan, or one that was registered.
+        runtime: What runs the networks (those of branches, and fan's): torch or openvino; auto:
+            torch for checkpoints, and for exported models the library that their format is of.
+        precision: What they compute in: fp32 or bf16.
+        device: cpu, cuda, ...; auto: a GPU if there is one and the runtime can use it.
+        batch_size: Crops that the image network sees at once.
+        audio_batch_size: Windows of 30 s that the audio branch hears at once.
+        annotated: Write annotated.mp4.
+        report: Write report.html.
+        keep_store: Keep the crops and the sound (store/) after the run.
+    """
+
+    audio: str = DEFAULT
+    visual: str = DEFAULT
+    video: VideoConfig = field(default_factory=VideoConfig)
+    moments: MomentsConfig = field(default_factory=MomentsConfig)
+    quality: str = "light"
+    runtime: str = "auto"
+    precision: str = "fp32"
+    device: str = "auto"
+    batch_size: int = 32
+    audio_batch_size: int = 1
+    annotated: bool = True
+    report: bool = True
+    keep_store: bool = False
+
+    def __post_init__(self) -> None:
+        Runtime(self.runtime, self.precision)
+        for name in ("batch_size", "audio_batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: {getattr(self, name)} is under 1")
+
+
+@dataclass(frozen=True)
+class VideoRun:
+    """A finished run: what was found, and how to write it down."""
+
+    result: VideoResult
+    config: RunConfig
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """Who talked to the camera wearer, from when to when, how sure."""
+        return self.result.moments
+
+    @property
+    def scores(self) -> dict[int, PersonScores]:
+        """Scores over time, by person."""
+        return self.result.scores
+
+    @property
+    def persons(self) -> tuple[Person, ...]:
+        return self.result.persons
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went wrong or is missing, in plain words."""
+        return self.result.notes
+
+    def save(self, out: Path | str) -> Path:
+        """Write tables, moments and, as the configuration says, video and report; the folder."""
+        folder = Path(out)
+        self.result.write(folder)
+        write_shown(self.result, folder, self.config)
+        return folder
+
+
+@dataclass(frozen=True)
+class VideoOutcome:
+    """What became of one of several videos: `run` is None when it failed, `error` says why."""
+
+    video: Path
+    folder: Path
+    run: VideoRun | None
+    error: str = ""
+
+
+class Runner:
+    """Both branches, loaded once, ready to go through videos.
+
+    Raises ConfigError when there is no branch, CheckpointError when one cannot be loaded.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        if not config.audio and not config.visual:
+            raise ConfigError("run: give --audio, --visual, or both")
+        from quavf.inference.loading import load_audio, load_visual
+        from quavf.inference.predict import AudioPredictor, VisualPredictor
+
+        self.config = config
+        self.device = resolve_device(config.device)
+        self._audio: AudioPredictor | None = None
+        self._visual: VisualPredictor | None = None
+        if config.audio:
+            path = weights_path(config.audio, "audio")
+            runtime = resolve_runtime(config, path)
+            heard = load_audio(path, runtime)
+            self._audio = AudioPredictor(heard, runtime.device, config.audio_batch_size)
+        if config.visual:
+            path = weights_path(config.visual, "visual")
+            runtime = resolve_runtime(config, path)
+            seen = load_visual(path, runtime)
+            self._visual = VisualPredictor(seen, config.quality, runtime.device, config.batch_size)
+
+    def __reduce__(self) -> tuple[type[Runner], tuple[RunConfig]]:
+        """Without the networks: each process loads its own."""
+        return Runner, (self.config,)
+
+    @property
+    def windows(self) -> WindowConfig:
+        """Those that the visual branch looks through; without it, the faces scored and no more."""
+        return self._visual.branch.settings.windows if self._visual else WindowConfig(n_slots=1)
+
+    def run(
+        self,
+        video: Path | str,
+        out: Path | str | None = None,
+        truth: Sequence[Moment] | None = None,
+    ) -> VideoRun:
+        """What a video shows: who talked to the camera wearer, and when.
+
+        With `out` all is written there, and an interrupted run goes on where it was; without it
+        nothing is kept, and `VideoRun.save` writes. `truth` are labels to show beside. Raises
+        MediaError when the file is no video.
+        """
+        if out is None:
+            with tempfile.TemporaryDirectory(prefix="quavf-") as temporary:
+                return VideoRun(self._scored(Path(video), Path(temporary), truth), self.config)
+        folder = Path(out)
+        before = _read_run(folder)
+        result = self._scored(Path(video), folder, truth)
+        if before != _read_run(folder):
+            for name in (ANNOTATED, REPORT):
+                (folder / name).unlink(missing_ok=True)
+        write_shown(result, folder, self.config)
+        if not self.config.keep_store:
+            shutil.rmtree(folder / STORE, ignore_errors=True)
+        return VideoRun(result, self.config)
+
+    def _scored(self, video: Path, out: Path, truth: Sequence[Moment] | None) -> VideoResult:
+        """The result, from the folder when it is there and made in the same way."""
+        config = self.config
+        key = self._key(video)
+        shown = {"moments": asdict(config.moments), "truth": [asdict(m) for m in truth or ()]}
+        before = _read_run(out)
+        if before.get("key") == key and (out / RESULT_FILE).is_file():
+            result = VideoResult.read(out)
+            if before.get("shown") == shown:
+                log.info("%s: %s is done already", out, video)
+                return result
+            result = with_moments(result, config.moments, step_s(config.video.rate, result.fps))
+        else:
+            prepared = prepare_video(video, out / STORE, config.video, self.windows)
+            score_quality(prepared.store.path, config.quality, **self._quality_options())
+            give_back()
+            scoring = VideoScoring(
+                prepared, self._audio, self._visual, config.quality, out / PARTS / key
+            )
+            result = scoring.result(config.moments, self._models())
+        result = replace(result, truth=None if truth is None else tuple(truth))
+        result.write(out)
+        write_json(out / RUN_FILE, {"key": key, "shown": shown, "config": asdict(config)})
+        shutil.rmtree(out / PARTS, ignore_errors=True)
+        return result
+
+    def _quality_options(self) -> dict[str, Any]:
+        """How the scorer's network runs, if it has one that can be run in several ways."""
+        config = self.config
+        if config.quality != "fan":
+            return {"device": self.device}
+        device = "cpu" if config.runtime == "openvino" else self.device
+        return {"device": device, "runtime": config.runtime, "precision": config.precision}
+
+    def _models(self) -> dict[str, str]:
+        models = {"faces": self.config.video.search.detector, "quality": self.config.quality}
+        for kind in ("audio", "visual"):
+            path = getattr(self.config, kind)
+            if path:
+                models[kind] = Path(path).name
+        return models
+
+    def _key(self, video: Path) -> str:
+        """All that decides the scores: the file, the settings, the weights, how they run."""
+        fingerprint = video_fingerprint(video, self.config.video, self.windows)
+        weights = [_stamp(kind, getattr(self.config, kind)) for kind in ("audio", "visual")]
+        how = [self.config.runtime, self.config.precision]
+        return config_hash([fingerprint, weights, self.config.quality, how])
+
+
+def load(weights: Path | str = DEFAULT, config: RunConfig | None = None) -> Runner:
+    """Both branches of the weights that come with the package, or of a folder with
+    `audio.safetensors` and `visual.safetensors`: `quavf.load("small").run("dinner.mp4")`.
+
+    `config` says everything but the checkpoints. Raises CheckpointError when there are none.
+    """
+    folder = Path(weights)
+    if str(weights) in weights_names():
+        audio = visual = str(weights)
+    elif folder.is_dir():
+        audio, visual = (str(folder / f"{kind}.safetensors") for kind in ("audio", "visual"))
+    else:
+        raise CheckpointError(
+            f"{weights}: no such folder, and no weights of that name come with the package (there "
+            f"are: {', '.join(weights_names()) or 'none'})"
+        )
+    return Runner(replace(config or RunConfig(), audio=audio, visual=visual))
+
+
+def run_video(
+    video: Path | str,
+    out: Path | str,
+    config: RunConfig,
+    truth: Sequence[Moment] | None = None,
+) -> VideoRun:
+    """Score a video and write scores, moments, annotated video and report to `out`."""
+    return Runner(config).run(video, out, truth)
+
+
+def run_videos(
+    videos: Sequence[Path | str],
+    out: Path | str,
+    config: RunConfig,
+    engine: EngineConfig | None = None,
+) -> list[VideoOutcome]:
+    """The same for several videos, each into a folder of its name; one that fails stops no other.
+
+    A single video goes into `out` itself.
+    """
+    engine = engine or EngineConfig()
+    work = partial(_outcome, Runner(config))
+    folders = output_folders(videos, Path(out))
+    jobs = [_Job(Path(video), folder) for video, folder in zip(videos, folders, strict=True)]
+    alone = len(jobs) == 1 or engine == EngineConfig()  # then each stage shows a bar of its own
+    outcomes = {}
+    with nullcontext(Progress()) if alone else progress("Running", len(jobs), "videos") as bar:
+        for done in each(work, jobs, engine, gpu=config.device != "cpu"):
+            outcomes[done.item] = done.result
+            bar.advance()
+    return [outcomes[job] for job in jobs]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A video, and the folder for what is found in it."""
+
+    video: Path
+    folder: Path
+
+    def __str__(self) -> str:
+        return str(self.video)
+
+
+def _outcome(runner: Runner, job: _Job) -> VideoOutcome:
+    """Of one of several videos; a failure is told, not raised."""
+    try:
+        return VideoOutcome(job.video, job.folder, runner.run(job.video, job.folder))
+    except QuavfError as error:
+        log.warning("%s", error)
+        return VideoOutcome(job.video, job.folder, None, str(error))
+
+
+def output_folders(videos: Sequence[Path | str], out: Path) -> list[Path]:
+    """Where each video's output goes: `out` for one, else safe names that differ."""
+    if len(videos) == 1:
+        return [out]
+    taken: set[str] = set()
+    folders = []
+    for video in videos:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(video).stem).strip("_-")[:80] or "video"
+        name, k = stem, 1
+        while name.lower() in taken:
+            k += 1
+            name = f"{stem}-{k}"
+        taken.add(name.lower())
+        folders.append(out / name)
+    return folders
+
+
+def write_shown(result: VideoResult, folder: Path, config: RunConfig) -> None:
+    """The annotated video and the report, where they are asked for and not there yet."""
+    from quavf.report.annotate import write_annotated_video
+    from quavf.report.video import write_report
+
+    if config.annotated and result.boxes and not (folder / ANNOTATED).is_file():
+        with progress("Drawing", int(result.duration_s), unit="s of video") as bar:
+            drawn = 0
+
+            def report(time_s: float) -> None:
+                nonlocal drawn
+                bar.advance(int(time_s) - drawn, 1)
+                drawn = int(time_s)
+
+            write_annotated_video(result, folder / ANNOTATED, report)
+    if config.report and not (folder / REPORT).is_file():
+        write_report(result, folder)
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    """What the folder's last finished run was made of; empty when there was none."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return {}
+    try:
+        content = read_json(path)
+    except QuavfError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _stamp(kind: str, path: str) -> list[Any]:
+    """Tells one state of a checkpoint from another."""
+    if not path:
+        return []
+    from quavf.inference.loading import model_files
+
+    states = [(file.resolve(), file.stat()) for file in model_files(weights_path(path, kind))]
+    return [[str(file), state.st_size, state.st_mtime_ns] for file, state in states]

@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from quavf.workflows.prepare import prepare_challenge, prepare_ego4d
 from quavf.workflows.quality import import_quality
-from tests_data import GOLDEN, REAL_MINI
+from tests.helpers.data import GOLDEN, REAL_MINI
 
 # Miniature models run fastest on one thread, by far where cores are shared; read by torch's import.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

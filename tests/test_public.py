@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import quavf
+from tests.helpers.data import ROOT
 
 FUNCTIONS = {
     "check_submission": ["path", "store"],
@@ -122,7 +123,7 @@ def test_package_is_marked_as_typed() -> None:
 
 
 def test_version_is_the_project_s() -> None:
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert quavf.__version__ == project["project"]["version"]
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quavf.core.errors import AnnotationError
-from quavf.utils.files import config_hash, is_safe_name
+from quavf.core.names import is_safe_name
+from quavf.utils.files import config_hash
 
 FACE_NAME = re.compile(r"[0-9]{1,9}\.jpe?g", re.IGNORECASE)
 PERSON = 1  # a challenge segment shows one person, without a number

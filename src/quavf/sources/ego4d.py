@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from quavf.core.errors import AnnotationError
+from quavf.core.names import is_safe_name
 from quavf.core.records import WEARER, ClipRecord, Floats, Segment, TrackRows
 from quavf.core.semantics import Semantics
-from quavf.utils.files import config_hash, is_safe_name, read_json
+from quavf.utils.files import config_hash, read_json
 
 log = logging.getLogger(__name__)
 

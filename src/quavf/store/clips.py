@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quavf.core.errors import AnnotationError, ConfigError, StoreError
+from quavf.core.names import is_safe_name
 from quavf.core.records import Array, Floats
 from quavf.core.semantics import semantics
 from quavf.store.manifest import ANEW, FORMAT, Manifest, StoreConfig
@@ -25,7 +26,6 @@ from quavf.store.tables import SCHEMA, Faces, read_table
 from quavf.store.writer import ClipWriter
 from quavf.utils.files import (
     config_hash,
-    is_safe_name,
     locked,
     read_json,
     replacing,

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -16,13 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from quavf.core.errors import AnnotationError, QuavfError
-
-SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*")
-
-
-def is_safe_name(name: str) -> bool:
-    """Whether a clip id can name a file: no separators, no leading dot, at most 200 characters."""
-    return len(name) <= 200 and SAFE_NAME.fullmatch(name) is not None
 
 
 def read_json(path: Path) -> Any:

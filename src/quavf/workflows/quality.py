@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from quavf.core.errors import AnnotationError, ConfigError, StoreError
+from quavf.core.names import is_safe_name
 from quavf.core.records import Floats, Image
 from quavf.core.semantics import semantics
 from quavf.faces.crop import CropGeometry, decode_jpeg, quality_region
 from quavf.faces.quality.scorer import NetworkRunner, QualityScorer, open_scorer
 from quavf.inference.config import Runtime
 from quavf.store import ClipStore, CropReader, Faces
-from quavf.utils.files import config_hash, is_safe_name, read_json, replacing
+from quavf.utils.files import config_hash, read_json, replacing
 from quavf.utils.parallel import EngineConfig, each
 from quavf.utils.progress import progress
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from quavf.core.errors import ConfigError, ScoresError, StoreError
+from quavf.core.names import is_safe_name
 from quavf.core.records import WEARER, Floats, Segment
 from quavf.report.index import IndexEntry, write_index
 from quavf.report.video import REPORT_FILE, write_report
@@ -20,7 +21,6 @@ from quavf.results.scores import Scores, read_config, read_scores
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.sources.ego4d import media_path
 from quavf.store import ClipStore, Faces, Manifest
-from quavf.utils.files import is_safe_name
 from quavf.utils.progress import progress
 from quavf.video.scoring import thumbnails, with_moments
 

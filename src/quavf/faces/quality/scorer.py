@@ -16,7 +16,7 @@ import numpy as np
 
 from quavf.core.errors import ConfigError
 from quavf.core.records import Floats, Image
-from quavf.utils.files import is_safe_name
+from quavf.core.registry import Registry
 
 
 class QualityScorer(Protocol):
@@ -61,6 +61,14 @@ class ScorerOptions:
 
 
 ScorerFactory = Callable[[ScorerOptions], QualityScorer]
+SCORERS: Registry[ScorerFactory] = Registry(
+    "quality scorer",
+    "quavf.scorers",
+    {
+        "fan": "quavf.faces.quality.fan:FanScorer",
+        "light": "quavf.faces.quality.light:LightScorer",
+    },
+)
 
 
 def register_scorer(name: str, factory: ScorerFactory) -> None:
@@ -68,16 +76,12 @@ def register_scorer(name: str, factory: ScorerFactory) -> None:
 
     The name becomes a file name in the store.
     """
-    if not is_safe_name(name):
-        raise ConfigError(f"quality scorer {name!r}: use letters, digits, '_', '-' and '.' only")
-    if name in _FACTORIES:
-        raise ConfigError(f"quality scorer {name!r}: the name is taken; choose another")
-    _FACTORIES[name] = factory
+    SCORERS.register(name, factory)
 
 
 def scorer_names() -> tuple[str, ...]:
     """The names that `open_scorer` knows, sorted."""
-    return tuple(sorted(_FACTORIES))
+    return SCORERS.names()
 
 
 def open_scorer(
@@ -92,12 +96,9 @@ def open_scorer(
 
     ConfigError if no scorer has that name, or a runner is given and it has no network for it.
     """
-    if name not in _FACTORIES:
-        raise ConfigError(
-            f"quality scorer {name!r}: unknown; choose one of {', '.join(scorer_names())}"
-        )
+    factory = SCORERS.get(name)
     if runner is None:
-        return _FACTORIES[name](ScorerOptions(weights, device, batch_size))
+        return factory(ScorerOptions(weights, device, batch_size))
     taken = []
 
     def run(network: Any, example: Any) -> Callable[[Any], Any]:
@@ -105,7 +106,7 @@ def open_scorer(
         return runner.run(network, example)
 
     options = ScorerOptions(weights, device, batch_size, replace(runner, run=run))
-    scorer = _FACTORIES[name](options)
+    scorer = factory(options)
     if not taken:
         raise ConfigError(
             f"quality scorer {name!r}: has no network that another runtime or precision could be "
@@ -121,19 +122,3 @@ def check_regions(regions: Sequence[Image]) -> None:
         assert region.ndim == 3, region.shape
         assert region.shape[2] == 3, region.shape
         assert region.size > 0, region.shape
-
-
-# The scorers' modules import this one, and bring OpenCV and torch along: not before they are used.
-def _open_fan(options: ScorerOptions) -> QualityScorer:
-    from quavf.faces.quality.fan import FanScorer
-
-    return FanScorer(options)
-
-
-def _open_light(options: ScorerOptions) -> QualityScorer:
-    from quavf.faces.quality.light import LightScorer
-
-    return LightScorer(options)
-
-
-_FACTORIES: dict[str, ScorerFactory] = {"fan": _open_fan, "light": _open_light}

@@ -1,0 +1,13 @@
+"""Names that may become file names: clip ids, scorers and other plug-ins."""
+
+from __future__ import annotations
+
+import re
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*")
+LONGEST_NAME = 200  # characters
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a name can be a file's: no separators, no leading dot, at most 200 characters."""
+    return len(name) <= LONGEST_NAME and SAFE_NAME.fullmatch(name) is not None

@@ -1,0 +1,64 @@
+"""How moments are judged against the truth: benchmarks/moments.py."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quavf.results.moments import MomentsConfig
+from quavf.results.video import PersonScores, VideoResult
+from tests.helpers.data import ROOT
+
+FOLDER = ROOT / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER))  # it takes the matching of boxes from its neighbour
+    spec = importlib.util.spec_from_file_location("moments_benchmark", FOLDER / "moments.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "moments_benchmark", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_tracks_get_the_truth_of_the_face_below_them(benchmark: Any) -> None:
+    """Two people, of whom the second talks to the wearer at frame 3; track 1 is on the second."""
+    left, right = [0.0, 0, 40, 40], [100.0, 0, 140, 40]
+    truth = {
+        "frame": np.array([0, 0, 3, 3]),
+        "person": np.array([1, 2, 1, 2]),
+        **dict(zip(benchmark.SIDES, np.array([left, right] * 2).T, strict=True)),
+        "speaking": np.array([True, False, False, True]),
+        "to_wearer": np.array([False, False, False, True]),
+        "gaze": np.array([2, 0, 2, 1]),
+    }
+    half = np.full(3, 0.5)
+    ticks = np.array([0, 3, 6])  # of which the truth does not know the last
+    rows = PersonScores(ticks / 30, ticks, np.array([right] * 3), half, half, half, half)
+    result = VideoResult(Path("clip.mp4"), 1.0, Fraction(30), (640, 360), scores={1: rows})
+    (track,) = benchmark.scored_tracks(result, truth)
+    assert track.to_wearer.tolist() == [False, True, False]
+    assert track.speaking.tolist() == [False, True, False]
+    assert track.at_wearer.tolist() == [True, False, False]
+
+
+def test_time_is_judged(benchmark: Any) -> None:
+    fused = np.array([0.9, 0.9, 0.1, 0.1, 0.9, 0.1])
+    to_wearer = np.array([True, False, False, True, True, False])
+    speaking = to_wearer.copy()
+    track = benchmark.Scored(np.arange(6) / 10, fused, to_wearer, speaking, ~speaking)
+    config = MomentsConfig(max_gap=0, min_length=0)
+    found = benchmark.judge([track, track], config)
+    assert found == {"f1": pytest.approx(2 / 3), "precision": 2 / 3, "recall": 2 / 3}
+    assert benchmark.judge([track], config, gated=True)["precision"] == 1
+    assert benchmark.states([track])["talks to the wearer"][0] == 3
+    assert benchmark.judge([], config)["f1"] == 0

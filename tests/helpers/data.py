@@ -1,0 +1,20 @@
+"""Paths of the repository and of optional test data: the published outputs, real footage."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]  # of the repository
+SHARED = Path(os.environ.get("QUAVF_TEST_DATA", ROOT.parent / "shared"))
+GOLDEN = SHARED / "golden"
+REAL_MINI = SHARED / "real_mini"
+
+needs_golden = pytest.mark.skipif(
+    not GOLDEN.is_dir(), reason=f"the published system's outputs are not at {GOLDEN}"
+)
+needs_real = pytest.mark.skipif(
+    not REAL_MINI.is_dir(), reason=f"the real footage is not at {REAL_MINI}"
+)

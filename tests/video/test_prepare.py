@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import quavf.video.prepare
+from quavf.core.errors import ConfigError, MediaError, StoreError
+from quavf.core.windows import WindowConfig
+from quavf.faces.crop import decode_jpeg
+from quavf.faces.search import FaceSearch, SearchConfig
+from quavf.sources.video import is_silent, open_video_file, stored_region
+from quavf.store import CropReader
+from quavf.video.prepare import clip_id, prepare_video
+from quavf.video.prepared import PreparedVideo, VideoConfig, first_ticks, scored_ticks
+from quavf.workflows.quality import score_quality
+from tests.helpers.face_videos import BLOCKS, FACE, still, turn, write_video
+from tests.helpers.media_files import damage_sound
+
+CONFIG = VideoConfig(search=SearchConfig(detector=BLOCKS))
+
+
+def prepared(path: Path, store: Path, **settings: Any) -> PreparedVideo:
+    return prepare_video(path, store, VideoConfig(search=CONFIG.search, **settings))
+
+
+@pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001), Fraction(50), Fraction(60)])
+def test_pictures_keep_their_exact_time(tmp_path: Path, fps: Fraction) -> None:
+    file = open_video_file(write_video(tmp_path / "v.mp4", fps=fps))
+    shown = list(file.pictures())
+    assert len(shown) == round(2 * fps)
+    np.testing.assert_allclose(
+        [s.time_s for s in shown], np.arange(len(shown)) / float(fps), atol=1e-4
+    )
+    assert [s.number for s in shown] == list(range(len(shown)))
+    ticks = [t for s in shown for t in s.ticks]
+    assert ticks == list(range(ticks[-1] + 1))  # each once: nothing counted, nothing lost
+    assert ticks[-1] == first_ticks(np.array([shown[-1].time_s]))[0]
+    for picture in shown:
+        for tick in picture.ticks:  # what is on screen then
+            assert picture.time_s - 1 / 60 <= tick / 30 + 1e-4
+    assert file.notes == {}
+
+
+def test_a_variable_rate_is_read_by_its_times(tmp_path: Path) -> None:
+    times = [0.0, 0.033, 0.1, 0.4, 0.45, 1.0, 3.2, 3.25]
+    file = open_video_file(write_video(tmp_path / "v.mp4", times=times, seconds=3.3))
+    shown = list(file.pictures())
+    np.testing.assert_allclose([s.time_s for s in shown], times, atol=1e-3)
+    ticks = {t: s.number for s in shown for t in s.ticks}
+    assert ticks[3 * 3] == 2  # 0.3 s: the picture of 0.1 s is still on
+    assert ticks[59] == 5
+    assert 65 not in ticks  # frozen for more than a second: nothing is shown
+
+
+@pytest.mark.parametrize(
+    ("degrees", "turns", "size"), [(90, 3, (180, 320)), (180, 2, (320, 180)), (270, 1, (180, 320))]
+)
+def test_rotation_by_metadata(
+    tmp_path: Path, degrees: int, turns: int, size: tuple[int, int]
+) -> None:
+    path = turn(write_video(tmp_path / "v.mp4", faces=still((0, 0, 60, 30))), degrees)
+    file = open_video_file(path)
+    assert (file.turns, file.size) == (turns, size)
+    shown = next(file.pictures())
+    whole = shown.bgr((0, 0, *size))
+    assert whole.shape[:2] == size[::-1]
+    corner = {90: whole[5, -5], 180: whole[-5, -5], 270: whole[-5, 5]}[degrees]
+    assert np.abs(corner[::-1].astype(int) - FACE).max() < 20  # top left went clockwise
+    part = (10, 20, 90, 160)
+    np.testing.assert_array_equal(shown.bgr(part), whole[20:160, 10:90])
+    grey = shown.grey()
+    assert grey.shape == whole.shape[:2]  # 320 along the longer side
+    assert np.abs(grey.astype(int) - whole.mean(axis=2)).mean() < 20
+    small = shown.rgb((0, 0, *size), (size[0] // 2, size[1] // 2))
+    assert small.shape == (size[1] // 2, size[0] // 2, 3)
+    inner = shown.rgb((10, 21, 91, 160), (81, 139))  # begins at an odd row
+    assert np.abs(inner.astype(int) - whole[21:160, 10:91, ::-1]).mean() < 5
+
+
+def test_regions_turn_back() -> None:
+    assert stored_region((1, 2, 30, 40), (100, 50), 0) == (1, 2, 30, 40)
+    assert stored_region((0, 0, 10, 20), (100, 50), 1) == (30, 0, 50, 10)
+    assert stored_region((0, 0, 10, 20), (100, 50), 2) == (90, 30, 100, 50)
+    assert stored_region((0, 0, 10, 20), (100, 50), 3) == (0, 90, 20, 100)
+
+
+@pytest.mark.parametrize("start_s", [0.0, 0.5, 1.25])
+def test_sound_starts_where_it_starts(tmp_path: Path, start_s: float) -> None:
+    path = write_video(tmp_path / "v.mkv", seconds=3, sound_start_s=start_s)
+    samples = np.concatenate(list(open_video_file(path).sound()))
+    loud = np.flatnonzero(np.abs(samples.astype(int)) > 1000)
+    assert loud[0] / 16_000 == pytest.approx(start_s, abs=0.03)
+
+
+def test_pictures_that_start_late_are_time_zero(tmp_path: Path) -> None:
+    times = [0.5 + k / 30 for k in range(60)]
+    path = write_video(tmp_path / "v.mkv", seconds=2.5, times=times)
+    file = open_video_file(path)
+    assert next(file.pictures()).time_s == 0
+    samples = np.concatenate(list(file.sound()))
+    assert len(samples) / 16_000 == pytest.approx(2.0, abs=0.1)
+
+
+def test_each_pass_counts_its_own_damage(tmp_path: Path) -> None:
+    """Whichever is read first, and however often."""
+    path = damage_sound(write_video(tmp_path / "v.mp4", times=[0.0, 0.5, 1.9]))
+    file = open_video_file(path)
+    list(file.sound())
+    sound = file.notes
+    assert set(sound) == {"damaged packets", "gaps in the sound, filled with silence"}
+    pictures = Counter({"stretches of over a second without a new picture": 1})
+    for _ in range(2):
+        assert len(list(file.pictures())) == 3
+        assert file.notes == sound + pictures
+        list(file.sound())
+        assert file.notes == sound + pictures
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [(10, [0, 3, 6, 9]), (30, list(range(10))), (0, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), (4, [0, 8])],
+)
+def test_scored_ticks(rate: float, expected: list[int]) -> None:
+    assert scored_ticks(np.arange(10) / 30, rate).tolist() == expected
+
+
+def test_every_picture_of_25_a_second_is_scored_once() -> None:
+    assert scored_ticks(np.arange(6) / 25, 0).tolist() == [0, 1, 2, 4, 5, 6]
+    assert scored_ticks(np.empty(0), 10).tolist() == []
+
+
+def two(time_s: float) -> list[tuple[int, int, int, int]]:
+    left = int(20 + 30 * time_s)
+    return [(left, 40, left + 50, 100), (220, 30, 270, 90)][: 1 + (time_s >= 1)]
+
+
+def test_faces_are_found_tracked_and_cut(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "two people.mp4", seconds=4, faces=two)
+    video = prepared(path, tmp_path / "store")
+    assert len(video.persons) == 2
+    assert video.clip.startswith("two_people-")
+    faces = video.store.faces(video.clip)
+    own = faces.rows_of(1)
+    assert faces.frame[own].tolist() == list(range(0, 118, 3))  # every tenth of a second, no more
+    expected = np.array([two(t)[0] for t in faces.time_s[own]])
+    assert np.abs(faces.box[own] - expected).max() < 4
+    other = faces.rows_of(2)
+    assert 30 <= faces.frame[other][0] <= 60  # found within a second
+    picture = decode_jpeg(CropReader(video.store, video.clip, faces).read(own.start + 5))
+    assert picture is not None
+    assert np.abs(picture[112, 112].astype(int) - FACE).max() < 30  # the face is in the middle
+    confidences = video.store.confidences(video.clip)
+    assert confidences is not None
+    np.testing.assert_allclose(confidences, 0.9)
+    summary = score_quality(video.store.path)
+    assert summary.crops == len(faces)
+
+
+def test_a_second_run_changes_nothing_and_other_settings_do(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4")
+    first = prepared(path, tmp_path / "store")
+    table = first.store.folder(first.clip) / "faces.parquet"
+    before = table.stat().st_mtime_ns
+    again = prepared(path, tmp_path / "store")
+    assert table.stat().st_mtime_ns == before
+    np.testing.assert_array_equal(again.pictures, first.pictures)
+    finer = prepared(path, tmp_path / "store", rate=30)
+    assert len(finer.store.faces(finer.clip)) > 2.5 * len(again.scored_ticks(1))
+
+
+def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "v.mp4", seconds=4, faces=two)
+    whole = prepared(path, tmp_path / "whole")
+    monkeypatch.setattr(quavf.video.prepare, "SAVE_EVERY_S", 0.5)
+    step, steps = FaceSearch.step, []
+
+    def counted(self: FaceSearch, view: Any) -> int:
+        steps.append(view.time_s)
+        if len(steps) == 25:
+            raise KeyboardInterrupt
+        return step(self, view)
+
+    monkeypatch.setattr(FaceSearch, "step", counted)
+    with pytest.raises(KeyboardInterrupt):
+        prepared(path, tmp_path / "store")
+    assert not list((tmp_path / "store").glob("clips/[!.]*"))
+    steps.clear()
+    steps.extend([0.0] * 100)
+    video = prepared(path, tmp_path / "store")
+    assert len(steps) - 100 < 30  # the first two seconds were not searched again
+    assert len(video.persons) == len(whole.persons)
+    np.testing.assert_array_equal(video.pictures, whole.pictures)
+    np.testing.assert_array_equal(video.scored_ticks(1), whole.scored_ticks(1))
+    steps.clear()
+    finer = prepared(path, tmp_path / "store", rate=30)  # cut anew, but not searched anew
+    assert steps == []
+    assert len(finer.scored_ticks(1)) > 2.5 * len(video.scored_ticks(1))
+
+
+def test_a_search_saved_by_another_version_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_video(tmp_path / "v.mp4", faces=two)
+    before = prepared(path, tmp_path / "store")
+    (saved,) = (tmp_path / "store" / "search").glob("*.npz")
+    with np.load(saved) as content:
+        arrays = {name: content[name] for name in content.files}
+    assert arrays.pop("pans").shape == (len(arrays["times"]), 2)
+    assert arrays.pop("format") == 2
+    np.savez_compressed(saved, **arrays)  # as the first version wrote it
+    again = prepared(path, tmp_path / "store", rate=30)
+    assert "saved by another version; searching from the start" in caplog.text
+    np.testing.assert_array_equal(again.persons[0].boxes, before.persons[0].boxes)
+    with np.load(saved) as content:
+        assert "pans" in content.files
+
+
+def test_a_cut_splits_spans(tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / "v.mp4",
+        seconds=4,
+        background=lambda t: (60, 90, 67) if t < 2 else (153, 229, 171),
+    )
+    video = prepared(path, tmp_path / "store")
+    assert video.cuts.tolist() == [2.0]
+    assert len(video.persons) == 1
+    spans = video.spans(1)
+    assert next((s.start_frame, s.last_frame) for s, _ in spans) == (0, 59)
+    assert [t[0] for _, t in spans] == [0, 60]
+
+
+def test_crops_are_those_that_windows_need(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", seconds=2)
+    windows = WindowConfig(n_slots=3, stride=10)  # 10 ticks are no multiple of the scores' 3
+    video = prepare_video(path, tmp_path / "store", CONFIG, windows)
+    frames = video.store.faces(video.clip).frame.tolist()
+    scored = video.scored_ticks(1)
+    needed = {int(t) + d for t in scored for d in (-10, 0, 10)}
+    assert set(frames) == {t for t in needed if 0 <= t <= scored[-1]}
+
+
+def test_no_faces_are_no_error(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", faces=still())
+    video = prepared(path, tmp_path / "store")
+    assert video.persons == ()
+    assert len(video.store.faces(video.clip)) == 0
+
+
+def test_files_that_are_no_video(tmp_path: Path) -> None:
+    text = tmp_path / "notes.mp4"
+    text.write_text("Dear diary, today I filmed nothing.\n" * 50)
+    with pytest.raises(MediaError, match=r"notes\.mp4: not a readable media file"):
+        prepared(text, tmp_path / "store")
+    with pytest.raises(MediaError, match="no such file"):
+        prepared(tmp_path / "missing.mp4", tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_damaged_clip_says_so(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4")
+    video = prepared(path, tmp_path / "store")
+    (video.store.folder(video.clip) / "tracks.npz").write_bytes(b"broken")
+    with pytest.raises(StoreError, match="prepare again"):
+        prepared(path, tmp_path / "store")
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a b/ü.mp4", "...", "x" * 300])
+def test_clip_names_are_safe(name: str) -> None:
+    assert all(c.isascii() and (c.isalnum() or c in "_-") for c in clip_id(Path(name)))
+    assert len(clip_id(Path(name))) < 80
+
+
+@pytest.mark.parametrize("rate", [-1, 31])
+def test_rates_that_cannot_be_used(rate: float) -> None:
+    with pytest.raises(ConfigError, match="rate"):
+        VideoConfig(rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("samples", "silent"), [([], True), ([0, 4, -4], True), ([0, 5], False), ([-32768], False)]
+)
+def test_silence(samples: list[int], silent: bool) -> None:
+    assert is_silent(np.array(samples, np.int16)) == silent

@@ -28,7 +28,8 @@ from quavf.models.config import TrainVisualConfig, from_dict
 from quavf.models.tensors import read_weights
 from quavf.training.train import train_visual
 from quavf.utils.files import replacing, write_text
-from quavf.workflows.predict import PredictConfig, evaluate, predict
+from quavf.workflows.evaluate import evaluate
+from quavf.workflows.predict import PredictConfig, predict
 
 PUBLISHED_QUALITY = 0.3  # least of a window that is trained on
 SYSTEMS = ("visual", "mean", "fused")

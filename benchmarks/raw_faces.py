@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from quavf.core.records import Floats, Ints
-from quavf.evaluation.protocols import EvaluateConfig, Evaluation, evaluate
+from quavf.evaluation.protocols import EvaluateConfig, Evaluation, evaluate_scores
 from quavf.results.scores import Scores, read_scores
 from quavf.results.video import VideoResult
 from quavf.simulate.config import SimulateConfig
@@ -34,7 +34,8 @@ from quavf.store import ClipStore
 from quavf.utils.files import write_json
 from quavf.video.prepare import prepare_video
 from quavf.video.prepared import PreparedVideo
-from quavf.workflows.predict import labels, predict
+from quavf.workflows.evaluate import read_labels
+from quavf.workflows.predict import predict
 from quavf.workflows.prepare import prepare_ego4d
 from quavf.workflows.quality import score_quality
 from quavf.workflows.run import RunConfig, run_video
@@ -274,11 +275,11 @@ def compare(data: Path, work: Path, audio: str, visual: str) -> dict[str, Any]:
     }
     raw, coverage = with_lowest(raw_scores(annotated, store, results), annotated)
     judge = EvaluateConfig(n_resamples=0)
-    segments = labels(work / "annotated")
+    segments = read_labels(work / "annotated")
     return {
         "coverage": coverage,
-        "annotated boxes": _maps(evaluate(annotated, segments, judge)),
-        "raw tracks": _maps(evaluate(raw, segments, judge)),
+        "annotated boxes": _maps(evaluate_scores(annotated, segments, judge)),
+        "raw tracks": _maps(evaluate_scores(raw, segments, judge)),
         "rows": len(annotated),
     }
 

@@ -26,7 +26,8 @@ from quavf.simulate.config import SimulateConfig
 from quavf.store import ClipStore
 from quavf.utils.files import write_json, write_text
 from quavf.utils.parallel import EngineConfig
-from quavf.workflows.predict import evaluate, predict
+from quavf.workflows.evaluate import evaluate
+from quavf.workflows.predict import predict
 from quavf.workflows.prepare_simulated import TRUTH, prepare_simulated
 from quavf.workflows.quality import score_quality
 

@@ -31,7 +31,8 @@ from quavf.simulate.config import SimulateConfig
 from quavf.training.recipes import recipe_path
 from quavf.training.train import train_audio, train_visual
 from quavf.utils.parallel import EngineConfig
-from quavf.workflows.predict import PredictConfig, evaluate, predict
+from quavf.workflows.evaluate import evaluate
+from quavf.workflows.predict import PredictConfig, predict
 from quavf.workflows.prepare_simulated import prepare_simulated
 from quavf.workflows.quality import score_quality
 from registry_weights import write_starts

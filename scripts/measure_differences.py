@@ -44,7 +44,7 @@ from quavf.core.windows import (
     training_windows,
 )
 from quavf.evaluation.metrics import mean_average_precision
-from quavf.evaluation.protocols import EvaluateConfig, evaluate
+from quavf.evaluation.protocols import EvaluateConfig, evaluate_scores
 from quavf.faces.crop import CROP_SIZE, CropGeometry, crop_regions, decode_jpeg, quality_region
 from quavf.faces.quality.scorer import open_scorer
 from quavf.faces.track import build_track, merge_tracks
@@ -399,7 +399,7 @@ def judged(data: Data, store: ClipStore | None = None, **column: Floats) -> str:
     segments = [(clip, s) for clip in wanted for s in store.manifest(clip).segments]
     scores = Scores(names, *keys, **columns).take(np.isin(names, wanted))
     try:
-        protocol = evaluate(scores, segments, EvaluateConfig(n_resamples=0)).frame
+        protocol = evaluate_scores(scores, segments, EvaluateConfig(n_resamples=0)).frame
     except ScoresError as error:
         return f"none ({error})"
     result = protocol.systems[next(iter(column))]

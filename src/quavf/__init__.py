@@ -25,19 +25,15 @@ if TYPE_CHECKING:
     )
     from quavf.training.train import train_audio, train_visual
     from quavf.utils.parallel import EngineConfig
-    from quavf.workflows.predict import (
-        PredictConfig,
-        check_submission,
-        evaluate,
-        predict,
-        write_submission,
-    )
-    from quavf.workflows.predict import fuse_folders as fuse
+    from quavf.workflows.evaluate import evaluate
+    from quavf.workflows.fuse import fuse
+    from quavf.workflows.predict import PredictConfig, predict
     from quavf.workflows.prepare import prepare_challenge, prepare_ego4d
     from quavf.workflows.prepare_simulated import prepare_simulated
     from quavf.workflows.quality import import_quality, score_quality
     from quavf.workflows.report_clips import report_clips
     from quavf.workflows.run import RunConfig, load, run_video
+    from quavf.workflows.submit import check_submission, write_submission
 
 __all__ = [
     "AudioConfig",
@@ -83,10 +79,10 @@ _MODULES = {  # where a name comes from; under another name there: `module:name`
     "TrainerConfig": "models.config",
     "VisualConfig": "models.config",
     "WindowConfig": "core.windows",
-    "check_submission": "workflows.predict",
-    "evaluate": "workflows.predict",
+    "check_submission": "workflows.submit",
+    "evaluate": "workflows.evaluate",
     "export": "inference.export",
-    "fuse": "workflows.predict:fuse_folders",
+    "fuse": "workflows.fuse",
     "import_quality": "workflows.quality",
     "load": "workflows.run",
     "load_branch": "models.checkpoint",
@@ -99,7 +95,7 @@ _MODULES = {  # where a name comes from; under another name there: `module:name`
     "score_quality": "workflows.quality",
     "train_audio": "training.train",
     "train_visual": "training.train",
-    "write_submission": "workflows.predict",
+    "write_submission": "workflows.submit",
 }
 
 if not TYPE_CHECKING:  # a type checker knows the names from above, and reports any other

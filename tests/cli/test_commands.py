@@ -28,6 +28,7 @@ from quavf.cli.parsing import HelpFormatter
 from quavf.models.config import TrainAudioConfig, TrainVisualConfig, to_dict
 from quavf.store import ClipStore
 from quavf.workflows import predict as pipeline
+from quavf.workflows import submit
 from tests.helpers import annotations as ego4d
 from tests.helpers.media_files import tone, write_video, write_wav
 
@@ -339,7 +340,7 @@ def test_hyphens_do_for_underscores(words: list[str]) -> None:
 
 def test_hyphens_in_values_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
-    monkeypatch.setattr(pipeline, "write_submission", lambda *a: given.append(a) or {})
+    monkeypatch.setattr(submit, "write_submission", lambda *a: given.append(a) or {})
     with contextlib.suppress(KeyError):
         main(["submit", "my-scores", "--out", "a-b_c.json"])
     assert given == [("my-scores", "a-b_c.json")]

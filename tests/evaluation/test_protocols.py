@@ -14,7 +14,7 @@ from rich.console import Console
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Segment
 from quavf.evaluation.metrics import bootstrap_by_clip, mean_average_precision
-from quavf.evaluation.protocols import EvaluateConfig, Evaluation, evaluate
+from quavf.evaluation.protocols import EvaluateConfig, Evaluation, evaluate_scores
 from quavf.report.evaluation import print_evaluation, write_evaluation
 from quavf.results.fusion import fuse
 from quavf.results.scores import Scores
@@ -69,7 +69,7 @@ def synthetic(n_clips: int = 8, seed: int = 0) -> tuple[Scores, list[tuple[str, 
     ("frame", "inside"), [(-1, False), (0, True), (9, True), (10, False), (19, False), (20, True)]
 )
 def test_both_ends_of_a_segment_belong_to_it(frame: int, inside: bool) -> None:
-    result = evaluate(pair([("a", 1, frame, 0.5, 0.5, 0.5)]), [POSITIVE, NEGATIVE], FAST)
+    result = evaluate_scores(pair([("a", 1, frame, 0.5, 0.5, 0.5)]), [POSITIVE, NEGATIVE], FAST)
     assert result.frame.counts["rows"] == 2 + inside
     assert result.counts["rows_in_no_segment"] == 1 - inside
 
@@ -79,14 +79,14 @@ def test_both_ends_of_a_segment_belong_to_it(frame: int, inside: bool) -> None:
 )
 def test_rows_of_others_are_not_judged(clip: str, person: int) -> None:
     segments = [POSITIVE, NEGATIVE, ("a", Segment(0, 0, 9, 1))]
-    result = evaluate(pair([(clip, person, 5, 0.5, 0.5, 0.5)]), segments, FAST)
+    result = evaluate_scores(pair([(clip, person, 5, 0.5, 0.5, 0.5)]), segments, FAST)
     assert result.frame.counts["rows"] == result.segment.counts["rows"] == 2
     assert result.counts["segments_of_wearer"] == 1
 
 
 def test_frame_in_two_segments_of_one_label_counts_once() -> None:
     segments = [POSITIVE, ("a", Segment(1, 4, 12, 1)), NEGATIVE]
-    result = evaluate(pair(), segments, FAST)
+    result = evaluate_scores(pair(), segments, FAST)
     assert result.frame.counts["rows"] == 2
     assert result.segment.counts["rows"] == 3
     assert result.counts["contradictory_rows"] == 0
@@ -95,7 +95,7 @@ def test_frame_in_two_segments_of_one_label_counts_once() -> None:
 def test_contradictory_frames_are_left_out_and_counted() -> None:
     segments = [POSITIVE, ("a", Segment(1, 8, 12, 0)), NEGATIVE]
     extra = [("a", 1, frame, 0.5, 0.5, 0.5) for frame in (7, 8, 9, 10)]
-    result = evaluate(pair(extra), segments, FAST)
+    result = evaluate_scores(pair(extra), segments, FAST)
     assert result.counts["contradictory_rows"] == 2
     assert result.frame.counts["rows"] == 4
     assert result.frame.counts["positive_rows"] == 2
@@ -104,7 +104,7 @@ def test_contradictory_frames_are_left_out_and_counted() -> None:
 
 def test_repeated_reversed_and_unscored_segments_are_counted() -> None:
     reversed_, unscored = ("a", Segment(1, 9, 3, 1)), ("z", Segment(1, 0, 9, 1))
-    result = evaluate(pair(), [POSITIVE, POSITIVE, NEGATIVE, reversed_, unscored], FAST)
+    result = evaluate_scores(pair(), [POSITIVE, POSITIVE, NEGATIVE, reversed_, unscored], FAST)
     assert result.counts["segments"] == 4
     assert result.counts["repeated_segments"] == 1
     assert result.counts["segments_without_scores"] == 2
@@ -113,7 +113,7 @@ def test_repeated_reversed_and_unscored_segments_are_counted() -> None:
 
 def test_segment_score_is_the_mean_over_what_is_there() -> None:
     extra = [("a", 1, 6, 0.5, NAN, 0.1), ("a", 1, 7, NAN, NAN, 0.9)]
-    rows = evaluate(pair(extra), [POSITIVE, NEGATIVE], FAST).segment.rows
+    rows = evaluate_scores(pair(extra), [POSITIVE, NEGATIVE], FAST).segment.rows
     np.testing.assert_allclose(rows.systems["audio"], [0.7, 0.1])
     np.testing.assert_allclose(rows.systems["visual"], [0.8, 0.2])
     np.testing.assert_allclose(rows.systems["mean"], [(0.85 + 0.5) / 2, 0.15])
@@ -124,14 +124,14 @@ def test_segment_score_is_the_mean_over_what_is_there() -> None:
 def test_constant_scores_stay_tied_over_segments_of_any_length() -> None:
     rows = [("a", 1, f, 0.1, 0.1, 0.1) for f in range(37)]
     segments = [("a", Segment(1, s, s + n, n % 2)) for s, n in ((0, 2), (3, 9), (13, 4), (18, 17))]
-    result = evaluate(make(rows), segments, FAST)
+    result = evaluate_scores(make(rows), segments, FAST)
     assert set(result.segment.rows.systems["audio"]) == {0.1}
     assert result.segment.systems["audio"].map == pytest.approx(0.5)  # type: ignore[union-attr]
 
 
 def test_systems_are_judged_on_their_rows_and_compared_on_common_rows() -> None:
     scores, segments = synthetic()
-    result = evaluate(scores, segments, FAST)
+    result = evaluate_scores(scores, segments, FAST)
     rows, counts = result.frame.rows, result.frame.counts
     assert counts["rows"] == 8 * 8 * 30
     assert counts["clips"] == 8
@@ -159,7 +159,10 @@ def test_systems_are_judged_on_their_rows_and_compared_on_common_rows() -> None:
 def test_row_order_does_not_matter() -> None:
     scores, segments = synthetic(4)
     order = np.random.default_rng(1).permutation(len(scores))
-    first, second = evaluate(scores, segments, FAST), evaluate(scores.take(order), segments, FAST)
+    first, second = (
+        evaluate_scores(scores, segments, FAST),
+        evaluate_scores(scores.take(order), segments, FAST),
+    )
     assert first.frame.systems == second.frame.systems
     assert first.segment.differences == second.segment.differences
 
@@ -169,7 +172,7 @@ def test_a_system_without_values_is_none_and_nothing_is_fused(missing: str) -> N
     scores, segments = synthetic(4)
     columns = {name: getattr(scores, name) for name in Scores.names()}
     columns |= {missing: np.full(len(scores), NAN), "fused": np.full(len(scores), NAN)}
-    result = evaluate(Scores(**columns), segments, FAST)
+    result = evaluate_scores(Scores(**columns), segments, FAST)
     there = "visual" if missing == "audio" else "audio"
     assert [name for name, s in result.frame.systems.items() if s] == [there]
     assert set(result.frame.systems) == {"audio", "visual", "mean", "fused"}
@@ -181,22 +184,22 @@ def test_gaps_of_fused_are_filled_by_the_formula() -> None:
     columns = {name: getattr(scores, name) for name in Scores.names()}
     emptied = Scores(**{**columns, "fused": np.full(len(scores), NAN)})
     assert (
-        evaluate(emptied, segments, FAST).frame.systems
-        == evaluate(scores, segments, FAST).frame.systems
+        evaluate_scores(emptied, segments, FAST).frame.systems
+        == evaluate_scores(scores, segments, FAST).frame.systems
     )
 
 
 @pytest.mark.parametrize(("weight", "present"), [(0.5, False), (0.3, True), (0.0, True)])
 def test_fixed_is_named_only_when_it_is_not_the_mean(weight: float, present: bool) -> None:
     config = EvaluateConfig(n_resamples=0, fixed_weight=weight)
-    result = evaluate(pair(), [POSITIVE, NEGATIVE], config)
+    result = evaluate_scores(pair(), [POSITIVE, NEGATIVE], config)
     assert ("fixed" in result.frame.systems) is present
     assert ("fused-fixed" in result.frame.differences) is present
 
 
 def test_quality_bins_hold_every_common_row_once() -> None:
     scores, segments = synthetic()
-    frame = evaluate(scores, segments, FAST).frame
+    frame = evaluate_scores(scores, segments, FAST).frame
     assert [b.low for b in frame.quality_bins] == [i / 10 for i in range(10)]
     assert sum(b.n_rows for b in frame.quality_bins) == frame.counts["common_rows"]
     assert any(value is not None for b in frame.quality_bins for value in b.map.values())
@@ -208,7 +211,7 @@ def test_quality_bins_hold_every_common_row_once() -> None:
 )
 def test_quality_at_the_edge_of_a_bin(quality: float, index: int | None) -> None:
     rows = [("a", 1, 5, 0.9, 0.8, quality), ("a", 1, 25, 0.1, 0.2, quality)]
-    frame = evaluate(make(rows), [POSITIVE, NEGATIVE], FAST).frame
+    frame = evaluate_scores(make(rows), [POSITIVE, NEGATIVE], FAST).frame
     filled = [i for i, b in enumerate(frame.quality_bins) if b.n_rows]
     assert filled == ([] if index is None else [index])
     if index is None:
@@ -227,7 +230,7 @@ def test_a_system_with_one_class_has_no_map_but_the_others_do() -> None:
         ("b", 1, 25, 0.1, NAN, 0.5),
     ]
     segments = [(clip, s) for clip in "ab" for s in (POSITIVE[1], NEGATIVE[1])]
-    frame = evaluate(make(rows), segments, FAST).frame
+    frame = evaluate_scores(make(rows), segments, FAST).frame
     visual, audio = frame.systems["visual"], frame.systems["audio"]
     assert visual is not None
     assert audio is not None
@@ -241,7 +244,7 @@ def test_a_system_with_one_class_has_no_map_but_the_others_do() -> None:
 def test_one_clip_has_no_interval(clip: str) -> None:
     extra = [("b", 1, 5, 0.9, 0.9, 0.5), ("b", 1, 25, 0.1, 0.1, 0.5)] if clip == "two" else []
     segments = [(name, s) for name in "ab" for s in (POSITIVE[1], NEGATIVE[1])]
-    audio = evaluate(pair(extra), segments, FAST).frame.systems["audio"]
+    audio = evaluate_scores(pair(extra), segments, FAST).frame.systems["audio"]
     assert audio is not None
     assert (audio.map_ci is None) is (clip == "only")
 
@@ -250,7 +253,7 @@ def test_scores_and_segments_of_different_clips() -> None:
     other = [("z", Segment(1, 0, 99, 1)), ("a", Segment(7, 0, 99, 0))]
     for segments in (other, []):
         with pytest.raises(ScoresError, match="do not belong together"):
-            evaluate(pair(), segments, FAST)
+            evaluate_scores(pair(), segments, FAST)
 
 
 @pytest.mark.parametrize(
@@ -263,19 +266,19 @@ def test_scores_and_segments_of_different_clips() -> None:
 )
 def test_one_class_only(segments: list[tuple[str, Segment]], message: str) -> None:
     with pytest.raises(ScoresError, match=message):
-        evaluate(pair(), segments, FAST)
+        evaluate_scores(pair(), segments, FAST)
 
 
 def test_row_twice() -> None:
     with pytest.raises(ScoresError, match="clip a, person 1, frame 5 is scored twice"):
-        evaluate(pair([("a", 1, 5, 0.5, 0.5, 0.5)]), [POSITIVE, NEGATIVE], FAST)
+        evaluate_scores(pair([("a", 1, 5, 0.5, 0.5, 0.5)]), [POSITIVE, NEGATIVE], FAST)
 
 
 def test_no_scores_at_all() -> None:
     empty = make([("a", 1, 5, NAN, NAN, 0.5)])
     for scores in (Scores.empty(), empty):
         with pytest.raises(ScoresError, match="rows has a score"):
-            evaluate(scores, [POSITIVE, NEGATIVE], FAST)
+            evaluate_scores(scores, [POSITIVE, NEGATIVE], FAST)
 
 
 @pytest.mark.parametrize(
@@ -298,13 +301,13 @@ def test_config_names_the_bad_field(field: str, value: float) -> None:
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    return evaluate(*synthetic(), EvaluateConfig(n_resamples=20, fixed_weight=0.7))
+    return evaluate_scores(*synthetic(), EvaluateConfig(n_resamples=20, fixed_weight=0.7))
 
 
 def tiny() -> Evaluation:
     """One clip, no quality: no interval, no bin."""
     rows = [("a", 1, 5, 0.9, NAN, NAN), ("a", 1, 25, 0.1, NAN, NAN)]
-    return evaluate(make(rows), [POSITIVE, NEGATIVE], FAST)
+    return evaluate_scores(make(rows), [POSITIVE, NEGATIVE], FAST)
 
 
 def test_written_files(tmp_path: Path, evaluation: Evaluation) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from quavf.core.errors import AnnotationError, ScoresError
-from quavf.evaluation.submission import check_submission, write_submission
+from quavf.evaluation.submission import find_problems, write_submission_file
 from quavf.results.scores import Scores
 from tests.helpers.data import GOLDEN, needs_golden
 
@@ -40,13 +40,13 @@ def write(path: Path, results: Any, **top: Any) -> Path:
 
 
 def problems(tmp_path: Path, results: Any, **top: Any) -> list[str]:
-    return check_submission(write(tmp_path / "s.json", results, **top), EXPECTED)
+    return find_problems(write(tmp_path / "s.json", results, **top), EXPECTED)
 
 
 def test_written_file_is_valid_sorted_and_exact(tmp_path: Path) -> None:
     keys = [("b", 1, 3), ("a", 1, 7), ("a", 1, 0), ("a", 1, 5)]
     path = tmp_path / "deep" / "submission.json"
-    counts = write_submission(make_scores(keys, [1.0, 0.0, 1 / 3, 0.25]), path)
+    counts = write_submission_file(make_scores(keys, [1.0, 0.0, 1 / 3, 0.25]), path)
     assert counts == {"rows": 4, "videos": 2}
     content = json.loads(path.read_text())
     assert content["version"] == "1.0"
@@ -57,7 +57,7 @@ def test_written_file_is_valid_sorted_and_exact(tmp_path: Path) -> None:
         row("a", 7, 1, 0.0),
         row("b", 3, 1, 1.0),
     ]
-    assert check_submission(path, EXPECTED) == []
+    assert find_problems(path, EXPECTED) == []
     assert [p.name for p in path.parent.iterdir()] == ["submission.json"]
 
 
@@ -65,19 +65,19 @@ def test_written_file_is_valid_sorted_and_exact(tmp_path: Path) -> None:
 def test_unusable_score_is_refused_and_nothing_is_written(tmp_path: Path, bad: float) -> None:
     scores = make_scores([("a", 1, 0), ("a", 1, 9)], [0.5, bad])
     with pytest.raises(ScoresError, match="clip a, frame 9: the fused score is"):
-        write_submission(scores, tmp_path / "s.json")
+        write_submission_file(scores, tmp_path / "s.json")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_two_persons_in_one_frame_are_refused(tmp_path: Path) -> None:
     scores = make_scores([("a", 1, 4), ("a", 2, 4)], [0.5, 0.5])
     with pytest.raises(ScoresError, match=r"1 row \(video a frame 4\) more than once"):
-        write_submission(scores, tmp_path / "s.json")
+        write_submission_file(scores, tmp_path / "s.json")
 
 
 def test_nothing_to_submit(tmp_path: Path) -> None:
     with pytest.raises(ScoresError, match="no scores to submit"):
-        write_submission(Scores.empty(), tmp_path / "s.json")
+        write_submission_file(Scores.empty(), tmp_path / "s.json")
 
 
 def test_good_file_in_any_order_with_either_kind_of_frame_id(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_results_must_be_a_list(tmp_path: Path, results: Any, what: str) -> None
 def test_top_level_must_be_an_object(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     path.write_text("[]")
-    assert "top level is a list" in check_submission(path, EXPECTED)[0]
+    assert "top level is a list" in find_problems(path, EXPECTED)[0]
 
 
 @pytest.mark.parametrize("text", ["", "{", "version: 1.0", '{"results": [}'])
@@ -161,12 +161,12 @@ def test_not_json(tmp_path: Path, text: str) -> None:
     path = tmp_path / "s.json"
     path.write_text(text)
     with pytest.raises(AnnotationError, match=r"s\.json"):
-        check_submission(path, EXPECTED)
+        find_problems(path, EXPECTED)
 
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match="no such file"):
-        check_submission(tmp_path / "s.json", EXPECTED)
+        find_problems(tmp_path / "s.json", EXPECTED)
 
 
 @needs_golden
@@ -180,6 +180,6 @@ def test_published_files_are_valid(tmp_path: Path, name: str, other: str) -> Non
     expected: dict[str, set[int]] = {}
     for item in json.loads(paths[other].read_text())["results"]:
         expected.setdefault(item["video_id"], set()).add(int(item["frame_id"]))
-    assert check_submission(paths[name], expected) == []
+    assert find_problems(paths[name], expected) == []
     expected["one_more"] = {1}
-    assert len(check_submission(paths[name], expected)) == 1
+    assert len(find_problems(paths[name], expected)) == 1

@@ -136,9 +136,9 @@ def _fuse_options(parser: ArgumentParser) -> None:
 
 def _fuse(args: Namespace, console: Any) -> None:
     from quavf.report.summaries import print_summary
-    from quavf.workflows.predict import fuse_folders
+    from quavf.workflows.fuse import fuse
 
-    counts = fuse_folders(args.scores_a, args.scores_v, args.out)
+    counts = fuse(args.scores_a, args.scores_v, args.out)
     print_summary(console, f"Scores {args.out}", _branches(counts))
 
 
@@ -183,7 +183,7 @@ def _evaluate(args: Namespace, console: Any) -> None:
     from quavf.core.errors import ConfigError
     from quavf.evaluation.protocols import EvaluateConfig
     from quavf.report.evaluation import print_evaluation
-    from quavf.workflows.predict import evaluate
+    from quavf.workflows.evaluate import evaluate
     from quavf.workflows.report_clips import report_clips
 
     if args.clips and not args.report:
@@ -207,7 +207,7 @@ def _submit_options(parser: ArgumentParser) -> None:
 
 def _submit(args: Namespace, console: Any) -> int:
     from quavf.core.errors import ConfigError
-    from quavf.workflows.predict import check_submission, write_submission
+    from quavf.workflows.submit import check_submission, write_submission
 
     if bool(args.check) == bool(args.scores) or not (args.store if args.check else args.out):
         raise ConfigError(

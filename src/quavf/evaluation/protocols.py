@@ -129,7 +129,7 @@ class Evaluation:
     config: EvaluateConfig
 
 
-def evaluate(
+def evaluate_scores(
     scores: Scores, segments: Sequence[tuple[str, Segment]], config: EvaluateConfig | None = None
 ) -> Evaluation:
     """Judge scores against (clip, segment) pairs under both protocols.

@@ -23,7 +23,7 @@ MAX_DIGITS = 15  # longer frame numbers are not frame numbers
 Row = tuple[str, int]  # video id and frame
 
 
-def write_submission(scores: Scores, path: Path) -> dict[str, int]:
+def write_submission_file(scores: Scores, path: Path) -> dict[str, int]:
     """Write the fused scores, one row a clip and frame, sorted; return `rows` and `videos`.
 
     Raises ScoresError when there are no rows, or a row has no fused score or one that is not in
@@ -58,7 +58,7 @@ def write_submission(scores: Scores, path: Path) -> dict[str, int]:
     return {"rows": len(results), "videos": len(set(scores.clip.tolist()))}
 
 
-def check_submission(path: Path, expected: Mapping[str, Collection[int]]) -> list[str]:
+def find_problems(path: Path, expected: Mapping[str, Collection[int]]) -> list[str]:
     """Problems that would make the server refuse or misjudge the file; empty when it is valid.
 
     `expected` maps each video id to its frames that have a face. A frame id may be a number or a

@@ -10,7 +10,7 @@ import numpy as np
 from quavf.core.errors import ScoresError
 from quavf.core.records import Floats, Ints, Segment
 from quavf.core.windows import frames_to_ticks
-from quavf.evaluation.protocols import EvaluateConfig, evaluate
+from quavf.evaluation.protocols import EvaluateConfig, evaluate_scores
 from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
 from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import Branch
@@ -74,7 +74,7 @@ class Validator:
             (clip, s) for clip, *_ in parts for s in self.store.manifest(clip).segments
         ]
         try:
-            judged = evaluate(_scores(parts, kind), segments, EvaluateConfig(n_resamples=0))
+            judged = evaluate_scores(_scores(parts, kind), segments, EvaluateConfig(n_resamples=0))
         except ScoresError as error:
             log.warning("no validation mAP: %s", error)
             return math.nan

@@ -68,8 +68,7 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
     from quavf.report.words import summarise
     from quavf.simulate.config import SimulateConfig
     from quavf.utils.parallel import EngineConfig
-    from quavf.workflows import predict as pipeline
-    from quavf.workflows import prepare, quality
+    from quavf.workflows import evaluate, predict, prepare, quality, submit
     from quavf.workflows.run import REPORT, load
     from quavf.workflows.simulate import simulate
 
@@ -87,11 +86,11 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
         quality.score_quality(store)
 
     console.print(f"[bold]3/4[/] Predicting, fusing, evaluating: {paths.evaluation}")
-    pipeline.predict(paths.store, paths.scores, DEFAULT, DEFAULT)
-    evaluation = pipeline.evaluate(paths.scores, paths.store, paths.evaluation)
-    pipeline.predict(paths.challenge, paths.root / "challenge_scores", DEFAULT, DEFAULT)
-    pipeline.write_submission(paths.root / "challenge_scores", paths.submission)
-    assert not pipeline.check_submission(paths.submission, paths.challenge)
+    predict.predict(paths.store, paths.scores, DEFAULT, DEFAULT)
+    evaluation = evaluate.evaluate(paths.scores, paths.store, paths.evaluation)
+    predict.predict(paths.challenge, paths.root / "challenge_scores", DEFAULT, DEFAULT)
+    submit.write_submission(paths.root / "challenge_scores", paths.submission)
+    assert not submit.check_submission(paths.submission, paths.challenge)
 
     video = min((data / "clips").glob("*-test-*.mp4"))
     console.print(f"[bold]4/4[/] One clip as a raw video, without its annotations: {paths.video}")

@@ -1,4 +1,4 @@
-"""From a store to scores, from scores to figures and a submission: the public functions."""
+"""Predict: from a store to scores."""
 
 from __future__ import annotations
 
@@ -15,15 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from quavf.core.errors import ConfigError, StoreError
-from quavf.core.records import Floats, Segment
-from quavf.evaluation.protocols import EvaluateConfig, Evaluation
-from quavf.evaluation.protocols import evaluate as evaluate_scores
-from quavf.evaluation.submission import check_submission as check_rows
-from quavf.evaluation.submission import write_submission as write_rows
+from quavf.core.records import Floats
 from quavf.inference.config import Runtime
 from quavf.models.bundled import weights_path
-from quavf.results.fusion import FusionCounts, count_branches, fuse, fuse_scores
-from quavf.results.scores import Scores, read_config, read_scores, write_scores
+from quavf.results.fusion import FusionCounts, count_branches, fuse
+from quavf.results.scores import Scores, read_scores, write_scores
 from quavf.store import ClipStore
 from quavf.utils.files import config_hash, read_json, write_json
 from quavf.utils.parallel import EngineConfig, each
@@ -269,54 +265,6 @@ def concatenate(parts: Sequence[Scores]) -> Scores:
     return Scores(
         **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Scores)}
     )
-
-
-def fuse_folders(scores_a: Path | str, scores_v: Path | str, out: Path | str) -> FusionCounts:
-    """Fuse branches that were predicted apart; rows that one lacks take the other's score."""
-    scores, counts = fuse_scores(read_scores(Path(scores_a)), read_scores(Path(scores_v)))
-    inputs = [
-        {"scores": str(folder), **read_config(Path(folder))} for folder in (scores_a, scores_v)
-    ]
-    write_scores(Path(out), scores, {"command": "fuse", "inputs": inputs})
-    return counts
-
-
-def evaluate(
-    scores: Path | str,
-    store: Path | str,
-    out: Path | str,
-    config: EvaluateConfig | None = None,
-) -> Evaluation:
-    """Judge a scores folder against a store's labels; writes figures, tables and pictures."""
-    from quavf.report.evaluation import write_evaluation
-
-    evaluation = evaluate_scores(read_scores(Path(scores)), labels(Path(store)), config)
-    write_evaluation(Path(out), evaluation)
-    return evaluation
-
-
-def labels(store: Path) -> list[tuple[str, Segment]]:
-    """Every labelled segment of a store with its clip's id."""
-    clips = ClipStore.open(store)
-    found = [(clip, s) for clip in clips.clips() for s in clips.manifest(clip).segments]
-    if not found:
-        raise StoreError(f"{store}: nothing is labelled in this store; a challenge set is not")
-    return found
-
-
-def write_submission(scores: Path | str, out: Path | str) -> dict[str, int]:
-    """Write the EvalAI file of a scores folder; how many rows and videos it has."""
-    return write_rows(read_scores(Path(scores)), Path(out))
-
-
-def check_submission(path: Path | str, store: Path | str) -> list[str]:
-    """What is wrong with a submission file for the challenge in `store`; empty when nothing is."""
-    clips = ClipStore.open(Path(store))
-    expected = {}
-    for clip in clips.clips():
-        data = clips.faces(clip)
-        expected[clip] = set(data.frame.tolist())
-    return check_rows(Path(path), expected)
 
 
 class _Options(Protocol):

@@ -28,7 +28,7 @@ from quavf.results.video import VideoResult
 from quavf.simulate.config import SimulateConfig
 from quavf.utils.files import write_json
 from quavf.workflows.run import RunConfig, Runner
-from quavf.workflows.simulate import clip_keys, simulate
+from quavf.workflows.simulate import clip_keys, simulate_clips
 from raw_faces import matched
 
 STEP_S = 0.1  # between two scores of a run
@@ -128,7 +128,7 @@ def run_world(world: str, options: argparse.Namespace, runner: Runner) -> list[S
         seed=int(seed), clips=options.clips, seconds=options.seconds, preset=preset,
         val_share=0.5, test_share=0.0,
     )  # fmt: skip
-    simulate(data, config, progress=True)
+    simulate_clips(data, config, progress=True)
     tracks = []
     for key in clip_keys(config):
         video = data / "clips" / f"{key.name}.mp4"

@@ -39,7 +39,7 @@ from quavf.workflows.predict import predict
 from quavf.workflows.prepare import prepare_ego4d
 from quavf.workflows.quality import score_quality
 from quavf.workflows.run import RunConfig, run_video
-from quavf.workflows.simulate import clip_keys, simulate
+from quavf.workflows.simulate import clip_keys, simulate_clips
 
 IOU = 0.5  # from which a found box and a true one are the same face
 MIN_VISIBLE = 0.5  # share of a face that must be in the picture with nobody before it
@@ -340,7 +340,7 @@ def main() -> None:
         seed=options.seed, clips=options.clips, seconds=options.seconds, preset=options.preset,
         val_share=0.5, test_share=0.0,
     )  # fmt: skip
-    simulate(options.data, config, progress=True)
+    simulate_clips(options.data, config, progress=True)
     clips = [key.name for key in clip_keys(config)]
     with nullcontext(options.work) if options.work else tempfile.TemporaryDirectory() as name:
         content: dict[str, Any] = {"options": {k: str(v) for k, v in vars(options).items()}}

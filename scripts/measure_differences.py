@@ -63,7 +63,7 @@ from quavf.training.datasets import VisualTrainSet
 from quavf.training.train import BranchModule
 from quavf.workflows.prepare import prepare_challenge, prepare_ego4d
 from quavf.workflows.quality import import_quality, score_quality
-from quavf.workflows.simulate import simulate
+from quavf.workflows.simulate import simulate_clips
 
 TRACK_FLAGS = [f.name for f in fields(Semantics)][1:6]
 N_BATCHES, BATCH_SIZE = 20, 8  # of the batch-norm measurement
@@ -110,7 +110,7 @@ def opened(words: list[str], scratch: Path) -> Data:
         root, audio, visual = Path(words[0]), load_branch(words[1]), load_branch(words[2])
     else:
         root = scratch / "simulated"
-        simulate(root, SimulateConfig(clips=4, seconds=12.0))
+        simulate_clips(root, SimulateConfig(clips=4, seconds=12.0))
         audio, visual = AudioBranch(AUDIO).eval(), VisualBranch(VISUAL).eval()
     assert isinstance(audio, AudioBranch)
     assert isinstance(visual, VisualBranch)

@@ -50,7 +50,7 @@ def main() -> None:
 def _made_report(work: Path, arguments: argparse.Namespace) -> Path:
     """Simulate a conversation and run over it; the page. What is there is not made again."""
     from quavf.simulate.config import SimulateConfig
-    from quavf.workflows.simulate import simulate
+    from quavf.workflows.simulate import simulate_clips
 
     config = SimulateConfig(
         seed=arguments.seed,
@@ -60,7 +60,7 @@ def _made_report(work: Path, arguments: argparse.Namespace) -> Path:
         val_share=1.0,
         test_share=0.0,
     )
-    simulate(work / "world", config)
+    simulate_clips(work / "world", config)
     (clip,) = (work / "world" / "clips").glob("*.mp4")
     video = work / "conversation.mp4"  # what the page calls it
     if not video.is_file():

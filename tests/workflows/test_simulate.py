@@ -19,7 +19,7 @@ import av
 from quavf.core.errors import ConfigError
 from quavf.simulate.config import PictureConfig, SimulateConfig, TruthConfig, WorldConfig
 from quavf.simulate.world import ClipKey
-from quavf.workflows.simulate import clip_keys, make_clip, simulate
+from quavf.workflows.simulate import clip_keys, make_clip, simulate_clips
 
 NEAR = (0.8, 1.5)  # metres; further away faces of so small a picture are not tracked
 TINY = WorldConfig(picture=PictureConfig(width=320, height=180, distance_m=NEAR))
@@ -29,7 +29,7 @@ CONFIG = SimulateConfig(seed=4, clips=3, seconds=6.0, val_share=0.34, test_share
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("simulated")
-    report = simulate(out, CONFIG)
+    report = simulate_clips(out, CONFIG)
     assert (report.made, report.kept) == (3, 0)
     assert report.clips == {"train": 1, "val": 1, "test": 1}
     assert 0 <= report.positive_share <= 1
@@ -160,7 +160,7 @@ def test_truth_has_a_row_for_every_frame_and_partner(folder: Path) -> None:
 
 def test_a_finished_folder_is_left_alone(folder: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in folder.glob("clips/*.mp4")}
-    report = simulate(folder, CONFIG)
+    report = simulate_clips(folder, CONFIG)
     assert (report.made, report.kept) == (0, 3)
     assert before == {p: p.stat().st_mtime_ns for p in folder.glob("clips/*.mp4")}
 
@@ -171,7 +171,7 @@ def test_an_interrupted_run_goes_on(folder: Path) -> None:
     before = digest(folder, "**/*.json"), digest(folder, "truth/*")
     (folder / "parts" / f"{key.name}.json").unlink()
     (folder / "clips" / f"{key.name}.mp4").write_bytes(b"half a clip")
-    report = simulate(folder, CONFIG)
+    report = simulate_clips(folder, CONFIG)
     assert (report.made, report.kept) == (1, 2)
     assert before == (digest(folder, "**/*.json"), digest(folder, "truth/*"))
     assert (folder / "clips" / f"{key.name}.mp4").stat().st_size > 1000
@@ -180,4 +180,4 @@ def test_an_interrupted_run_goes_on(folder: Path) -> None:
 def test_other_settings_are_noticed(folder: Path) -> None:
     other = SimulateConfig(seed=5, clips=3, seconds=6.0, val_share=0.34, world=TINY)
     with pytest.raises(ConfigError, match="seed"):
-        simulate(folder, other)
+        simulate_clips(folder, other)

@@ -113,9 +113,9 @@ def simulate_options(parser: ArgumentParser) -> None:
 def simulate(args: Namespace, console: Any) -> None:
     from pathlib import Path
 
-    from quavf.workflows.simulate import simulate as make
+    from quavf.workflows.simulate import simulate_clips
 
-    report = make(Path(args.out), _world(args), engine_of(args), progress=True)
+    report = simulate_clips(Path(args.out), _world(args), engine_of(args), progress=True)
     console.print(str(report), markup=False)
 
 

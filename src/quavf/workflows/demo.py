@@ -70,14 +70,14 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
     from quavf.utils.parallel import EngineConfig
     from quavf.workflows import evaluate, predict, prepare, quality, submit
     from quavf.workflows.run import REPORT, load
-    from quavf.workflows.simulate import simulate
+    from quavf.workflows.simulate import simulate_clips
 
     paths = DemoPaths(Path(out))
     data = paths.data
     console.print(f"[bold]1/4[/] Simulating conversations in the Ego4D layout: {data}")
     world = SimulateConfig(seed, CLIPS, SECONDS, PRESET, 1 - TEST_SHARE, TEST_SHARE)
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    simulate(data, world, EngineConfig(workers=workers), progress=True)
+    simulate_clips(data, world, EngineConfig(workers=workers), progress=True)
 
     console.print(f"[bold]2/4[/] Cutting faces and sound, scoring quality: {paths.store}")
     prepare.prepare_ego4d(data / "annotations", data / "clips", paths.store)

@@ -35,7 +35,7 @@ SETTINGS = "simulation.json"
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """What a call of `simulate` did."""
+    """What a call of `simulate_clips` did."""
 
     out: Path
     made: int  # clips made now
@@ -55,7 +55,7 @@ def clip_keys(config: SimulateConfig) -> list[ClipKey]:
     return [ClipKey(config.seed, split, i) for split, n in counts.items() for i in range(n)]
 
 
-def simulate(
+def simulate_clips(
     out: Path,
     config: SimulateConfig,
     engine: EngineConfig | None = None,

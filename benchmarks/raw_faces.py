@@ -138,7 +138,7 @@ class Tally:
     def add(self, clip: str, truth: Truth, looks: dict[int, Floats], raw: PreparedVideo) -> None:
         """Judge one clip: boxes found at each look, and the tracks made of them."""
         ticks = np.arange(0, int(truth.frame.max()) + 1, STEP)
-        tracks = {p: raw.boxes_of(p, ticks)[0] for p in range(1, len(raw.persons) + 1)}
+        tracks = {p: raw.face_at(p, ticks).boxes for p in range(1, len(raw.persons) + 1)}
         seen_with: dict[int, set[int]] = {}
         for index, tick in enumerate(ticks.tolist()):
             own = np.flatnonzero(truth.frame == tick)

@@ -205,13 +205,13 @@ def measure(
     audio = AudioPredictor(models[0], batch_size=options.audio_batch_size)
     visual = VisualPredictor(models[1], "light", batch_size=options.batch_size)
     data = ClipData(prepared.store, prepared.clip)
-    persons = range(1, len(prepared.persons) + 1)
-    ticks = np.unique(np.concatenate([prepared.scored_ticks(p) for p in persons]))
+    schedules = prepared.schedules.values()
+    ticks = np.unique(np.concatenate([schedule.scored.ticks for schedule in schedules]))
     with watch.timing("audio"):
         audio.ticks(data, ticks)
     with watch.timing("visual"):
-        for person in persons:
-            visual.centres(data, prepared.spans(person))
+        for schedule in schedules:
+            visual.centres(data, schedule.spans)
     with watch.timing("result"):
         scoring = VideoScoring(prepared, None, None, "light", folder / "parts")
         result = scoring.result(MomentsConfig(), {})

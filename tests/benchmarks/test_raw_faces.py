@@ -93,7 +93,7 @@ def test_tally() -> None:
     raw = SimpleNamespace(
         file=SimpleNamespace(size=(640, 360)),
         persons=(None,) * 3,
-        boxes_of=lambda number, ticks: (tracks[number], None),
+        face_at=lambda number, ticks: SimpleNamespace(boxes=tracks[number]),
     )
     tally = raw_faces.Tally()
     tally.add("clip", truth, looks, raw)

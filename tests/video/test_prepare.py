@@ -16,7 +16,8 @@ from quavf.faces.search import FaceSearch, SearchConfig
 from quavf.sources.video import is_silent, open_video_file, stored_region
 from quavf.store import CropReader
 from quavf.video.prepare import clip_id, prepare_video
-from quavf.video.prepared import PreparedVideo, VideoConfig, first_ticks, scored_ticks
+from quavf.video.prepared import PreparedVideo, VideoConfig
+from quavf.video.schedule import first_ticks, ticks_to_score
 from quavf.workflows.quality import score_quality
 from tests.helpers.face_videos import BLOCKS, FACE, still, turn, write_video
 from tests.helpers.media_files import damage_sound
@@ -125,13 +126,13 @@ def test_each_pass_counts_its_own_damage(tmp_path: Path) -> None:
     ("rate", "expected"),
     [(10, [0, 3, 6, 9]), (30, list(range(10))), (0, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), (4, [0, 8])],
 )
-def test_scored_ticks(rate: float, expected: list[int]) -> None:
-    assert scored_ticks(np.arange(10) / 30, rate).tolist() == expected
+def test_ticks_to_score(rate: float, expected: list[int]) -> None:
+    assert ticks_to_score(np.arange(10) / 30, rate).tolist() == expected
 
 
 def test_every_picture_of_25_a_second_is_scored_once() -> None:
-    assert scored_ticks(np.arange(6) / 25, 0).tolist() == [0, 1, 2, 4, 5, 6]
-    assert scored_ticks(np.empty(0), 10).tolist() == []
+    assert ticks_to_score(np.arange(6) / 25, 0).tolist() == [0, 1, 2, 4, 5, 6]
+    assert ticks_to_score(np.empty(0), 10).tolist() == []
 
 
 def two(time_s: float) -> list[tuple[int, int, int, int]]:
@@ -170,7 +171,7 @@ def test_a_second_run_changes_nothing_and_other_settings_do(tmp_path: Path) -> N
     assert table.stat().st_mtime_ns == before
     np.testing.assert_array_equal(again.pictures, first.pictures)
     finer = prepared(path, tmp_path / "store", rate=30)
-    assert len(finer.store.faces(finer.clip)) > 2.5 * len(again.scored_ticks(1))
+    assert len(finer.store.faces(finer.clip)) > 2.5 * len(again.schedules[1].scored.ticks)
 
 
 def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,11 +196,11 @@ def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(steps) - 100 < 30  # the first two seconds were not searched again
     assert len(video.persons) == len(whole.persons)
     np.testing.assert_array_equal(video.pictures, whole.pictures)
-    np.testing.assert_array_equal(video.scored_ticks(1), whole.scored_ticks(1))
+    np.testing.assert_array_equal(video.schedules[1].scored.ticks, whole.schedules[1].scored.ticks)
     steps.clear()
     finer = prepared(path, tmp_path / "store", rate=30)  # cut anew, but not searched anew
     assert steps == []
-    assert len(finer.scored_ticks(1)) > 2.5 * len(video.scored_ticks(1))
+    assert len(finer.schedules[1].scored.ticks) > 2.5 * len(video.schedules[1].scored.ticks)
 
 
 def test_a_search_saved_by_another_version_is_not_used(
@@ -229,7 +230,7 @@ def test_a_cut_splits_spans(tmp_path: Path) -> None:
     video = prepared(path, tmp_path / "store")
     assert video.cuts.tolist() == [2.0]
     assert len(video.persons) == 1
-    spans = video.spans(1)
+    spans = video.schedules[1].spans
     assert next((s.start_frame, s.last_frame) for s, _ in spans) == (0, 59)
     assert [t[0] for _, t in spans] == [0, 60]
 
@@ -239,7 +240,7 @@ def test_crops_are_those_that_windows_need(tmp_path: Path) -> None:
     windows = WindowConfig(n_slots=3, stride=10)  # 10 ticks are no multiple of the scores' 3
     video = prepare_video(path, tmp_path / "store", CONFIG, windows)
     frames = video.store.faces(video.clip).frame.tolist()
-    scored = video.scored_ticks(1)
+    scored = video.schedules[1].scored.ticks
     needed = {int(t) + d for t in scored for d in (-10, 0, 10)}
     assert set(frames) == {t for t in needed if 0 <= t <= scored[-1]}
 

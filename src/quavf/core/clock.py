@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 SAMPLE_RATE = 16_000  # Hz, every sound in this package
-MODEL_FPS = Fraction(30)  # the models' time base: 900 audio labels for 30 s
+TICKS_PER_SECOND = 30  # the models' time base: 900 audio labels for 30 s
+MODEL_FPS = Fraction(TICKS_PER_SECOND)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
+from quavf.core.clock import TICKS_PER_SECOND
 from quavf.core.records import Floats, Ints
-from quavf.core.windows import WindowConfig
 from quavf.faces.crop import crop_geometry, crop_regions, encode_jpeg, render_crop
 from quavf.sources.video import Shown
-from quavf.video.prepared import TICKS_A_SECOND, PreparedVideo
+from quavf.video.schedule import PersonSchedule
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class CutFace:
 
     @property
     def time_s(self) -> float:
-        return self.tick / TICKS_A_SECOND
+        return self.tick / TICKS_PER_SECOND
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CropRequests:
     """The faces to cut, a row each, by tick and person."""
 
     tick: Ints  # (N,)
@@ -38,34 +38,35 @@ class Wanted:
     box: Floats  # (N, 4)
     score: Floats  # (N,) the detector's
 
-    def rows(self, ticks: range) -> range:
-        """Those of a stretch of ticks."""
+    @classmethod
+    def of(cls, schedules: Iterable[PersonSchedule]) -> CropRequests:
+        """All crops that the scores of these persons need."""
+        parts = [cls(*(np.empty((0, *shape)) for shape in ((), (), (4,), ())))]
+        for schedule in schedules:
+            crops = schedule.crops
+            person = np.full(len(crops), schedule.person)
+            parts.append(cls(crops.ticks, person, crops.boxes, crops.scores))
+        names = [f.name for f in fields(cls)]
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        order = np.lexsort([columns["person"], columns["tick"]])
+        return cls(**{name: column[order] for name, column in columns.items()})
+
+    def rows_at(self, ticks: range) -> range:
+        """The rows of a stretch of ticks."""
         return range(*np.searchsorted(self.tick, [ticks.start, ticks.stop]).tolist())
 
 
-def wanted_faces(video: PreparedVideo, windows: WindowConfig) -> Wanted:
-    """Those of all persons that the scores need, seen through `windows`."""
-    found = [Wanted(*(np.empty((0, *shape)) for shape in ((), (), (4,), ())))]
-    for person in range(1, len(video.persons) + 1):
-        ticks = video.wanted_ticks(person, windows)
-        found.append(Wanted(ticks, np.full(len(ticks), person), *video.boxes_of(person, ticks)))
-    names = [f.name for f in fields(Wanted)]
-    columns = {name: np.concatenate([getattr(part, name) for part in found]) for name in names}
-    order = np.lexsort([columns["person"], columns["tick"]])
-    return Wanted(**{name: column[order] for name, column in columns.items()})
-
-
-def cut_faces(wanted: Wanted, shown: Shown) -> tuple[Shown, list[CutFace | None]]:
+def cut_faces(requests: CropRequests, shown: Shown) -> tuple[Shown, list[CutFace | None]]:
     """The faces of one picture, by tick; None where the box lies outside."""
     return shown, [
         _cut_face(
             shown,
-            int(wanted.tick[row]),
-            int(wanted.person[row]),
-            wanted.box[row],
-            float(wanted.score[row]),
+            int(requests.tick[row]),
+            int(requests.person[row]),
+            requests.box[row],
+            float(requests.score[row]),
         )
-        for row in wanted.rows(shown.ticks)
+        for row in requests.rows_at(shown.ticks)
     ]
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from quavf.core.clock import Clock
+from quavf.core.clock import TICKS_PER_SECOND, Clock
 from quavf.core.errors import MediaError, StoreError
 from quavf.core.records import Floats, Ints
 from quavf.core.windows import WindowConfig
@@ -34,8 +34,8 @@ from quavf.utils.files import config_hash, replacing
 from quavf.utils.memory import give_back
 from quavf.utils.progress import progress
 from quavf.utils.threads import overlapped
-from quavf.video.cut import cut_faces, wanted_faces
-from quavf.video.prepared import TICKS_A_SECOND, PreparedVideo, VideoConfig
+from quavf.video.cut import CropRequests, cut_faces
+from quavf.video.prepared import PreparedVideo, VideoConfig
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +145,7 @@ class _Preparation:
                 clip=self.clip,
                 file=self.file,
                 config=self.config,
+                windows=self.windows,
                 pictures=arrays["pictures"],
                 numbers=arrays["numbers"],
                 persons=_persons(arrays),
@@ -167,7 +168,7 @@ class _Preparation:
         done_s, times, numbers, complete = self._resume(search)
         if complete:
             return search.found(), np.array(times), np.array(numbers, np.int64)
-        step = TICKS_A_SECOND / self.config.search.look_rate
+        step = TICKS_PER_SECOND / self.config.search.look_rate
         looked, saved_s, done, total = -1, done_s, 0, int(self.file.declared_s or 0)
         with progress("Finding faces", total, unit="s of video", inner="pictures") as bar:
             for shown in self.file.pictures():
@@ -227,14 +228,14 @@ class _Preparation:
 
     def _cut(self, writer: ClipWriter, video: PreparedVideo) -> Counter[str]:
         """Second pass: the crops of all persons."""
-        wanted = wanted_faces(video, self.windows)
+        requests = CropRequests.of(video.schedules.values())
         confidences = array("d")
         notes: Counter[str] = Counter()
         total = int(video.duration_s)
         with progress("Cutting faces", total, unit="s of video", inner="pictures") as bar:
             second = 0
-            pictures = self.file.pictures() if len(wanted.tick) else ()
-            for shown, cut in overlapped(partial(cut_faces, wanted), pictures):
+            pictures = self.file.pictures() if len(requests.tick) else ()
+            for shown, cut in overlapped(partial(cut_faces, requests), pictures):
                 if shown.time_s // SAVE_EVERY_S > second // SAVE_EVERY_S:
                     give_back()
                 bar.advance(int(shown.time_s) - second, 1)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
 from quavf.core.records import Floats, Ints
+from quavf.core.windows import WINDOW_TICKS
 from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.results.fusion import fuse
 from quavf.results.moments import MomentsConfig, find_moments
@@ -19,14 +21,14 @@ from quavf.store import ClipStore, CropReader, Faces
 from quavf.utils.files import replacing
 from quavf.utils.memory import give_back
 from quavf.utils.progress import progress
-from quavf.video.prepared import TICKS_A_SECOND, PreparedVideo
+from quavf.video.prepared import PreparedVideo
+from quavf.video.schedule import FaceTicks, PersonSchedule
 
 if TYPE_CHECKING:
     from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
 
 THUMBNAIL = 160  # pixels, both sides
 THUMBNAIL_SHARE = 0.7  # of a crop's side, which is twice the face's
-WINDOW_TICKS = 900
 SHORT_SOUND_S = 1.0  # sound that ends so much before the pictures is worth a note
 
 
@@ -49,14 +51,12 @@ class VideoScoring:
 
         video, file = self.video, self.video.file
         data = ClipData(video.store, video.clip)
-        persons = range(1, len(video.persons) + 1)
-        spans = {p: video.spans(p) for p in persons}
-        ticks = {p: np.concatenate([t for _, t in spans[p]] or [_NONE]) for p in persons}
-        heard = self._heard(data, ticks)
+        schedules = video.schedules
+        heard = self._heard(data, {p: s.scored.ticks for p, s in schedules.items()})
         give_back()
-        seen = self._seen(data, spans)
+        seen = self._seen(data, schedules)
         give_back()
-        scores = {p: self._rows(p, ticks[p], heard[p], *seen[p]) for p in persons}
+        scores = {p: self._rows(s.scored, heard[p], *seen[p]) for p, s in schedules.items()}
         pictures = self._thumbnails(data)
         result = VideoResult(
             video=file.path,
@@ -64,10 +64,10 @@ class VideoScoring:
             fps=file.fps,
             frame_size=file.size,
             persons=tuple(
-                Person(p, *_seen_between(video, p), pictures.get(p, b"")) for p in persons
+                Person(p, *_seen_between(video, p), pictures.get(p, b"")) for p in schedules
             ),
             scores=scores,
-            boxes={p: self._boxes(p) for p in persons},
+            boxes={p: self._boxes(p) for p in schedules},
             models=models,
             has_sound=data.manifest.n_samples is not None,
         )
@@ -78,13 +78,12 @@ class VideoScoring:
         return step_s(self.video.config.rate, self.video.file.fps)
 
     def _rows(
-        self, person: int, ticks: Ints, audio: Floats, visual: Floats, quality: Floats
+        self, scored: FaceTicks, audio: Floats, visual: Floats, quality: Floats
     ) -> PersonScores:
-        boxes, _ = self.video.boxes_of(person, ticks)
         return PersonScores(
-            time_s=ticks / TICKS_A_SECOND,
-            frame=self.video.numbers[self.video.shown_at(ticks)],
-            box=boxes,
+            time_s=scored.ticks / TICKS_PER_SECOND,
+            frame=self.video.numbers[scored.pictures],
+            box=scored.boxes,
             audio=audio,
             visual=visual,
             quality=quality,
@@ -111,26 +110,28 @@ class VideoScoring:
             scores = self._once("audio", listen)["audio"]
         return {p: scores[np.searchsorted(wanted, own)] for p, own in ticks.items()}
 
-    def _seen(self, data: ClipData, spans: dict[int, Any]) -> dict[int, tuple[Floats, Floats]]:
+    def _seen(
+        self, data: ClipData, schedules: dict[int, PersonSchedule]
+    ) -> dict[int, tuple[Floats, Floats]]:
         """By person (S,) scores of the visual branch and (S,) qualities of its windows."""
         seen = {}
-        with progress("Looking", len(spans), unit="persons", inner="faces") as bar:
-            for person, own in spans.items():
-                n_faces = sum(len(ticks) for _, ticks in own)
+        with progress("Looking", len(schedules), unit="persons", inner="faces") as bar:
+            for person, schedule in schedules.items():
+                n_faces = len(schedule.scored)
                 missing = np.full(n_faces, np.nan)
                 seen[person] = (missing, missing)
                 if self.visual is not None and n_faces:
-                    looked = self._once(f"visual-{person}", self._look(data, own))
+                    looked = self._once(f"visual-{person}", self._look(data, schedule))
                     seen[person] = (looked["visual"], looked["quality"])
                 bar.advance(1, n_faces)
         return seen
 
-    def _look(self, data: ClipData, spans: Any) -> Callable[[], dict[str, Floats]]:
+    def _look(self, data: ClipData, schedule: PersonSchedule) -> Callable[[], dict[str, Floats]]:
         visual = self.visual
         assert visual is not None
 
         def look() -> dict[str, Floats]:
-            scores, qualities = zip(*visual.centres(data, spans), strict=True)
+            scores, qualities = zip(*visual.centres(data, schedule.spans), strict=True)
             return {"visual": np.concatenate(scores), "quality": np.concatenate(qualities)}
 
         return look
@@ -166,9 +167,9 @@ class VideoScoring:
         elif video.silent:
             heard = "nobody was heard to talk" if self._is_audible(data) else alone
             notes.append(f"The sound is silent throughout: {heard}.")
-        elif n_samples / 16_000 < video.duration_s - SHORT_SOUND_S:
+        elif n_samples / SAMPLE_RATE < video.duration_s - SHORT_SOUND_S:
             notes.append(
-                f"The sound ends at {n_samples / 16_000:.1f} s, before the pictures do "
+                f"The sound ends at {n_samples / SAMPLE_RATE:.1f} s, before the pictures do "
                 f"({video.duration_s:.1f} s): after that, {alone}."
             )
         if len(video.pictures) == 1:
@@ -206,7 +207,7 @@ def thumbnails(store: ClipStore, clip: str, faces: Faces, quality: Floats) -> di
 
 def step_s(rate: float, fps: Any) -> float:
     """Time between two scores, s."""
-    return 1 / rate if rate else max(1 / float(fps), 1 / TICKS_A_SECOND)
+    return 1 / rate if rate else max(1 / float(fps), 1 / TICKS_PER_SECOND)
 
 
 def with_moments(result: VideoResult, config: MomentsConfig, step_s: float) -> VideoResult:

@@ -1,10 +1,11 @@
-"""All figures of docs/performance.md: `make bench`.
+"""All figures of docs/experiments/performance.md: `make bench`.
 
     python benchmarks/bench.py [--rows NAME ...] [--rounds 3] [--faces A.mp4 B.mp4]
 
 Every row is a ratio, or a share of a ceiling that was measured in the same round, with the median
 and the spread of the rounds. Rows that are measured now replace their older values in
-`benchmarks/results.json`; the others stay. Then writes the table into docs/performance.md.
+`benchmarks/results.json`; the others stay. Then writes the table into
+docs/experiments/performance.md.
 `--faces` (two videos of one talking head each) is for the rows about raw video.
 """
 
@@ -27,7 +28,7 @@ import runtimes
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "experiments" / "performance.md"
 BEGIN, END = "<!-- figures: make bench -->", "<!-- end of the figures -->"
 
 
@@ -127,7 +128,7 @@ NOT_MEASURED = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The figures of docs/performance.md.")
+    parser = argparse.ArgumentParser(description="The figures of docs/experiments/performance.md.")
     parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all but the slow one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--faces", nargs=2, type=Path, help="two talking heads, for raw video")

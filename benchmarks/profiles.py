@@ -1,6 +1,6 @@
-"""Where the time of prepare, predict and run goes: docs/profile.png.
+"""Where the time of prepare, predict and run goes: docs/experiments/profile.png.
 
-    python benchmarks/profiles.py --faces A.mp4 B.mp4 [--out docs/profile.png]
+    python benchmarks/profiles.py --faces A.mp4 B.mp4 [--out docs/experiments/profile.png]
 
 Looks at the stacks of all threads a hundred times a second and books each to the innermost
 function of `PARTS` in it; threads that wait for others are left out. On a video of two faces at
@@ -118,7 +118,7 @@ def draw(profiles: dict[str, dict[str, float]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Where the time goes.")
     parser.add_argument("--faces", nargs=2, type=Path, required=True, help="two talking heads")
-    parser.add_argument("--out", type=Path, default=Path("docs/profile.png"))
+    parser.add_argument("--out", type=Path, default=Path("docs/experiments/profile.png"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         setting = measures.Setting(Path(folder), 1, options.faces)

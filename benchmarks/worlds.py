@@ -1,4 +1,4 @@
-"""What weights are worth in simulated worlds that they have not seen: the tables of docs/worlds.md.
+"""What weights are worth in simulated worlds that they have not seen: docs/experiments/worlds.md.
 
     python benchmarks/worlds.py --out FOLDER [--audio small --visual small] [--clips 200]
 

@@ -1,4 +1,4 @@
-"""How much each departure from the published system matters: the figures of docs/differences.md.
+"""Measure how much each difference from the published system matters.
 
     python scripts/measure_differences.py ROOT AUDIO VISUAL [QUALITY]
     python scripts/measure_differences.py

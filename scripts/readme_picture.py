@@ -1,6 +1,6 @@
 """Take the picture at the top of the README: the report of a simulated conversation.
 
-    python scripts/readme_picture.py [docs/report.png] [--audio CKPT] [--visual CKPT]
+    python scripts/readme_picture.py [docs/guide/report.png] [--audio CKPT] [--visual CKPT]
 
 Simulates a clip, goes over it with `quavf run` (by default with the weights that come with the
 package), and takes the page in a headless Chromium; `--report OUT/report.html` takes a page that is
@@ -127,7 +127,7 @@ def _show(page: Page, at_s: float, hover: float | None) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("picture", type=Path, nargs="?", default=Path("docs/report.png"))
+    parser.add_argument("picture", type=Path, nargs="?", default=Path("docs/guide/report.png"))
     parser.add_argument("--report", type=Path, help="take this report.html of a run instead")
     parser.add_argument("--work", type=Path, help="folder to keep the clip and the run in")
     parser.add_argument("--audio", default=RunConfig().audio, help="checkpoint of the run")

@@ -11,7 +11,7 @@ from quavf.cli import main
 from quavf.cli.commands import COMMANDS
 from tests.helpers.data import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def commands() -> list[tuple[str, str]]:

@@ -198,7 +198,7 @@ def test_dependencies_are_declared_and_used() -> None:
 
 def test_design_page_names_every_folder() -> None:
     """In the first column of its table, as `folder/`."""
-    page = (ROOT / "docs" / "design.md").read_text()
+    page = (ROOT / "docs" / "reference" / "design.md").read_text()
     cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| ")]
     named = {name for cell in cells for name in re.findall(r"`(\w+)/`", cell)}
     assert set(LAYERS) <= named

@@ -1,9 +1,9 @@
 """Where the published system errs, and whether we do as it does.
 
-Two sets: `reference` reproduces the published system bit for bit, `fixed` mends it. Every
-difference is one flag here and one place in the code; `docs/differences.md` lists them with their
-measured effect. A store keeps the name of the set that its tracks, crops and quality regions were
-made with, a checkpoint that of its windows and audio reads.
+Two sets: `reference` reproduces the published system bit for bit, `fixed` corrects it. Every
+difference is one flag here and one place in the code; docs/reference/differences.md lists them.
+A store keeps the name of the set that its tracks, crops and quality regions were made with, a
+checkpoint that of its windows and audio reads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The 2x face crop and its exact inverse (QuAVF's framing; docs/differences.md)."""
+"""The 2x face crop and its exact inverse (QuAVF's framing; docs/reference/differences.md)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class MomentsConfig:
     second is a word that a listener would not call being talked to.
 
     Scores tell to whom somebody talks and hardly whether: a silent look at the wearer can score as
-    high as speech, and no other threshold was better throughout (docs/video.md).
+    high as speech, and no other threshold was better throughout (docs/reference/raw_video.md).
 
     Args:
         threshold: Fused score from which a moment begins, 0 to 1.

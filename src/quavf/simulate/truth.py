@@ -31,7 +31,7 @@ class TruthTable:
 
 
 def observe(world: ClipWorld, painter: Painter, heard: Heard) -> TruthTable:
-    """The truth of every frame and partner (docs/simulator.md lists the columns)."""
+    """The truth of every frame and partner (docs/reference/simulator.md lists the columns)."""
     said = spoken(world)
     parts: list[dict[str, Array]] = []
     for frame in range(world.n_frames):

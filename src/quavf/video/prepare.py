@@ -2,7 +2,7 @@
 
 The file is decoded twice: once to find the faces in it, once to cut them. Persons are known for
 sure only at the end (tracks are joined, short ones dropped), and holding the pictures until then
-is out of the question; the second pass costs a tenth of the whole (docs/video.md).
+is out of the question; the second pass costs a tenth of the whole (docs/reference/raw_video.md).
 """
 
 from __future__ import annotations

@@ -99,7 +99,8 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
     print_evaluation(evaluation, console)
     console.print(
         f"\n{video.name}: {summarise(run.result).text}\n\n"
-        f"A few simulated clips: this shows that all works; docs/worlds.md says how well.\n"
+        f"These few simulated clips only show that everything works. For how well it works, see "
+        f"docs/experiments/worlds.md.\n"
         f"Table and pictures: {paths.evaluation}   scores: {paths.scores}   "
         f"submission: {paths.submission}\n"
         f"Open in a browser: {paths.video / REPORT}",

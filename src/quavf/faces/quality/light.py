@@ -35,7 +35,7 @@ class LightScorer:
     """Product of size, sharpness, light, contrast, burnt-out area and detector confidence.
 
     Each term is in [0, 1] and can veto. It tells how much a face shows, not whether it is one, nor
-    where it looks. Scales were set by eye and table on real faces (docs/quality.md).
+    where it looks. Scales were set by eye and table on real faces (docs/guide/quality.md).
     """
 
     name = "light"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quavf.core.records import Floats, Ints
-from quavf.simulate.looks import Look
+from quavf.simulate.appearance import Look
 
 FACE, SKIN, HAIR, DARK, CLOTH = range(5)  # materials; FACE has painted features
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from quavf.core.records import Floats
+from quavf.simulate.appearance import Look, paint_skin
 from quavf.simulate.head import build_hand, build_head, build_torso
-from quavf.simulate.looks import Look, paint_skin
 
 
 class Person:

@@ -12,8 +12,8 @@ import numba
 import numpy as np
 
 from quavf.core.records import Array, Floats, Ints
+from quavf.simulate.appearance import TEXTURE_X, TEXTURE_Y
 from quavf.simulate.head import CLOTH, EYE_X, FACE, HAIR, MOUTH_Y
-from quavf.simulate.looks import TEXTURE_X, TEXTURE_Y
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -10,10 +10,10 @@ import numpy as np
 from quavf.core.clock import MODEL_FPS
 from quavf.core.records import SPLITS, WEARER, Floats
 from quavf.simulate.acoustics import Heard, hear
+from quavf.simulate.appearance import Look, draw_look
 from quavf.simulate.config import Pair, SimulateConfig, WorldConfig
 from quavf.simulate.conversation import Conversation, converse
 from quavf.simulate.gaze import look
-from quavf.simulate.looks import Look, draw_look
 from quavf.simulate.room import Room, furnish
 from quavf.simulate.scene import Motion, Scene, move, place, smooth_noise
 from quavf.simulate.voices import Speech, Voice, draw_voice, lips, speak

@@ -11,8 +11,8 @@ import numpy as np
 from quavf.core.clock import Clock
 from quavf.core.errors import ConfigError, StoreError
 from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
+from quavf.simulate.clip import DirectClip, direct_clip
 from quavf.simulate.config import SimulateConfig
-from quavf.simulate.direct import DirectClip, direct_clip
 from quavf.simulate.media import to_pcm
 from quavf.simulate.world import ClipKey
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig

@@ -17,7 +17,7 @@ from quavf.core.errors import ConfigError
 from quavf.core.records import Image
 from quavf.simulate.acoustics import Heard
 from quavf.simulate.config import SimulateConfig
-from quavf.simulate.contact import contact_sheet
+from quavf.simulate.contact_sheet import contact_sheet
 from quavf.simulate.layout import Json, ego4d_clip, test_segments
 from quavf.simulate.media import read_frames, write_face, write_sound, write_video
 from quavf.simulate.picture import Painter

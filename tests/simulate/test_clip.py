@@ -11,8 +11,8 @@ pytest.importorskip("numba", reason="the renderer needs pip install 'quavf[simul
 pytest.importorskip("espeakng_loader", reason="speech needs pip install 'quavf[simulate]'")
 pytest.importorskip("pyroomacoustics", reason="sound needs pip install 'quavf[simulate]'")
 
+from quavf.simulate.clip import direct_clip
 from quavf.simulate.config import PictureConfig, SimulateConfig, WorldConfig
-from quavf.simulate.direct import direct_clip
 from quavf.simulate.world import ClipKey
 from quavf.utils.files import read_json
 from quavf.workflows.simulate import make_clip

@@ -28,8 +28,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from quavf.core.clock import SAMPLE_RATE
 from quavf.core.errors import ScoresError
-from quavf.core.records import Floats, Ints
+from quavf.core.records import CROP_SIZE, Floats, Ints
 from quavf.core.semantics import FIXED, REFERENCE, Semantics
 from quavf.core.windows import (
     WINDOW_SAMPLES,
@@ -45,7 +46,7 @@ from quavf.core.windows import (
 )
 from quavf.evaluation.metrics import mean_average_precision
 from quavf.evaluation.protocols import EvaluateConfig, evaluate_scores
-from quavf.faces.crop import CROP_SIZE, CropGeometry, crop_regions, decode_jpeg, quality_region
+from quavf.faces.crop import CropGeometry, crop_regions, decode_jpeg, quality_region
 from quavf.faces.quality.scorer import open_scorer
 from quavf.faces.track import build_track, merge_tracks
 from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
@@ -145,8 +146,8 @@ def boxes(data: Data) -> Iterator[str]:
     old = found_boxes(data, REFERENCE)
     cases = {flag: mended(flag) for flag in TRACK_FLAGS}
     cases["these five together"] = mended(*TRACK_FLAGS)
-    for flag, rules in cases.items():
-        new = found_boxes(data, rules)
+    for flag, semantics in cases.items():
+        new = found_boxes(data, semantics)
         line = f"{flag}: {len(new.keys() - old)} crops gained, {len(old.keys() - new)} lost"
         moved = [k for k in old.keys() & new if not np.allclose(old[k][0], new[k][0], atol=1e-6)]
         if moved:
@@ -159,15 +160,15 @@ def boxes(data: Data) -> Iterator[str]:
         yield f"{line}; of {len(old)}"
 
 
-def found_boxes(data: Data, rules: Semantics) -> dict[Key, Box]:
+def found_boxes(data: Data, semantics: Semantics) -> dict[Key, Box]:
     found: dict[Key, Box] = {}
     annotations, clips = data.root / "annotations", data.root / "clips"
-    for record in read_ego4d(annotations, clips, data.splits, rules).records:
+    for record in read_ego4d(annotations, clips, data.splits, semantics).records:
         video = open_video(record.media)
         video.container.close()
         for person, parts in record.tracks.items():
-            built = [track for part in parts if (track := build_track(part, rules)) is not None]
-            if (track := merge_tracks(built, rules)) is None:
+            built = [track for part in parts if (track := build_track(part, semantics)) is not None]
+            if (track := merge_tracks(built, semantics)) is None:
                 continue
             rows = list(zip(track.boxes, crop_regions(track.boxes, video.size), strict=True))
             own = [s for s in record.segments if s.person == person > 0]
@@ -186,7 +187,7 @@ def overlap(a: Floats, b: Floats) -> float:
 
 def regions(data: Data) -> Iterator[str]:
     """What unpadding on the right side does to the faces that are scored for quality."""
-    judge, rules = open_scorer("light"), mended("unpad_wrong_side")
+    judge, semantics = open_scorer("light"), mended("unpad_wrong_side")
     n_crops, changes, kept = 0, [0.0], [1.0]
     for clip in data.store.clips():
         faces = data.store.faces(clip)
@@ -198,7 +199,7 @@ def regions(data: Data) -> Iterator[str]:
             assert picture is not None
             region, inside = (tuple(c[row].tolist()) for c in (faces.region, faces.picture))
             geometry, box = CropGeometry(region, inside), faces.box[row]
-            seen = [quality_region(picture, geometry, box, r) for r in (REFERENCE, rules)]
+            seen = [quality_region(picture, geometry, box, r) for r in (REFERENCE, semantics)]
             scores = [0.0 if r is None else judge.score([r])[0] for r in seen]
             changes.append(abs(scores[1] - scores[0]))
             fitted = min(right[row], bottom[row])
@@ -216,7 +217,7 @@ def regions(data: Data) -> Iterator[str]:
 
 def windows(data: Data) -> Iterator[str]:
     counts = []
-    for rules in (REFERENCE, mended("scan_two_frames_short")):
+    for semantics in (REFERENCE, mended("scan_two_frames_short")):
         n_windows = 0
         for clip in data.store.clips():
             faces, manifest = data.store.faces(clip), data.store.manifest(clip)
@@ -225,45 +226,47 @@ def windows(data: Data) -> Iterator[str]:
                 own = faces.rows_of(segment.person)
                 if segment.person > 0:
                     inputs = faces.frame[own], quality[own], segment, WindowConfig()
-                    n_windows += len(training_windows(*inputs, rules, manifest.clock).centres)
+                    n_windows += len(training_windows(*inputs, semantics, manifest.clock).centres)
         counts.append(n_windows)
     yield f"scan_two_frames_short: {counts[1] - counts[0]} windows added to {counts[0]}"
 
 
-def items(data: Data, rules: Semantics, split: str | None = None) -> list[tuple[str, AudioItem]]:
+def items(
+    data: Data, semantics: Semantics, split: str | None = None
+) -> list[tuple[str, AudioItem]]:
     found = []
     for clip in data.store.clips(split):
         m = data.store.manifest(clip)
-        for item in audio_items(m.segments, m.n_samples or 0, m.clock, rules):
+        for item in audio_items(m.segments, m.n_samples or 0, m.clock, semantics):
             found.append((clip, item))
     return found
 
 
 def times(data: Data) -> Iterator[str]:
-    flag, rules = "float_sample_times", mended("float_sample_times")
+    flag, semantics = "float_sample_times", mended("float_sample_times")
     clock = data.store.manifest(data.store.clips()[0]).clock
     n_early = sum(
-        frame_to_sample(f, clock, REFERENCE) != frame_to_sample(f, clock, rules)
+        frame_to_sample(f, clock, REFERENCE) != frame_to_sample(f, clock, semantics)
         for f in range(9000)
     )
-    old, new = items(data, REFERENCE), items(data, rules)
+    old, new = items(data, REFERENCE), items(data, semantics)
     lengths = [item.end_sample - item.start_sample for _, item in old]
-    n_ticks = sum(n_labelled_ticks(n, REFERENCE) != n_labelled_ticks(n, rules) for n in lengths)
+    n_ticks = sum(n_labelled_ticks(n, REFERENCE) != n_labelled_ticks(n, semantics) for n in lengths)
     yield (
         f"{flag}: {n_early} of 9000 frames at {float(clock.fps):g} fps start a sample early; "
         f"{len(set(old) - set(new))} of {len(old)} audio items change, {n_ticks} their labels"
     )
     for name, store in data.parts():
-        yield f"{flag} ({name}): {changed(heard(store, data.audio, rules), data, store)}"
+        yield f"{flag} ({name}): {changed(heard(store, data.audio, semantics), data, store)}"
 
 
 def reads(data: Data) -> Iterator[str]:
-    flag, rules = "shift_short_reads", mended("shift_short_reads")
+    flag, semantics = "shift_short_reads", mended("shift_short_reads")
     for name, store in data.parts():
         shifts = [shift for clip in store.clips() for shift in read_shifts(ClipData(store, clip))]
-        moved_s = [shift / 16_000 for shift in shifts if shift]
+        moved_s = [shift / SAMPLE_RATE for shift in shifts if shift]
         yield f"{flag} ({name}): {len(moved_s)} of {len(shifts)} reads move, by s: {moved_s}"
-        yield f"{flag} ({name}): {changed(heard(store, data.audio, rules), data, store)}"
+        yield f"{flag} ({name}): {changed(heard(store, data.audio, semantics), data, store)}"
 
 
 def read_shifts(clip: ClipData) -> Iterator[int]:
@@ -277,17 +280,17 @@ def read_shifts(clip: ClipData) -> Iterator[int]:
             n_ticks = int(clip.faces.frame[rows][-1]) - span.start_frame + 1
             for window in audio_windows(n_ticks):
                 old, new = (
-                    audio_read(window, max(end - start, 0), rules)[0]
-                    for rules in (REFERENCE, mended("shift_short_reads"))
+                    audio_read(window, max(end - start, 0), semantics)[0]
+                    for semantics in (REFERENCE, mended("shift_short_reads"))
                 )
                 yield new - old
 
 
 @cache
-def heard(store: ClipStore, branch: AudioBranch, rules: Semantics) -> Floats:
+def heard(store: ClipStore, branch: AudioBranch, semantics: Semantics) -> Floats:
     """(N,) audio scores of all faces of a store."""
     predictor = AudioPredictor(branch)
-    predictor.rules = rules
+    predictor.semantics = semantics
     return np.concatenate([predictor.faces(ClipData(store, clip)) for clip in store.clips()])
 
 
@@ -308,22 +311,26 @@ def changed(new: Floats, data: Data, store: ClipStore | None = None, kind: str =
 
 
 @cache
-def seen(data: Data, rules: Semantics) -> tuple[Floats, Floats]:
+def seen(data: Data, semantics: Semantics) -> tuple[Floats, Floats]:
     """(N,) visual scores and window qualities of all faces of the store."""
-    return looked(data.mended if rules == FIXED else data.store, data.visual, data.scorer, rules)
+    return looked(
+        data.mended if semantics == FIXED else data.store, data.visual, data.scorer, semantics
+    )
 
 
 def looked(
-    store: ClipStore, branch: VisualBranch, scorer: str, rules: Semantics
+    store: ClipStore, branch: VisualBranch, scorer: str, semantics: Semantics
 ) -> tuple[Floats, Floats]:
     predictor = VisualPredictor(branch, scorer)
-    predictor.rules = rules
+    predictor.semantics = semantics
     parts = [predictor.faces(ClipData(store, clip)) for clip in store.clips()]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
 def pictures(data: Data) -> Iterator[str]:
-    old, new = (seen(data, rules)[0] for rules in (REFERENCE, mended("lopsided_valid_crop")))
+    old, new = (
+        seen(data, semantics)[0] for semantics in (REFERENCE, mended("lopsided_valid_crop"))
+    )
     yield f"lopsided_valid_crop: {changed(new, data, kind='visual')}"
     yield f"lopsided_valid_crop: mAP {judged(data, visual=old)} -> {judged(data, visual=new)}"
 
@@ -380,11 +387,11 @@ def validation(data: Data) -> Iterator[str]:
 
 
 def everything(data: Data) -> Iterator[str]:
-    for rules, store in ((REFERENCE, data.store), (FIXED, data.mended)):
-        audio, (visual, quality) = heard(store, data.audio, rules), seen(data, rules)
+    for semantics, store in ((REFERENCE, data.store), (FIXED, data.mended)):
+        audio, (visual, quality) = heard(store, data.audio, semantics), seen(data, semantics)
         columns = {"audio": audio, "visual": visual, "fused": fuse(audio, visual, quality)}
         maps = [f"{k} {judged(data, store, **{k: v})}" for k, v in columns.items()]
-        yield f"{rules.name}: {len(audio)} crops; mAP: {', '.join(maps)}"
+        yield f"{semantics.name}: {len(audio)} crops; mAP: {', '.join(maps)}"
 
 
 def judged(data: Data, store: ClipStore | None = None, **column: Floats) -> str:

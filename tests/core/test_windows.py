@@ -203,10 +203,10 @@ def train(
     quality: float | list[float],
     item: Segment,
     config: WindowConfig = CONFIG,
-    rules: Any = FIXED,
+    semantics: Any = FIXED,
 ) -> VisualWindows:
     values = np.full(len(frames), quality) if isinstance(quality, float) else np.array(quality)
-    return training_windows(np.array(frames, int), values, item, config, rules, CLOCK)
+    return training_windows(np.array(frames, int), values, item, config, semantics, CLOCK)
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,12 @@ def test_scan_two_frames_short(first: int, last: int, fixed: list[int], referenc
     """The flag alone: every other setting is the same."""
     config = WindowConfig(step=1, min_quality=0.0)
     frames = list(range(20))
-    for rules, centres in (
+    for semantics, centres in (
         (FIXED, fixed),
         (replace(FIXED, scan_two_frames_short=True), reference),
         (replace(REFERENCE, scan_two_frames_short=False), fixed),
     ):
-        windows = train(frames, 1.0, segment(first, last), config, rules)
+        windows = train(frames, 1.0, segment(first, last), config, semantics)
         assert windows.centres.tolist() == centres
 
 
@@ -353,9 +353,9 @@ def test_training_windows_equal_a_plain_loop(
 ) -> None:
     frames = np.array(sorted(crops), int)
     quality = np.array([crops[f] for f in sorted(crops)])
-    rules = replace(FIXED, scan_two_frames_short=short)
+    semantics = replace(FIXED, scan_two_frames_short=short)
     item = segment(first, first + length)
-    found = training_windows(frames, quality, item, CONFIG, rules, CLOCK)
+    found = training_windows(frames, quality, item, CONFIG, semantics, CLOCK)
     assert ours(found, frames) == naive_training(crops, first, first + length, short)
 
 
@@ -389,7 +389,7 @@ def test_rows_of_a_span(frames: list[int], first: int, last: int, expected: slic
 
 
 @pytest.mark.parametrize(
-    ("rules", "expected"),
+    ("semantics", "expected"),
     [
         (FIXED, 516_800),
         (replace(FIXED, float_sample_times=True), 516_799),
@@ -397,27 +397,27 @@ def test_rows_of_a_span(frames: list[int], first: int, last: int, expected: slic
         (REFERENCE, 516_799),
     ],
 )
-def test_float_sample_times_at_frame_969(rules: Any, expected: int) -> None:
-    assert frame_to_sample(969, CLOCK, rules) == expected
-    assert audio_read(AudioWindow(900, 900, 969), 10**6, rules) == (480_000, expected)
-    (item,) = audio_items([segment(0, 969)], 10**6, CLOCK, rules)
+def test_float_sample_times_at_frame_969(semantics: Any, expected: int) -> None:
+    assert frame_to_sample(969, CLOCK, semantics) == expected
+    assert audio_read(AudioWindow(900, 900, 969), 10**6, semantics) == (480_000, expected)
+    (item,) = audio_items([segment(0, 969)], 10**6, CLOCK, semantics)
     assert item.end_sample == expected
 
 
 @pytest.mark.parametrize(
-    ("rules", "expected"), [(FIXED, 123), (replace(FIXED, float_sample_times=True), 122)]
+    ("semantics", "expected"), [(FIXED, 123), (replace(FIXED, float_sample_times=True), 122)]
 )
-def test_float_sample_times_of_labels(rules: Any, expected: int) -> None:
-    assert n_labelled_ticks(65_600, rules) == expected
+def test_float_sample_times_of_labels(semantics: Any, expected: int) -> None:
+    assert n_labelled_ticks(65_600, semantics) == expected
 
 
-@pytest.mark.parametrize("rules", [FIXED, REFERENCE])
+@pytest.mark.parametrize("semantics", [FIXED, REFERENCE])
 @pytest.mark.parametrize(
     ("n_samples", "expected"),
     [(0, 0), (533, 0), (534, 1), (16_000, 30), (479_999, 899), (480_000, 900), (500_000, 900)],
 )
-def test_labelled_ticks(n_samples: int, expected: int, rules: Any) -> None:
-    assert n_labelled_ticks(n_samples, rules) == expected
+def test_labelled_ticks(n_samples: int, expected: int, semantics: Any) -> None:
+    assert n_labelled_ticks(n_samples, semantics) == expected
 
 
 @given(st.integers(0, 10_000))
@@ -495,8 +495,8 @@ def test_shift_short_reads(
 ) -> None:
     """The flag alone; a shifted read is not longer than a window either."""
     assert audio_read(AudioWindow(*window), n_samples, FIXED) == fixed
-    rules = replace(FIXED, shift_short_reads=True)
-    assert audio_read(AudioWindow(*window), n_samples, rules) == shifted
+    semantics = replace(FIXED, shift_short_reads=True)
+    assert audio_read(AudioWindow(*window), n_samples, semantics) == shifted
     assert shifted[1] - shifted[0] <= 480_000
 
 

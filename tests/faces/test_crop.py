@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quavf.core.records import Image
+from quavf.core.records import CROP_SIZE, Image
 from quavf.core.semantics import FIXED, REFERENCE
 from quavf.faces.crop import (
-    CROP_SIZE,
     CropGeometry,
     crop_geometry,
     crop_regions,

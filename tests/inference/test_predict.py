@@ -16,7 +16,7 @@ import torch
 from quavf.core.clock import Clock
 from quavf.core.errors import StoreError
 from quavf.core.records import Segment
-from quavf.core.semantics import FIXED, semantics
+from quavf.core.semantics import FIXED, get_semantics
 from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor, load_crop, repair
 from quavf.models.config import BranchSettings
 from quavf.models.transforms import face_part
@@ -119,7 +119,7 @@ def one_by_one(branch: VisualBranch, data: ClipData, row: int) -> tuple[float, f
         if index is not None:
             crop = load_crop(reader, index)
             if data.store.config.framing == "grown":
-                crop = face_part(crop, semantics(branch.settings.semantics))
+                crop = face_part(crop, get_semantics(branch.settings.semantics))
             crops[0, slot] = crop
             total += 0.0 if np.isnan(quality[index]) else quality[index]
     logits = branch(crops, torch.tensor([total / 15]))
@@ -127,7 +127,7 @@ def one_by_one(branch: VisualBranch, data: ClipData, row: int) -> tuple[float, f
 
 
 @pytest.mark.parametrize(
-    ("backbone", "rules", "framing"),
+    ("backbone", "semantics", "framing"),
     [
         ("test_vit", "fixed", "grown"),
         ("test_vit", "reference", "grown"),
@@ -136,12 +136,12 @@ def one_by_one(branch: VisualBranch, data: ClipData, row: int) -> tuple[float, f
     ],
 )
 def test_encoding_once_equals_window_by_window(
-    backbone: str, rules: str, framing: str, tmp_path: Path
+    backbone: str, semantics: str, framing: str, tmp_path: Path
 ) -> None:
     frames = [*range(0, 30, 2), 45, 60, 61, 110]
     store = make_store(tmp_path / "store", {1: frames, 3: [0, 15, 30]}, framing=framing)
     branch = tiny_visual(backbone)
-    branch.settings = BranchSettings(rules)
+    branch.settings = BranchSettings(semantics)
     data = ClipData(store, "clip")
     scores, quality = VisualPredictor(branch, "light").faces(data)
     assert not np.isnan(scores).any()
@@ -203,9 +203,9 @@ def test_windows_are_judged_while_crops_still_come(
 class Heard(AudioPredictor):
     """Notes what it hears, and says of each output which of the window's 900 it is."""
 
-    def __init__(self, rules: str = "fixed", batch_size: int = 4) -> None:
+    def __init__(self, semantics: str = "fixed", batch_size: int = 4) -> None:
         branch = tiny_audio()
-        branch.settings = BranchSettings(rules)
+        branch.settings = BranchSettings(semantics)
         super().__init__(branch, batch_size=batch_size)
         self.sounds: list[np.ndarray] = []
 
@@ -255,12 +255,14 @@ def test_long_spans_are_heard_in_windows(batch_size: int, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("rules", "first", "n_heard"), [("fixed", 480_000, 20_000), ("reference", 20_000, 480_000)]
+    ("semantics", "first", "n_heard"), [("fixed", 480_000, 20_000), ("reference", 20_000, 480_000)]
 )
-def test_sound_that_ends_in_a_window(rules: str, first: int, n_heard: int, tmp_path: Path) -> None:
+def test_sound_that_ends_in_a_window(
+    semantics: str, first: int, n_heard: int, tmp_path: Path
+) -> None:
     """Fixed: silence from there on. Published: read from earlier, frames not moved with it."""
     store = make_store(tmp_path / "store", {1: [0, 1700, 1799]}, n_samples=500_000)
-    heard = Heard(rules)
+    heard = Heard(semantics)
     scores = heard.faces(ClipData(store, "clip"))
     np.testing.assert_array_equal(scores, TICKS[[0, 800, 899]])
     second = heard.sounds[1]
@@ -528,7 +530,7 @@ def test_scorer_that_the_branch_was_trained_with(tmp_path: Path) -> None:
 
 
 def test_rules_of_the_checkpoint_apply() -> None:
-    assert AudioPredictor(tiny_audio()).rules.shift_short_reads
+    assert AudioPredictor(tiny_audio()).semantics.shift_short_reads
     branch = tiny_visual()
     branch.settings = BranchSettings("fixed")
-    assert VisualPredictor(branch, "light").rules == FIXED
+    assert VisualPredictor(branch, "light").semantics == FIXED

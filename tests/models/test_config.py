@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quavf.core.errors import ConfigError
-from quavf.core.semantics import FIXED, REFERENCE, semantics
+from quavf.core.semantics import FIXED, REFERENCE, get_semantics
 from quavf.core.windows import WindowConfig
 from quavf.models.config import (
     AudioConfig,
@@ -114,8 +114,8 @@ def test_semantics_differ_in_every_flag_and_only_there() -> None:
     assert len(flags) == 11
     assert all(getattr(REFERENCE, flag) is True for flag in flags)
     assert all(getattr(FIXED, flag) is False for flag in flags)
-    assert semantics("reference") is REFERENCE
-    assert semantics("fixed") is FIXED
+    assert get_semantics("reference") is REFERENCE
+    assert get_semantics("fixed") is FIXED
 
 
 def test_defaults_are_the_published_recipe() -> None:

@@ -124,7 +124,7 @@ def test_normalised_is_imagenet_rgb() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "columns"),
+    ("semantics", "columns"),
     [
         (FIXED, (56, 168)),
         (replace(FIXED, lopsided_valid_crop=True), (51, 173)),
@@ -132,17 +132,17 @@ def test_normalised_is_imagenet_rgb() -> None:
         (replace(REFERENCE, lopsided_valid_crop=False), (56, 168)),
     ],
 )
-def test_lopsided_valid_crop(rules: Any, columns: tuple[int, int]) -> None:
+def test_lopsided_valid_crop(semantics: Any, columns: tuple[int, int]) -> None:
     """Fixed, the face's part is square and in the middle; published, it is 10 columns wider."""
     mask = torch.zeros(3, 224, 224)
     mask[:, 56:168, columns[0] : columns[1]] = 1
-    assert face_part(mask, rules).min() == 1  # nothing from outside of the part
+    assert face_part(mask, semantics).min() == 1  # nothing from outside of the part
     columns_of_it = torch.arange(224.0).expand(3, 224, 224)
-    part = face_part(columns_of_it, rules)[0]
+    part = face_part(columns_of_it, semantics)[0]
     assert part.min() == pytest.approx(columns[0], abs=0.5)
     assert part.max() == pytest.approx(columns[1] - 1, abs=0.5)
     rows_of_it = columns_of_it.transpose(1, 2)
-    part = face_part(rows_of_it, rules)[0]
+    part = face_part(rows_of_it, semantics)[0]
     assert part.min() == pytest.approx(56, abs=0.5)
     assert part.max() == pytest.approx(167, abs=0.5)
 

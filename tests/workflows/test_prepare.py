@@ -80,6 +80,14 @@ def prepare(root: Path, store: str = "store", semantics: str = "fixed") -> Prepa
     )
 
 
+def test_the_old_name_of_semantics_still_works(root: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="semantics_name: use semantics"):
+        prepare_ego4d(
+            root / "annotations", root / "clips", root / "store", semantics_name="reference"
+        )
+    assert ClipStore.open(root / "store").config.semantics == "reference"
+
+
 def annotate(root: Path, *clips: dict[str, Any]) -> None:
     write_annotations(root / "annotations", clips)
 

@@ -14,7 +14,7 @@ import pytest
 from quavf.core.clock import Clock
 from quavf.core.errors import AnnotationError, ConfigError, QuavfError, StoreError
 from quavf.core.records import Image
-from quavf.core.semantics import semantics
+from quavf.core.semantics import get_semantics
 from quavf.faces.crop import (
     CropGeometry,
     crop_geometry,
@@ -41,10 +41,10 @@ def make(
     path: Path,
     clips: dict[str, dict[int, Sequence[int]]],
     kind: str = "ego4d",
-    rules: str = "fixed",
+    semantics: str = "fixed",
 ) -> ClipStore:
     """A store of crops of noise: clip -> person -> frames. Boxes touch the right border."""
-    store = ClipStore.create(path, StoreConfig(kind, rules, "grown"))
+    store = ClipStore.create(path, StoreConfig(kind, semantics, "grown"))
     for clip, people in clips.items():
         with store.writing(clip) as writer:
             for person, frames in people.items():
@@ -80,10 +80,10 @@ def write_json(path: Path, content: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("rules", ["fixed", "reference"])
-def test_scores_are_of_the_inverse_crops(tmp_path: Path, rules: str) -> None:
+@pytest.mark.parametrize("semantics", ["fixed", "reference"])
+def test_scores_are_of_the_inverse_crops(tmp_path: Path, semantics: str) -> None:
     """In the store's own semantics: the published inverse errs at the right border."""
-    store = make(tmp_path / "store", CLIPS, rules=rules)
+    store = make(tmp_path / "store", CLIPS, semantics=semantics)
     score_quality(store.path, "light")
     faces = store.faces("a")
     regions = []
@@ -93,15 +93,15 @@ def test_scores_are_of_the_inverse_crops(tmp_path: Path, rules: str) -> None:
         geometry = CropGeometry(
             tuple(faces.region[row].tolist()), tuple(faces.picture[row].tolist())
         )
-        regions.append(quality_region(picture, geometry, faces.box[row], semantics(rules)))
+        regions.append(quality_region(picture, geometry, faces.box[row], get_semantics(semantics)))
     expected = LightScorer().score([r for r in regions if r is not None])
     np.testing.assert_array_equal(store.quality("a", "light"), expected)
 
 
 def test_semantics_make_a_difference(tmp_path: Path) -> None:
     scores = []
-    for rules in ("fixed", "reference"):
-        store = make(tmp_path / rules, CLIPS, rules=rules)
+    for semantics in ("fixed", "reference"):
+        store = make(tmp_path / semantics, CLIPS, semantics=semantics)
         score_quality(store.path)
         scores.append(store.quality("a", "light"))
     assert np.abs(scores[0] - scores[1]).max() > 1e-3

@@ -19,6 +19,8 @@ def _store_option(parser: ArgumentParser) -> None:
 
 
 def ego4d_options(parser: ArgumentParser) -> None:
+    from quavf.core.semantics import FIXED, SEMANTICS
+
     parser.add_argument(
         "--annotations",
         required=True,
@@ -32,8 +34,8 @@ def ego4d_options(parser: ArgumentParser) -> None:
     engine_options(parser)
     parser.add_argument(
         "--semantics",
-        default="fixed",
-        choices=("fixed", "reference"),
+        default=FIXED.name,
+        choices=SEMANTICS,
         help="tracks and quality regions mended, or exactly as published",
     )
     parser.add_argument(

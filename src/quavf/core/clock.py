@@ -7,14 +7,16 @@ from fractions import Fraction
 
 SAMPLE_RATE = 16_000  # Hz, every sound in this package
 TICKS_PER_SECOND = 30  # the models' time base: 900 audio labels for 30 s
-MODEL_FPS = Fraction(TICKS_PER_SECOND)
 
 
 @dataclass(frozen=True)
 class Clock:
-    """The time base of one clip; frame 0 and sample 0 are the clip's start."""
+    """The time base of one clip; frame 0 and sample 0 are the clip's start.
 
-    fps: Fraction = MODEL_FPS  # exact: 30000/1001, never 29
+    `Clock()` is the models' own: its frames are ticks.
+    """
+
+    fps: Fraction = Fraction(TICKS_PER_SECOND)  # exact: 30000/1001, never 29
     sample_rate: int = SAMPLE_RATE
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ Ints = npt.NDArray[np.integer[Any]]
 Image = npt.NDArray[np.uint8]
 
 WEARER = 0  # person id of the camera wearer
+CROP_SIZE = 224  # pixels, both sides of a face crop
 
 
 @dataclass(frozen=True, order=True)

@@ -38,11 +38,12 @@ class Semantics:
 REFERENCE = Semantics("reference", *(True,) * 11)
 FIXED = Semantics("fixed", *(False,) * 11)
 
-_SETS = {s.name: s for s in (REFERENCE, FIXED)}
+_SETS = {s.name: s for s in (FIXED, REFERENCE)}
+SEMANTICS = tuple(_SETS)  # their names
 
 
-def semantics(name: str) -> Semantics:
+def get_semantics(name: str) -> Semantics:
     """The set of that name. Raises ConfigError for any other name."""
     if name not in _SETS:
-        raise ConfigError(f"semantics: {name!r} is not known; use one of {sorted(_SETS)}")
+        raise ConfigError(f"semantics: {name!r} is not known; use one of {sorted(SEMANTICS)}")
     return _SETS[name]

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quavf.core.clock import MODEL_FPS, SAMPLE_RATE, Clock
+from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND, Clock
 from quavf.core.errors import ConfigError
 from quavf.core.records import WEARER, Floats, Ints, Segment
 from quavf.core.semantics import Semantics
 
-WINDOW_TICKS = 900  # outputs of an audio window
-WINDOW_SAMPLES = 30 * SAMPLE_RATE
+WINDOW_S = 30  # of an audio window
+WINDOW_TICKS = WINDOW_S * TICKS_PER_SECOND  # its outputs
+WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE
 SHORTEST_AUDIO_FRAMES = 3  # a labelled segment must be longer to be an audio item
 SHORTEST_CROP_SAMPLES = 3 * SAMPLE_RATE
 CROP_PROBABILITY = 0.9
@@ -53,7 +54,7 @@ class WindowConfig:
     def offsets(self, clock: Clock) -> Ints:
         """(n_slots,) frames from the centre, exact in time at any frame rate."""
         half = self.n_slots // 2
-        exact = [k * self.stride * clock.fps / MODEL_FPS for k in range(-half, half + 1)]
+        exact = [k * self.stride * clock.fps / TICKS_PER_SECOND for k in range(-half, half + 1)]
         return np.array([round(offset) for offset in exact])
 
 
@@ -232,7 +233,7 @@ def random_crop(n_samples: int, rng: random.Random) -> tuple[int, int]:
 def n_labelled_ticks(n_samples: int, semantics: Semantics) -> int:
     """How many of the 900 outputs so much sound fills."""
     if semantics.float_sample_times:
-        return min(int(n_samples / SAMPLE_RATE * 30), WINDOW_TICKS)
+        return min(int(n_samples / SAMPLE_RATE * TICKS_PER_SECOND), WINDOW_TICKS)
     return min(Clock().sample_to_frame(n_samples), WINDOW_TICKS)
 
 
@@ -279,7 +280,7 @@ def audio_read(window: AudioWindow, n_samples: int, semantics: Semantics) -> tup
 
 def frames_to_ticks(frames: Ints, clock: Clock) -> Ints:
     """(N,) frames since a span's start as outputs of the audio branch, 30 a second."""
-    rate = clock.fps / MODEL_FPS
+    rate = clock.fps / TICKS_PER_SECOND
     return np.asarray(frames * rate.denominator // rate.numerator)
 
 

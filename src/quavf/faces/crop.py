@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from quavf.core.records import Floats, Image, Ints
+from quavf.core.records import CROP_SIZE, Floats, Image, Ints
 from quavf.core.semantics import Semantics
 
-CROP_SIZE = 224  # pixels, both sides
 CROP_GROWTH = 0.5  # of the box's width and height, added on each side
 QUALITY_MARGIN = 0.1  # the same for the region that is scored for quality
 JPEG_QUALITY = 95

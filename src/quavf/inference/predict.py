@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quavf.core.clock import SAMPLE_RATE
+from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
 from quavf.core.errors import StoreError
-from quavf.core.records import Array, Floats, Image, Ints
-from quavf.core.semantics import semantics
+from quavf.core.records import CROP_SIZE, Array, Floats, Image, Ints
+from quavf.core.semantics import get_semantics
 from quavf.core.windows import (
     WINDOW_SAMPLES,
     AudioWindow,
@@ -26,7 +26,7 @@ from quavf.core.windows import (
     spans,
     visual_windows,
 )
-from quavf.faces.crop import CROP_SIZE, decode_jpeg
+from quavf.faces.crop import decode_jpeg
 from quavf.inference.loading import AudioModel, VisualModel
 from quavf.inference.window_queue import Laid, WindowQueue, needed_rows
 from quavf.models.audio import AudioBranch, log_mel
@@ -80,7 +80,7 @@ class AudioPredictor:
     def __init__(self, branch: AudioModel, device: str = "cpu", batch_size: int = 4) -> None:
         self.branch = branch.to(device) if isinstance(branch, AudioBranch) else branch
         self.device, self.batch_size = device, batch_size
-        self.rules = semantics(branch.settings.semantics)
+        self.semantics = get_semantics(branch.settings.semantics)
         self.n_repaired = 0  # scores that were not a number
 
     def faces(self, data: ClipData) -> Floats:
@@ -161,7 +161,7 @@ class AudioPredictor:
         `report` is told of each window that is done.
         """
         scores = np.full(len(wanted), np.nan)
-        n_ticks = -(-(data.manifest.n_samples or 0) * 30 // SAMPLE_RATE)
+        n_ticks = -(-(data.manifest.n_samples or 0) * TICKS_PER_SECOND // SAMPLE_RATE)
         whole = Span(0, 0, max(n_ticks - 1, 0))
         windows = [
             w for w in audio_windows(n_ticks) if np.any((wanted >= w.use_from) & (wanted < w.end))
@@ -183,9 +183,9 @@ class AudioPredictor:
     def _sound(self, data: ClipData, span: Span, window: AudioWindow) -> Floats:
         """(480000,) samples of one window, silence where there is none."""
         clock, n_samples = data.manifest.clock, data.manifest.n_samples or 0
-        start = frame_to_sample(span.start_frame, clock, self.rules)
-        end = min(frame_to_sample(span.last_frame + 1, clock, self.rules), n_samples)
-        low, high = audio_read(window, max(end - start, 0), self.rules)
+        start = frame_to_sample(span.start_frame, clock, self.semantics)
+        end = min(frame_to_sample(span.last_frame + 1, clock, self.semantics), n_samples)
+        low, high = audio_read(window, max(end - start, 0), self.semantics)
         samples = data.store.sound(data.clip, start + low, start + high)
         return np.pad(samples, (0, WINDOW_SAMPLES - len(samples)))
 
@@ -203,7 +203,7 @@ class VisualPredictor:
     ) -> None:
         self.branch = branch.to(device) if isinstance(branch, VisualBranch) else branch
         self.scorer, self.device, self.batch_size = scorer, device, batch_size
-        self.rules = semantics(branch.settings.semantics)
+        self.semantics = get_semantics(branch.settings.semantics)
         self.n_repaired = 0
         self.n_unscored = 0  # crops without a quality: they count 0
 
@@ -312,7 +312,7 @@ class VisualPredictor:
             crops = torch.empty(shape, memory_format=torch.channels_last)
             for k, row in enumerate(batch):
                 crop = load_crop(reader, int(row))
-                crops[k] = face_part(crop[None], self.rules)[0] if grown else crop
+                crops[k] = face_part(crop[None], self.semantics)[0] if grown else crop
             return crops
 
         return overlapped(load, batches, n_threads=1, ahead=1)

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from quavf.core.errors import CheckpointError, ConfigError
+from quavf.core.semantics import REFERENCE
 from quavf.core.version import __version__
 from quavf.core.windows import WindowConfig
 from quavf.models.audio import AudioBranch
@@ -254,7 +255,7 @@ def _published_audio(
     )
     weights = {f"encoder.{k}": v for k, v in encoder.items()} | _ours(state)
     weights |= {f"project.{k}": state[f"inProj.0.{k}"] for k in ("weight", "bias")}
-    return _filled(path, config, BranchSettings("reference"), weights)
+    return _filled(path, config, BranchSettings(REFERENCE.name), weights)
 
 
 def _published_visual(path: Path, state: StateDict, n_heads: int, backbone: str | None) -> Branch:
@@ -276,7 +277,7 @@ def _published_visual(path: Path, state: StateDict, n_heads: int, backbone: str 
     weights = {f"backbone.{k}": v for k, v in image.items()} | _ours(state)
     if quality is not None:
         weights["quality_embedding.weight"] = quality
-    return _filled(path, config, BranchSettings("reference", windows), weights)
+    return _filled(path, config, BranchSettings(REFERENCE.name, windows), weights)
 
 
 def _ours(state: StateDict) -> StateDict:

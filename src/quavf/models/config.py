@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from quavf.core.errors import ConfigError
-from quavf.core.semantics import semantics
+from quavf.core.records import CROP_SIZE
+from quavf.core.semantics import FIXED, REFERENCE, get_semantics
 from quavf.core.windows import WindowConfig
 
 WHISPER_SIZES = {  # width, layers, heads of the encoder (Radford et al. 2022, table 1)
@@ -88,7 +89,7 @@ class VisualConfig:
 
     backbone: str = "resnet50"
     backbone_weights: str = "hub"
-    size: int = 224
+    size: int = CROP_SIZE
     frozen: bool = True
     frozen_stages: int = 0
     dim: int = 512
@@ -104,8 +105,8 @@ class VisualConfig:
             raise ConfigError(f"visual.quality_bins: {self.quality_bins} is under 1")
         if self.frozen_stages < 0:
             raise ConfigError(f"visual.frozen_stages: {self.frozen_stages} is under 0")
-        if not 32 <= self.size <= 224:
-            raise ConfigError(f"visual.size: {self.size} is not in [32, 224]")
+        if not 32 <= self.size <= CROP_SIZE:
+            raise ConfigError(f"visual.size: {self.size} is not in [32, {CROP_SIZE}]")
 
 
 def _check_temporal(name: str, config: AudioConfig | VisualConfig) -> None:
@@ -264,7 +265,7 @@ class TrainAudioConfig:
         trainer: How training runs.
     """
 
-    semantics: str = "fixed"
+    semantics: str = FIXED.name
     context: str = "segment"
     unlabelled: float = 0.0
     start: str = ""
@@ -273,7 +274,7 @@ class TrainAudioConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
     def __post_init__(self) -> None:
-        semantics(self.semantics)
+        get_semantics(self.semantics)
         _check_context(self.context, self.unlabelled)
         _check_cache("audio", self.trainer, self.audio.frozen)
 
@@ -296,7 +297,7 @@ class TrainVisualConfig:
         trainer: How training runs.
     """
 
-    semantics: str = "fixed"
+    semantics: str = FIXED.name
     quality: str = ""
     context: str = "segment"
     unlabelled: float = 0.0
@@ -307,10 +308,10 @@ class TrainVisualConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
     def __post_init__(self) -> None:
-        semantics(self.semantics)
+        get_semantics(self.semantics)
         _check_context(self.context, self.unlabelled)
         _check_cache("visual", self.trainer, self.visual.frozen)
-        if self.trainer.cache and semantics(self.semantics).moving_batch_norm:
+        if self.trainer.cache and get_semantics(self.semantics).moving_batch_norm:
             raise ConfigError(
                 f"trainer.cache: with semantics: {self.semantics} the frozen image network's "
                 "batch-norm statistics move, and what it says of a face with them; leave the cache "
@@ -322,13 +323,13 @@ class TrainVisualConfig:
 class BranchSettings:
     """What a checkpoint says of how its inputs are made, beside the model itself."""
 
-    semantics: str = "reference"
+    semantics: str = REFERENCE.name
     windows: WindowConfig = field(default_factory=WindowConfig)
     quality: str = ""  # scorer that it was trained with; empty: unknown (published checkpoints)
     context: str = "segment"  # or "clip": what the windows lie over
 
     def __post_init__(self) -> None:
-        semantics(self.semantics)
+        get_semantics(self.semantics)
         _check_context(self.context)
 
 

@@ -16,9 +16,8 @@ from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as F  # noqa: N812
 
-from quavf.core.records import Image
+from quavf.core.records import CROP_SIZE, Image
 from quavf.core.semantics import Semantics
-from quavf.faces.crop import CROP_SIZE
 from quavf.models.config import AugmentConfig
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB

@@ -12,8 +12,8 @@ from timm.models import group_modules
 from torch import Tensor, nn
 
 from quavf.core.errors import ConfigError
-from quavf.core.semantics import semantics
-from quavf.faces.crop import CROP_SIZE
+from quavf.core.records import CROP_SIZE
+from quavf.core.semantics import get_semantics
 from quavf.models.config import BranchSettings, VisualConfig
 from quavf.models.temporal import TemporalModule
 
@@ -45,7 +45,7 @@ class VisualBranch(nn.Module):
         for module in self.frozen_modules():
             module.requires_grad_(False)
         # As published, empty slots take part in batch-norm statistics that move.
-        self.encode_empty = semantics(self.settings.semantics).moving_batch_norm
+        self.encode_empty = get_semantics(self.settings.semantics).moving_batch_norm
         # From the start: a change of layout between two steps would change their last bits.
         self.to(memory_format=torch.channels_last)
 

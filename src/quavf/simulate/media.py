@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 
 from quavf.core.clock import SAMPLE_RATE
-from quavf.core.records import Array, Floats, Image
+from quavf.core.records import CROP_SIZE, Array, Floats, Image
 
 AAC_FRAME = 1024
-CROP_SIZE = 224
 JPEG_QUALITY = 95
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from quavf.core.clock import MODEL_FPS
+from quavf.core.clock import Clock
 from quavf.core.records import SPLITS, WEARER, Floats
 from quavf.simulate.acoustics import Heard, hear
 from quavf.simulate.appearance import Look, draw_look
@@ -18,7 +18,7 @@ from quavf.simulate.room import Room, furnish
 from quavf.simulate.scene import Motion, Scene, move, place, smooth_noise
 from quavf.simulate.voices import Speech, Voice, draw_voice, lips, speak
 
-FPS = MODEL_FPS
+FPS = Clock().fps
 STREAMS = (
     "talk",
     "gaze",

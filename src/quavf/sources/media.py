@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from quavf.core.clock import MODEL_FPS, SAMPLE_RATE, Clock
+from quavf.core.clock import SAMPLE_RATE, Clock
 from quavf.core.errors import MediaError
 from quavf.core.records import Image
 
@@ -111,10 +111,10 @@ class Video:
 
     def __post_init__(self) -> None:
         average, nominal = self.stream.average_rate, self.stream.base_rate
-        rate = nominal or average or MODEL_FPS
+        rate = nominal or average or Clock().fps
         self.constant_rate = not average or not nominal or average == nominal
         if average and nominal and abs(average - nominal) > nominal * NEARLY_CONSTANT:
-            rate = MODEL_FPS  # a variable rate has no frame numbers of its own
+            rate = Clock().fps  # a variable rate has no frame numbers of its own
             self.notes["clips with a variable frame rate"] += 1
         self.clock = Clock(Fraction(rate))
         self.size = (int(self.stream.width), int(self.stream.height))

@@ -15,7 +15,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from quavf.core.clock import MODEL_FPS, Clock
+from quavf.core.clock import TICKS_PER_SECOND, Clock
 from quavf.core.errors import MediaError
 from quavf.core.records import Image
 from quavf.sources.media import (
@@ -28,7 +28,7 @@ from quavf.sources.media import (
     sound_pieces,
 )
 
-TICKS = Clock(MODEL_FPS)  # the models' time base: 30 ticks a second from the first picture
+TICK_CLOCK = Clock()  # ticks count from the first picture
 GREY_SIDE = 320  # pixels: enough to tell to a pixel or two of 1080p how far the camera turned
 SILENT = 4  # of 32768: louder sound than this anywhere is sound
 
@@ -121,17 +121,17 @@ class VideoFile:
             if pending is not None:
                 if time - pending[1] > LONGEST_HOLD_S:
                     self.picture_notes["stretches of over a second without a new picture"] += 1
-                yield self._shown(*pending, end=TICKS.s_to_frame(time))
+                yield self._shown(*pending, end=TICK_CLOCK.s_to_frame(time))
             pending = number, time, source
         if pending is not None:
-            yield self._shown(*pending, end=TICKS.s_to_frame(pending[1]) + 1)
+            yield self._shown(*pending, end=TICK_CLOCK.s_to_frame(pending[1]) + 1)
         end_s = 0.0 if pending is None else float(pending[1])
         if self.declared_s is not None and end_s < self.declared_s - CUT_SHORT_S:
             self.picture_notes["pictures end before the declared duration"] += 1
 
     def _shown(self, number: int, time: Fraction, source: VideoFrame, end: int) -> Shown:
-        first = TICKS.s_to_frame(time)
-        longest = int(LONGEST_HOLD_S * MODEL_FPS)
+        first = TICK_CLOCK.s_to_frame(time)
+        longest = int(LONGEST_HOLD_S * TICKS_PER_SECOND)
         ticks = range(first, min(end, first + longest))
         return Shown(number, float(time), ticks, source, self.turns)
 
@@ -180,7 +180,7 @@ def open_video_file(path: Path) -> VideoFile:
             raise MediaError(
                 f"{path}: not a single picture can be decoded; download or export it again"
             )
-        rate = stream.average_rate or stream.base_rate or MODEL_FPS
+        rate = stream.average_rate or stream.base_rate or TICK_CLOCK.fps
         turns = round(first.rotation / 90) % 4
         size = (first.height, first.width) if turns % 2 else (first.width, first.height)
         start = first.pts * stream.time_base if first.pts is not None else Fraction(0)

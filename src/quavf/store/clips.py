@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from quavf.core.errors import AnnotationError, ConfigError, StoreError
 from quavf.core.names import is_safe_name
 from quavf.core.records import Array, Floats
-from quavf.core.semantics import semantics
+from quavf.core.semantics import get_semantics
 from quavf.store.manifest import ANEW, FORMAT, Manifest, StoreConfig
 from quavf.store.tables import SCHEMA, Faces, read_table
 from quavf.store.writer import ClipWriter
@@ -61,7 +61,7 @@ class ClipStore:
                     "--store and prepare again"
                 )
             config = StoreConfig(**content)
-            semantics(config.semantics)
+            get_semantics(config.semantics)
         except (AnnotationError, ConfigError, AttributeError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{path / 'store.json'}: damaged ({error}); delete the store and prepare again"

@@ -22,7 +22,7 @@ class StoreConfig:
     """What all clips of a store have in common; a store never mixes two of these."""
 
     kind: str  # "ego4d", "challenge" or "video": where the clips come from
-    semantics: str  # "reference" or "fixed": tracks, crops and quality regions
+    semantics: str  # one of `SEMANTICS`: tracks, crops and quality regions
     framing: str  # "grown": crops twice as large as the face box; "face": cut at the box
 
     @property

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from quavf.core.clock import SAMPLE_RATE, Clock
+from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND, Clock
 from quavf.core.errors import StoreError
-from quavf.core.records import WEARER, Array, Ints
-from quavf.core.semantics import semantics
+from quavf.core.records import CROP_SIZE, WEARER, Array, Ints
+from quavf.core.semantics import get_semantics
 from quavf.core.windows import (
     EMPTY,
     WINDOW_SAMPLES,
@@ -30,7 +30,6 @@ from quavf.core.windows import (
     training_windows,
     unlabelled_windows,
 )
-from quavf.faces.crop import CROP_SIZE
 from quavf.inference.predict import ClipData, load_crop, load_picture
 from quavf.models.config import TrainAudioConfig, TrainVisualConfig
 from quavf.models.transforms import normalised, seeded
@@ -63,7 +62,8 @@ class AudioTrainSet(Dataset[Sample]):
     """
 
     def __init__(self, store: ClipStore, config: TrainAudioConfig) -> None:
-        self.store, self.rules, self.context = store, semantics(config.semantics), config.context
+        self.store, self.context = store, config.context
+        self.semantics = get_semantics(config.semantics)
         self.augment, self.seed = config.augment, config.trainer.seed
         self.unlabelled = config.unlabelled
         self.epoch = 0
@@ -74,7 +74,9 @@ class AudioTrainSet(Dataset[Sample]):
             manifest = store.manifest(clip)
             if manifest.n_samples is None:
                 continue
-            items = audio_items(manifest.segments, manifest.n_samples, manifest.clock, self.rules)
+            items = audio_items(
+                manifest.segments, manifest.n_samples, manifest.clock, self.semantics
+            )
             for item in items:
                 n_frames = item.segment.last_frame - item.segment.start_frame
                 positive += n_frames * item.segment.label
@@ -90,7 +92,7 @@ class AudioTrainSet(Dataset[Sample]):
         if self.context == "segment":
             return [(item.start_sample, item.end_sample, item.segment.label) for item in items]
         windows = audio_windows(Clock().sample_to_frame(n_samples)) if items else []
-        return [(*audio_read(window, n_samples, self.rules), UNKNOWN) for window in windows]
+        return [(*audio_read(window, n_samples, self.semantics), UNKNOWN) for window in windows]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -102,7 +104,7 @@ class AudioTrainSet(Dataset[Sample]):
             sound = torch.from_numpy(self.store.sound(self.clips[clip], start + low, start + high))
             sound = change_sound(sound, self.augment, rng)
             labels = torch.full((WINDOW_TICKS,), IGNORED)
-            n_ticks = n_labelled_ticks(len(sound), self.rules)
+            n_ticks = n_labelled_ticks(len(sound), self.semantics)
             labels[:n_ticks] = label
             if label == UNKNOWN:
                 labels[:n_ticks] = self._heard(self.clips[clip], start + low, n_ticks, rng)
@@ -120,8 +122,8 @@ class AudioTrainSet(Dataset[Sample]):
         """
         manifest = self.store.manifest(clip)
         fps = manifest.clock.fps
-        time = start * 30 + np.arange(n_ticks) * SAMPLE_RATE  # in 1/480000 s: exact
-        frames = time * fps.numerator // (30 * SAMPLE_RATE * fps.denominator)
+        time = start * TICKS_PER_SECOND + np.arange(n_ticks) * SAMPLE_RATE  # in 1/480000 s: exact
+        frames = time * fps.numerator // (TICKS_PER_SECOND * SAMPLE_RATE * fps.denominator)
         claimed = np.zeros((2, n_ticks), bool)
         for segment in manifest.segments:
             if segment.person > WEARER:
@@ -201,7 +203,7 @@ def _clip_windows(
 
     Last, where they are asked for, those of every person outside segments, UNKNOWN.
     """
-    rules, clock = semantics(config.semantics), data.manifest.clock
+    semantics, clock = get_semantics(config.semantics), data.manifest.clock
     quality, segments = data.store.quality(data.clip, scorer), data.manifest.segments
     beyond = config.context == "clip"
     for segment in segments:
@@ -210,7 +212,7 @@ def _clip_windows(
             continue
         frames = data.faces.frame[own]
         windows = training_windows(
-            frames, quality[own], segment, config.windows, rules, clock, beyond=beyond
+            frames, quality[own], segment, config.windows, semantics, clock, beyond=beyond
         )
         yield windows, own.start, segment.label
     for person in data.faces.persons() if config.unlabelled else ():

@@ -23,7 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from quavf.core.semantics import semantics
+from quavf.core.semantics import get_semantics
 from quavf.models.audio import AudioBranch, log_mel
 from quavf.models.backbones import load_pretrained
 from quavf.models.checkpoint import Branch
@@ -93,7 +93,9 @@ class BranchModule(L.LightningModule):
         super().__init__()
         self.branch, self.options = branch, config.trainer
         # Whisper's encoder has no statistics; in training mode it draws random numbers in vain.
-        moving = semantics(config.semantics).moving_batch_norm and isinstance(branch, VisualBranch)
+        moving = get_semantics(config.semantics).moving_batch_norm and isinstance(
+            branch, VisualBranch
+        )
         self.keep_statistics = not moving
         self.register_buffer("class_weights", weights, persistent=False)
         self._frozen = branch.frozen_modules()

@@ -23,6 +23,7 @@ import numpy as np
 from quavf.core.clock import TICKS_PER_SECOND, Clock
 from quavf.core.errors import MediaError, StoreError
 from quavf.core.records import Floats, Ints
+from quavf.core.semantics import FIXED
 from quavf.core.windows import WindowConfig
 from quavf.faces.detect import DetectorOptions, open_detector
 from quavf.faces.search import DESCRIPTOR, LOOK_SCORE, FaceSearch, Found
@@ -39,7 +40,6 @@ from quavf.video.prepared import PreparedVideo, VideoConfig
 
 log = logging.getLogger(__name__)
 
-SEMANTICS = "fixed"
 SEARCH_FORMAT = 2  # of saved searches; goes up when they hold something else (2: pans)
 SAVE_EVERY_S = 30.0  # of video: an interrupted search loses no more
 
@@ -57,7 +57,7 @@ def prepare_video(
     """
     config, windows = config or VideoConfig(), windows or WindowConfig()
     file = open_video_file(Path(path))
-    target = ClipStore.create(Path(store), StoreConfig("video", SEMANTICS, "grown"))
+    target = ClipStore.create(Path(store), StoreConfig("video", FIXED.name, "grown"))
     work = _Preparation(file, target, config, windows)
     if not target.has(work.clip, work.fingerprint):
         work.write()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,12 +14,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from quavf.core.clock import Clock
+from quavf.core.clock import SAMPLE_RATE, Clock
 from quavf.core.errors import MediaError, StoreError
-from quavf.core.records import ClipRecord, Segment, Track, TrackRows
-from quavf.core.semantics import Semantics, semantics
+from quavf.core.records import CROP_SIZE, ClipRecord, Segment, Track, TrackRows
+from quavf.core.semantics import FIXED, Semantics, get_semantics
 from quavf.faces.crop import (
-    CROP_SIZE,
     CropGeometry,
     crop_geometry,
     crop_regions,
@@ -67,9 +67,11 @@ def prepare_ego4d(
     annotations: Path,
     clips: Path,
     store: Path,
-    semantics_name: str = "fixed",
+    semantics: str = FIXED.name,
     splits: Path | None = None,
     engine: EngineConfig | None = None,
+    *,
+    semantics_name: str | None = None,
 ) -> PrepareSummary:
     """Cut the face crops and the sound of all annotated clips into a store.
 
@@ -77,9 +79,12 @@ def prepare_ego4d(
     Finished clips are skipped, changed ones made again. Clips whose media is missing or unreadable
     are counted and left out; raises StoreError when none is left.
     """
-    rules = semantics(semantics_name)
+    if semantics_name is not None:
+        warnings.warn("semantics_name: use semantics", DeprecationWarning, stacklevel=2)
+        semantics = semantics_name
+    rules = get_semantics(semantics)
     index = read_ego4d(Path(annotations), Path(clips), splits and Path(splits), rules)
-    target = ClipStore.create(Path(store), StoreConfig("ego4d", semantics_name, "grown"))
+    target = ClipStore.create(Path(store), StoreConfig("ego4d", semantics, "grown"))
 
     def fingerprint(record: ClipRecord) -> str:
         size = record.media.stat().st_size if record.media.is_file() else None
@@ -95,7 +100,7 @@ def prepare_challenge(
 ) -> PrepareSummary:
     """Take the challenge's test segments into a store: pictures as they are, no labels."""
     jobs = [_Job(s.segment, s.fingerprint, s) for s in read_challenge(Path(root))]
-    target = ClipStore.create(Path(store), StoreConfig("challenge", "fixed", "face"))
+    target = ClipStore.create(Path(store), StoreConfig("challenge", FIXED.name, "face"))
     with target.alone():
         return _prepare(target, jobs, _write_challenge_segment, Counter(), engine)
 
@@ -173,7 +178,7 @@ def summarise(store: ClipStore, summary: PrepareSummary, index_notes: Notes) -> 
         summary.segments += len(labelled)
         summary.positive_segments += sum(s.label for s in labelled)
         summary.crops += manifest.n_crops
-        summary.sound_hours += (manifest.n_samples or 0) / 16_000 / 3600
+        summary.sound_hours += (manifest.n_samples or 0) / SAMPLE_RATE / 3600
         by_split[manifest.split] += 1
         notes.update(manifest.notes)
         notes["clips without sound"] += manifest.n_samples is None
@@ -187,13 +192,13 @@ def summarise(store: ClipStore, summary: PrepareSummary, index_notes: Notes) -> 
     return summary
 
 
-def _write_ego4d_clip(rules: Semantics, store: ClipStore, job: _Job) -> int:
+def _write_ego4d_clip(semantics: Semantics, store: ClipStore, job: _Job) -> int:
     """Decode one clip once and write its crops and sound; how many pictures were decoded."""
     record: ClipRecord = job.source
     notes: Notes = Counter(record.notes)
     video = open_video(record.media)
     with video.container, store.writing(record.clip) as writer:
-        tracks = _tracks(record, rules, notes)
+        tracks = _tracks(record, semantics, notes)
         wanted = _wanted(record.segments, tracks, video, notes)
         n_decoded = _write_crops(writer, video, wanted, notes)
         samples = read_sound(record.media, notes)
@@ -225,22 +230,22 @@ def _warn(clip: str, notes: Notes, samples: object) -> None:
         log.warning("clip %s: %s", clip, fault)
 
 
-def _tracks(record: ClipRecord, rules: Semantics, notes: Notes) -> dict[int, Track]:
+def _tracks(record: ClipRecord, semantics: Semantics, notes: Notes) -> dict[int, Track]:
     """One track a person; rows and tracks that cannot be used are counted."""
     merged: dict[int, Track] = {}
     for person, parts in record.tracks.items():
         if person < 1:
             continue
-        track = merge_tracks(list(_usable(parts, rules, notes)), rules)
+        track = merge_tracks(list(_usable(parts, semantics, notes)), semantics)
         if track is not None:
             merged[person] = track
     return merged
 
 
-def _usable(parts: Iterable[TrackRows], rules: Semantics, notes: Notes) -> Iterable[Track]:
+def _usable(parts: Iterable[TrackRows], semantics: Semantics, notes: Notes) -> Iterable[Track]:
     for rows in parts:
         notes["boxes of negative size"] += int(negative_size(rows).sum())
-        track = build_track(rows, rules)
+        track = build_track(rows, semantics)
         if track is None:
             notes["tracks without a usable box"] += 1
         else:

@@ -10,6 +10,7 @@ import numpy as np
 
 from quavf.core.clock import Clock
 from quavf.core.errors import ConfigError, StoreError
+from quavf.core.semantics import FIXED
 from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
 from quavf.simulate.clip import DirectClip, direct_clip
 from quavf.simulate.config import SimulateConfig
@@ -43,7 +44,7 @@ def prepare_simulated(
     if every < 1:
         raise ConfigError(f"every is {every}; draw at least every 15th frame, 1 for all")
     path = Path(store)
-    target = ClipStore.create(path, StoreConfig("simulated", "fixed", "grown"))
+    target = ClipStore.create(path, StoreConfig("simulated", FIXED.name, "grown"))
     fingerprint = config_hash({**world_settings(config), "every": every})
     keys = clip_keys(config)
     _check_strangers(target, {key.name for key in keys}, fingerprint)

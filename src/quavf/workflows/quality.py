@@ -17,7 +17,7 @@ import numpy as np
 from quavf.core.errors import AnnotationError, ConfigError, StoreError
 from quavf.core.names import is_safe_name
 from quavf.core.records import Floats, Image
-from quavf.core.semantics import semantics
+from quavf.core.semantics import get_semantics
 from quavf.faces.crop import CropGeometry, decode_jpeg, quality_region
 from quavf.faces.quality.scorer import NetworkRunner, QualityScorer, open_scorer
 from quavf.inference.config import Runtime
@@ -117,7 +117,7 @@ class _ClipScoring:
         self.judge, self.report = judge, report
         self.faces, self.confidences = store.faces(clip), store.confidences(clip)
         self.reader = CropReader(store, clip, self.faces)
-        self.rules = semantics(store.config.semantics)
+        self.semantics = get_semantics(store.config.semantics)
         key = config_hash([judge.name, judge.settings])
         self.partial = store.folder(clip) / "quality" / f".{judge.name}.{key}.npy"
 
@@ -168,7 +168,7 @@ class _ClipScoring:
             )
         region, inside = self.faces.region[row].tolist(), self.faces.picture[row].tolist()
         geometry = CropGeometry(tuple(region), tuple(inside))
-        return quality_region(picture, geometry, self.faces.box[row], self.rules)
+        return quality_region(picture, geometry, self.faces.box[row], self.semantics)
 
 
 def import_quality(store: Path, path: Path, scorer: str = "imported") -> QualitySummary:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quavf.core.clock import SAMPLE_RATE
 from quavf.core.errors import ConfigError
 from quavf.core.records import Image
 from quavf.simulate.acoustics import Heard
@@ -177,7 +178,7 @@ def _write_challenge(
             (temporary / "face").mkdir()
             (temporary / "audio").mkdir()
             start, end = segment["start_frame"], segment["end_frame"]
-            cut = [int(f / world.fps * 16_000) for f in (start, end)]
+            cut = [int(f / world.fps * SAMPLE_RATE) for f in (start, end)]
             write_sound(temporary / "audio" / "aud.wav", heard.sound[cut[0] : cut[1]])
         for frame, box in segment["faces"].items():
             name = folder / segment["segment"] / "face" / f"{frame - start}.jpg"

@@ -19,9 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from quavf.core.errors import ConfigError
-from quavf.core.records import Ints
+from quavf.core.records import CROP_SIZE, Ints
 from quavf.core.windows import EMPTY, WINDOW_TICKS
-from quavf.faces.crop import CROP_SIZE
 from quavf.models.audio import AudioBranch, log_mel
 from quavf.models.checkpoint import Branch
 from quavf.models.config import to_dict

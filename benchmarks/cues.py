@@ -17,9 +17,9 @@ from scipy.stats import rankdata
 from quavf.core.records import WEARER, Array
 from quavf.simulate.config import PRESETS, SimulateConfig
 from quavf.simulate.conversation import Utterance
-from quavf.simulate.scene import face_angles
-from quavf.simulate.truth import NOBODY, spoken
-from quavf.simulate.world import ClipKey, ClipWorld, imagine
+from quavf.simulate.scene import measure_face_angles
+from quavf.simulate.truth import NOBODY, compute_addressees
+from quavf.simulate.world import ClipKey, ClipWorld, draw_world
 from quavf.utils.progress import progress
 
 SEED = 904
@@ -33,7 +33,7 @@ CUES = {
 
 def turns_of(world: ClipWorld) -> list[Utterance]:
     """What partners say, but for back-channels."""
-    return [u for u in world.talk.utterances if u.speaker != WEARER and not u.backchannel]
+    return [u for u in world.conversation.utterances if u.speaker != WEARER and not u.backchannel]
 
 
 def frames_of(world: ClipWorld, turn: Utterance) -> slice:
@@ -46,11 +46,11 @@ def cues(world: ClipWorld, turn: Utterance) -> dict[str, float]:
     motion, frames = world.motion, frames_of(world, turn)
     heads, turned = motion.heads[turn.speaker, frames], motion.turns[turn.speaker, frames]
     camera = motion.heads[WEARER, frames]
-    sides = [face_angles(h, t, c)[0] for h, t, c in zip(heads, turned, camera, strict=True)]
-    floor = world.talk.floor_of(turn.speaker)
+    sides = [measure_face_angles(h, t, c)[0] for h, t, c in zip(heads, turned, camera, strict=True)]
+    floor = world.conversation.find_floor(turn.speaker)
     earlier = [
         u
-        for u in world.talk.utterances
+        for u in world.conversation.utterances
         if u.start_s < turn.start_s
         and not u.backchannel
         and u.speaker != turn.speaker
@@ -79,8 +79,8 @@ def measured(preset: str, n_clips: int) -> dict[str, float]:
     speaking: list[Array] = []
     with progress(f"Worlds of {preset}", n_clips) as bar:
         for index in range(n_clips):
-            world = imagine(config, ClipKey(SEED, "train", index))
-            speaking.append((spoken(world) != NOBODY).sum(axis=0))
+            world = draw_world(config, ClipKey(SEED, "train", index))
+            speaking.append((compute_addressees(world) != NOBODY).sum(axis=0))
             for turn in turns_of(world):
                 labels.append(turn.to_wearer)
                 for name, value in cues(world, turn).items():

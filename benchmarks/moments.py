@@ -28,7 +28,7 @@ from quavf.results.video import VideoResult
 from quavf.simulate.config import SimulateConfig
 from quavf.utils.files import write_json
 from quavf.workflows.run import RunConfig, Runner
-from quavf.workflows.simulate import clip_keys, simulate_clips
+from quavf.workflows.simulate import list_clip_keys, simulate_clips
 from raw_faces import matched
 
 STEP_S = 0.1  # between two scores of a run
@@ -130,7 +130,7 @@ def run_world(world: str, options: argparse.Namespace, runner: Runner) -> list[S
     )  # fmt: skip
     simulate_clips(data, config, progress=True)
     tracks = []
-    for key in clip_keys(config):
+    for key in list_clip_keys(config):
         video = data / "clips" / f"{key.name}.mp4"
         result = runner.run(video, options.work / "runs" / f"{preset}-{key.name}").result
         table = pq.read_table(data / "truth" / f"{key.name}.parquet")

@@ -39,7 +39,7 @@ from quavf.workflows.predict import predict
 from quavf.workflows.prepare import prepare_ego4d
 from quavf.workflows.quality import score_quality
 from quavf.workflows.run import RunConfig, run_video
-from quavf.workflows.simulate import clip_keys, simulate_clips
+from quavf.workflows.simulate import list_clip_keys, simulate_clips
 
 IOU = 0.5  # from which a found box and a true one are the same face
 MIN_VISIBLE = 0.5  # share of a face that must be in the picture with nobody before it
@@ -341,7 +341,7 @@ def main() -> None:
         val_share=0.5, test_share=0.0,
     )  # fmt: skip
     simulate_clips(options.data, config, progress=True)
-    clips = [key.name for key in clip_keys(config)]
+    clips = [key.name for key in list_clip_keys(config)]
     with nullcontext(options.work) if options.work else tempfile.TemporaryDirectory() as name:
         content: dict[str, Any] = {"options": {k: str(v) for k, v in vars(options).items()}}
         content["faces"] = judge_faces(options.data, Path(name), clips)

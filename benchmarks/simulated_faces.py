@@ -15,21 +15,21 @@ import numpy as np
 from retinaface import detect_faces
 
 from quavf.simulate.config import PRESETS, SimulateConfig
-from quavf.simulate.picture import Painter
-from quavf.simulate.truth import frame_truth
-from quavf.simulate.world import ClipKey, imagine
+from quavf.simulate.picture import ClipRenderer
+from quavf.simulate.truth import measure_frame
+from quavf.simulate.world import ClipKey, draw_world
 
 
 def faces_of(preset: str, index: int, n_frames: int, seed: int) -> list[dict[str, Any]]:
     """One row for each face that a detector should find, with the best score it got."""
     config = SimulateConfig(seed=seed, seconds=20, preset=preset)
-    world = imagine(config, ClipKey(seed, "train", index))
-    painter = Painter(world)
+    world = draw_world(config, ClipKey(seed, "train", index))
+    renderer = ClipRenderer(world)
     rows = []
     for frame in np.linspace(0, world.n_frames - 1, n_frames).astype(int):
         wanted = [
             row
-            for row in frame_truth(world, painter, int(frame))
+            for row in measure_frame(world, renderer, int(frame))
             if row["visible"] > 0.95
             and row["y2"] - row["y1"] >= 48
             and abs(row["yaw_deg"]) <= 45
@@ -37,11 +37,11 @@ def faces_of(preset: str, index: int, n_frames: int, seed: int) -> list[dict[str
         ]
         if not wanted:
             continue
-        jpeg = cv2.imencode(".jpg", painter.render(int(frame)), [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+        jpeg = cv2.imencode(".jpg", renderer.render(int(frame)), [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
         picture = cv2.cvtColor(np.asarray(cv2.imdecode(jpeg, 1)), cv2.COLOR_BGR2RGB)
         found = detect_faces(picture, score_threshold=0.05)
         for row in wanted:
-            look = world.looks[row["person"]]
+            look = world.appearances[row["person"]]
             row["score"] = max((f.score for f in found if overlaps(f, row)), default=0.0)
             row |= {"height": row["y2"] - row["y1"], "skin": float(np.mean(look.skin))}
             row |= {"index": index, "room": float(world.room.light.mean()), "look": look}

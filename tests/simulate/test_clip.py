@@ -11,19 +11,19 @@ pytest.importorskip("numba", reason="the renderer needs pip install 'quavf[simul
 pytest.importorskip("espeakng_loader", reason="speech needs pip install 'quavf[simulate]'")
 pytest.importorskip("pyroomacoustics", reason="sound needs pip install 'quavf[simulate]'")
 
-from quavf.simulate.clip import direct_clip
+from quavf.simulate.clip import build_simulated_clip
 from quavf.simulate.config import PictureConfig, SimulateConfig, WorldConfig
 from quavf.simulate.world import ClipKey
 from quavf.utils.files import read_json
-from quavf.workflows.simulate import make_clip
+from quavf.workflows.simulate import write_clip
 
 
 def test_it_is_the_clip_that_simulate_writes(tmp_path: Path) -> None:
     world = WorldConfig(picture=PictureConfig(width=160, height=90))
     config = SimulateConfig(seed=2, seconds=5.0, world=world)
     key = ClipKey(2, "train", 3)
-    clip = direct_clip(config, key)
-    make_clip(tmp_path, config, key)
+    clip = build_simulated_clip(config, key)
+    write_clip(tmp_path, config, key)
     (written,) = read_json(tmp_path / "parts" / f"{key.name}.json")["video"]["clips"]
     talking = [s for s in written["social_segments_talking"] if s["person"] != "0"]
     assert [(s.person, s.start_frame, s.last_frame, s.label) for s in clip.segments] == [
@@ -39,8 +39,8 @@ def test_it_is_the_clip_that_simulate_writes(tmp_path: Path) -> None:
 
 
 def test_crops_are_the_faces_of_labelled_segments() -> None:
-    clip = direct_clip(SimulateConfig(seconds=6.0, preset="clean"), ClipKey(0, "train", 0))
-    crops = list(clip.crops(stride=5))
+    clip = build_simulated_clip(SimulateConfig(seconds=6.0, preset="clean"), ClipKey(0, "train", 0))
+    crops = list(clip.render_faces(stride=5))
     assert crops
     for crop in crops:
         assert crop.frame % 5 == 0
@@ -48,7 +48,7 @@ def test_crops_are_the_faces_of_labelled_segments() -> None:
             s.person == crop.person and s.start_frame <= crop.frame <= s.last_frame
             for s in clip.segments
         )
-        x1, y1, x2, y2 = crop.grown
+        x1, y1, x2, y2 = crop.expanded
         assert crop.region.shape == (y2 - y1, x2 - x1, 3)
         assert crop.region.dtype == np.uint8
         assert x1 <= max(crop.box[0], 0)

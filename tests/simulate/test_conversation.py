@@ -1,4 +1,4 @@
-"""Conversations, looks and labels: numpy alone."""
+"""Conversations, gaze and labels: numpy alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from quavf.core.errors import ConfigError
 from quavf.simulate.config import PRESETS, GazeConfig, SimulateConfig, SoundConfig, TalkConfig
-from quavf.simulate.conversation import GROUP, Utterance, converse
-from quavf.simulate.gaze import look
+from quavf.simulate.conversation import GROUP, Utterance, draw_conversation
+from quavf.simulate.gaze import draw_gaze
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -28,7 +28,7 @@ def test_group_counts_as_the_wearer_too(speaker: int, addressee: int, expected: 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_nobody_talks_twice_at_once(preset: str) -> None:
     for seed in range(20):
-        talk = converse(PRESETS[preset]().talk, rng(seed), 60.0)
+        talk = draw_conversation(PRESETS[preset]().talk, rng(seed), 60.0)
         for person in range(talk.n_partners + 1):
             mine = [u for u in talk.utterances if u.speaker == person]
             assert all(a.end_s <= b.start_s for a, b in pairwise(mine))
@@ -38,7 +38,7 @@ def test_nobody_talks_twice_at_once(preset: str) -> None:
 
 def test_a_split_conversation_stays_split() -> None:
     config = TalkConfig(partners=(4, 4), p_schism=1.0)
-    talk = converse(config, rng(), 60.0)
+    talk = draw_conversation(config, rng(), 60.0)
     assert sorted(p for floor in talk.floors for p in floor) == [0, 1, 2, 3, 4]
     apart = talk.floors[1]
     assert 0 not in apart
@@ -52,11 +52,11 @@ def test_neither_gaze_nor_answering_decides() -> None:
     world = PRESETS["table"]()
     seen: dict[tuple[bool, bool], int] = {}
     for seed in range(15):
-        talk = converse(world.talk, rng(seed), 60.0)
-        looks = look(talk, world.gaze, rng(seed), 1800, 30.0)
+        talk = draw_conversation(world.talk, rng(seed), 60.0)
+        gaze = draw_gaze(talk, world.gaze, rng(seed), 1800, 30.0)
         for u in talk.utterances:
             if u.speaker and not u.backchannel:
-                at_wearer = looks[u.speaker, int((u.start_s + u.end_s) * 15)] == 0
+                at_wearer = gaze[u.speaker, int((u.start_s + u.end_s) * 15)] == 0
                 key = (u.to_wearer, bool(at_wearer))
                 seen[key] = seen.get(key, 0) + 1
     to_me = seen[True, True] / (seen[True, True] + seen[True, False])
@@ -65,12 +65,14 @@ def test_neither_gaze_nor_answering_decides() -> None:
     assert 0.02 < to_others < 0.3
 
 
-def test_looks_follow_the_configured_chances() -> None:
+def test_gaze_follow_the_configured_chances() -> None:
     config = GazeConfig(p_speaker_addressee=1.0, p_speaker_others=0.0, p_reorient=1.0)
-    talk = converse(TalkConfig(partners=(2, 2), p_group=0.0, p_backchannel=0.0), rng(), 120.0)
-    looks = look(talk, config, rng(), 3600, 30.0)
+    talk = draw_conversation(
+        TalkConfig(partners=(2, 2), p_group=0.0, p_backchannel=0.0), rng(), 120.0
+    )
+    gaze = draw_gaze(talk, config, rng(), 3600, 30.0)
     hits = [
-        looks[u.speaker, int((u.start_s + 0.8) * 30)] == u.addressee
+        gaze[u.speaker, int((u.start_s + 0.8) * 30)] == u.addressee
         for u in talk.utterances
         if u.end_s - u.start_s > 1.0
     ]
@@ -98,4 +100,4 @@ def test_unusable_settings_are_refused(make: object) -> None:
     ("clips", "expected"), [(1, (1, 0, 0)), (3, (1, 1, 1)), (20, (12, 4, 4)), (5, (3, 1, 1))]
 )
 def test_splits_share_the_clips(clips: int, expected: tuple[int, int, int]) -> None:
-    assert tuple(SimulateConfig(clips=clips).counts().values()) == expected
+    assert tuple(SimulateConfig(clips=clips).count_clips().values()) == expected

@@ -13,10 +13,10 @@ pytest.importorskip("espeakng_loader", reason="speech needs pip install 'quavf[s
 pytest.importorskip("pyroomacoustics", reason="sound needs pip install 'quavf[simulate]'")
 
 from quavf.simulate.config import PictureConfig, SimulateConfig, WorldConfig
-from quavf.simulate.picture import Painter, grow, render_crops
-from quavf.simulate.scene import axes, face_angles
-from quavf.simulate.truth import frame_truth
-from quavf.simulate.world import ClipKey, ClipWorld, imagine
+from quavf.simulate.picture import ClipRenderer, expand_box, render_faces
+from quavf.simulate.scene import compute_axes, measure_face_angles
+from quavf.simulate.truth import measure_frame
+from quavf.simulate.world import ClipKey, ClipWorld, draw_world
 
 STILL = PictureConfig(
     width=640,
@@ -32,7 +32,7 @@ STILL = PictureConfig(
 
 def small_world(index: int = 0, picture: PictureConfig = STILL, seconds: float = 2.0) -> ClipWorld:
     config = SimulateConfig(seconds=seconds, world=WorldConfig(picture=picture))
-    return imagine(config, ClipKey(3, "train", index))
+    return draw_world(config, ClipKey(3, "train", index))
 
 
 def toward(azimuth_deg: float) -> np.ndarray:
@@ -45,17 +45,17 @@ def toward(azimuth_deg: float) -> np.ndarray:
 def test_yaw_is_what_the_camera_sees(turn_deg: float, yaw: float) -> None:
     """A head ahead of the camera, which looks along x; right in the picture is -y."""
     head, camera = np.array([2.0, 0.0, 1.2]), np.array([0.0, 0.0, 1.2])
-    found, pitch = face_angles(head, toward(turn_deg), camera)
+    found, pitch = measure_face_angles(head, toward(turn_deg), camera)
     assert found == pytest.approx(yaw, abs=1e-6)
     assert pitch == pytest.approx(0.0, abs=1e-6)
-    nose = -axes(toward(turn_deg), facing=True)[:, 2]
-    right = axes(toward(0.0), facing=False)[:, 0]
+    nose = -compute_axes(toward(turn_deg), facing=True)[:, 2]
+    right = compute_axes(toward(0.0), facing=False)[:, 0]
     assert np.sign(round(float(nose @ right), 6)) == np.sign(yaw)
 
 
 def test_axes_are_right_handed_and_unit() -> None:
     for facing in (True, False):
-        turn = axes(np.array([0.7, 0.2, -0.3]), facing=facing)
+        turn = compute_axes(np.array([0.7, 0.2, -0.3]), facing=facing)
         np.testing.assert_allclose(turn.T @ turn, np.eye(3), atol=1e-12)
         assert np.linalg.det(turn) == pytest.approx(1.0)
 
@@ -65,10 +65,10 @@ def test_true_boxes_cover_the_rendered_faces() -> None:
     seen = 0
     for index in range(3):
         world = small_world(index)
-        painter = Painter(world)
+        renderer = ClipRenderer(world)
         for frame in (5, 45):
-            for row in frame_truth(world, painter, frame):
-                patch = painter.face_mask(row["person"], frame)
+            for row in measure_frame(world, renderer, frame):
+                patch = renderer.render_face_mask(row["person"], frame)
                 if patch is None or row["visible"] < 0.5:
                     continue
                 mask, left, top = patch
@@ -89,30 +89,30 @@ def test_true_boxes_cover_the_rendered_faces() -> None:
 
 def test_a_crop_is_the_same_part_of_the_frame() -> None:
     world = small_world(1, replace(STILL, sensor_noise=(3.0, 3.0), exposure_ms=(15.0, 15.0)))
-    painter = Painter(world)
-    row = max(frame_truth(world, painter, 10), key=lambda row: row["visible"])
+    renderer = ClipRenderer(world)
+    row = max(measure_frame(world, renderer, 10), key=lambda row: row["visible"])
     box = np.array([row[name] for name in ("x1", "y1", "x2", "y2")])
     person = row["person"]
-    crops = list(render_crops(painter, {person: (np.array([10]), box[None])}))
+    crops = list(render_faces(renderer, {person: (np.array([10]), box[None])}))
     assert [(crop.frame, crop.person) for crop in crops] == [(10, person)]
-    x1, y1, x2, y2 = crops[0].grown
-    assert crops[0].grown == grow(box, painter.size)
-    part = painter.render(10)[y1:y2, x1:x2].astype(int)
+    x1, y1, x2, y2 = crops[0].expanded
+    assert crops[0].expanded == expand_box(box, renderer.size)
+    part = renderer.render(10)[y1:y2, x1:x2].astype(int)
     assert np.abs(part - crops[0].region).mean() < 0.3
 
 
 def test_frames_repeat() -> None:
-    frames = [Painter(small_world(2)).render(20) for _ in range(2)]
+    frames = [ClipRenderer(small_world(2)).render(20) for _ in range(2)]
     np.testing.assert_array_equal(frames[0], frames[1])
     assert frames[0].std() > 10
 
 
 def test_mouths_move_with_the_voice() -> None:
     world = small_world(0, seconds=8.0)
-    speaking = {u.speaker for u in world.talk.utterances if u.end_s - u.start_s > 1.0}
+    speaking = {u.speaker for u in world.conversation.utterances if u.end_s - u.start_s > 1.0}
     for person in speaking:
         loud = np.zeros(world.n_frames, bool)
-        for u in world.talk.utterances:
+        for u in world.conversation.utterances:
             if u.speaker == person:
                 loud[int(u.start_s * 30) + 2 : int(u.end_s * 30) - 2] = True
         opening = world.faces[person, :, 1]
@@ -126,12 +126,12 @@ def test_a_detector_finds_the_faces(preset: str) -> None:
     found = total = 0
     for index in range(6):
         config = SimulateConfig(seconds=4.0, preset=preset)
-        world = imagine(config, ClipKey(77, "val", index))
-        painter = Painter(world)
+        world = draw_world(config, ClipKey(77, "val", index))
+        renderer = ClipRenderer(world)
         for frame in (20, 60, 100):
-            picture = cv2.cvtColor(painter.render(frame), cv2.COLOR_BGR2RGB)
+            picture = cv2.cvtColor(renderer.render(frame), cv2.COLOR_BGR2RGB)
             faces = retinaface.detect_faces(picture, score_threshold=0.5)
-            for row in frame_truth(world, painter, frame):
+            for row in measure_frame(world, renderer, frame):
                 tall, frontal = row["y2"] - row["y1"] > 48, abs(row["yaw_deg"]) < 45
                 sharp = row["blur"] < 0.1 and row["visible"] > 0.95
                 if sharp and tall and frontal:

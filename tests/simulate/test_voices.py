@@ -14,10 +14,10 @@ pytest.importorskip("pyroomacoustics", reason="sound needs pip install 'quavf[si
 from quavf.core.clock import SAMPLE_RATE
 from quavf.core.errors import QuavfError
 from quavf.simulate import voices
-from quavf.simulate.acoustics import BEARINGS, room_responses
+from quavf.simulate.acoustics import BEARINGS, compute_room_responses
 from quavf.simulate.config import SimulateConfig, SoundConfig
-from quavf.simulate.voices import TEST_MEN, TEST_WOMEN, Voice, draw_voice, synthesise
-from quavf.simulate.world import ClipKey, imagine
+from quavf.simulate.voices import TEST_MEN, TEST_WOMEN, Voice, draw_voice, synthesise_text
+from quavf.simulate.world import ClipKey, draw_world
 
 VOICE = Voice("en-us+f3", 175, 50, 50, 1.0, 1.0)
 WORDS = "did you see the match last night"
@@ -26,9 +26,9 @@ WORDS = "did you see the match last night"
 @pytest.mark.parametrize("name", ["f3", "Reed"])  # Reed breathes at random
 def test_words_sound_the_same_after_other_words(name: str) -> None:
     voice = replace(VOICE, name=f"en-us+{name}")
-    first, events = synthesise(WORDS, voice, 175)
-    synthesise("something else entirely", Voice("en+Gene", 160, 30, 40, 1.0, 1.0), 160)
-    again, _ = synthesise(WORDS, voice, 175)
+    first, events = synthesise_text(WORDS, voice, 175)
+    synthesise_text("something else entirely", Voice("en+Gene", 160, 30, 40, 1.0, 1.0), 160)
+    again, _ = synthesise_text(WORDS, voice, 175)
     np.testing.assert_array_equal(first, again)
     assert 1.0 < len(first) / SAMPLE_RATE < 3.0
     assert len(events) > 15
@@ -37,18 +37,18 @@ def test_words_sound_the_same_after_other_words(name: str) -> None:
 
 def test_an_unknown_voice_is_named() -> None:
     with pytest.raises(QuavfError, match="xx"):
-        synthesise(WORDS, replace(VOICE, name="xx+nobody"), 175)
+        synthesise_text(WORDS, replace(VOICE, name="xx+nobody"), 175)
 
 
 @pytest.mark.parametrize("name", [*voices.MEN, *voices.WOMEN])
 def test_every_voice_exists(name: str) -> None:
-    sound, _ = synthesise("yes", replace(VOICE, name=f"en-us+{name}"), 175)
+    sound, _ = synthesise_text("yes", replace(VOICE, name=f"en-us+{name}"), 175)
     assert len(sound) > 1000
 
 
 @pytest.mark.parametrize("accent", voices.ACCENTS)
 def test_every_accent_exists(accent: str) -> None:
-    sound, _ = synthesise("yes", replace(VOICE, name=f"{accent}+f2"), 175)
+    sound, _ = synthesise_text("yes", replace(VOICE, name=f"{accent}+f2"), 175)
     assert len(sound) > 1000
 
 
@@ -63,10 +63,12 @@ def test_test_voices_are_kept_apart() -> None:
 
 def test_a_face_turned_away_is_more_reverberant() -> None:
     """About 5 dB of direct-to-reverberant ratio between facing and averted."""
-    world = imagine(SimulateConfig(seconds=2.0), ClipKey(1, "train", 0))
+    world = draw_world(SimulateConfig(seconds=2.0), ClipKey(1, "train", 0))
     drops = []
     for person in range(1, world.scene.n_people):
-        responses, ratios = room_responses(world.scene, world.motion, person, SoundConfig(), 0.4)
+        responses, ratios = compute_room_responses(
+            world.scene, world.motion, person, SoundConfig(), 0.4
+        )
         to_ear = world.scene.places[0] - world.scene.places[person]
         facing = round(np.arctan2(to_ear[1], to_ear[0]) / (2 * np.pi) * BEARINGS) % BEARINGS
         averted = (facing + BEARINGS // 2) % BEARINGS
@@ -77,22 +79,22 @@ def test_a_face_turned_away_is_more_reverberant() -> None:
 
 
 def test_the_mix_repeats_and_the_wearer_is_loudest() -> None:
-    world = imagine(SimulateConfig(seconds=12.0), ClipKey(5, "train", 1))
-    heard = world.listen()
-    np.testing.assert_array_equal(heard.sound, world.listen().sound)
-    assert heard.sound.dtype == np.float32
-    assert len(heard.sound) == 12 * SAMPLE_RATE
-    assert 0.02 < np.abs(heard.sound).max() <= 1.0
-    partners = heard.clean[1:][np.isfinite(heard.clean[1:])]
-    assert np.isfinite(heard.clean[0])
-    assert heard.clean[0] > partners.mean() + 3
-    assert np.isnan(heard.direct_db[0]).all()
+    world = draw_world(SimulateConfig(seconds=12.0), ClipKey(5, "train", 1))
+    recording = world.record_sound()
+    np.testing.assert_array_equal(recording.sound, world.record_sound().sound)
+    assert recording.sound.dtype == np.float32
+    assert len(recording.sound) == 12 * SAMPLE_RATE
+    assert 0.02 < np.abs(recording.sound).max() <= 1.0
+    partners = recording.voice_db[1:][np.isfinite(recording.voice_db[1:])]
+    assert np.isfinite(recording.voice_db[0])
+    assert recording.voice_db[0] > partners.mean() + 3
+    assert np.isnan(recording.direct_db[0]).all()
 
 
 def test_noise_is_as_loud_as_configured() -> None:
     """Without any speech, the level is that of the noise."""
-    world = imagine(SimulateConfig(seconds=2.0), ClipKey(1, "train", 0))
+    world = draw_world(SimulateConfig(seconds=2.0), ClipKey(1, "train", 0))
     quiet = replace(world, speech=[])
-    heard = quiet.listen()
-    level = 20 * np.log10(np.sqrt(np.mean(heard.sound.astype(float) ** 2)))
-    assert level == pytest.approx(world.config.sound.speech_db - heard.snr_db, abs=1.0)
+    recording = quiet.record_sound()
+    level = 20 * np.log10(np.sqrt(np.mean(recording.sound.astype(float) ** 2)))
+    assert level == pytest.approx(world.config.sound.speech_db - recording.snr_db, abs=1.0)

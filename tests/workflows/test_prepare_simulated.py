@@ -62,7 +62,7 @@ def test_faces_can_only_be_so_frequent(tmp_path: Path) -> None:
 
 def test_a_mixed_world_has_all_presets() -> None:
     mixed = SimulateConfig(preset="mixed")
-    assert [mixed.world_of(index) for index in range(5)] == [
+    assert [mixed.select_world(index) for index in range(5)] == [
         PRESETS[name]() for name in (*MIXTURE, MIXTURE[0])
     ]
-    assert SimulateConfig(preset="clean").world_of(3) == PRESETS["clean"]()
+    assert SimulateConfig(preset="clean").select_world(3) == PRESETS["clean"]()

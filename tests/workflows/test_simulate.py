@@ -19,7 +19,7 @@ import av
 from quavf.core.errors import ConfigError
 from quavf.simulate.config import PictureConfig, SimulateConfig, TruthConfig, WorldConfig
 from quavf.simulate.world import ClipKey
-from quavf.workflows.simulate import clip_keys, make_clip, simulate_clips
+from quavf.workflows.simulate import list_clip_keys, simulate_clips, write_clip
 
 NEAR = (0.8, 1.5)  # metres; further away faces of so small a picture are not tracked
 TINY = WorldConfig(picture=PictureConfig(width=320, height=180, distance_m=NEAR))
@@ -58,7 +58,7 @@ def decoded(path: Path) -> tuple[str, str]:
 def test_same_seed_same_bytes(folder: Path, tmp_path: Path) -> None:
     """One clip made again on its own is the same as in the run of three."""
     key = ClipKey(4, "val", 0)
-    make_clip(tmp_path, CONFIG, key)
+    write_clip(tmp_path, CONFIG, key)
     for pattern in (f"truth/{key.name}.parquet", f"parts/{key.name}.json"):
         assert digest(tmp_path, pattern) == digest(folder, pattern)
         assert digest(tmp_path, pattern)
@@ -71,7 +71,7 @@ def test_clips_differ(folder: Path) -> None:
 
 
 def test_media_is_what_was_promised(folder: Path) -> None:
-    for key in clip_keys(CONFIG):
+    for key in list_clip_keys(CONFIG):
         with av.open(str(folder / "clips" / f"{key.name}.mp4")) as container:
             video, audio = container.streams.video[0], container.streams.audio[0]
             assert video.codec_context.name == "h264"
@@ -110,7 +110,7 @@ def test_labels_mean_what_ego4d_means(tmp_path: Path) -> None:
     world = WorldConfig(picture=PictureConfig(width=64, height=64), truth=truth)
     config = SimulateConfig(seed=8, clips=1, seconds=12.0, world=world)
     key = ClipKey(8, "train", 0)
-    make_clip(tmp_path, config, key)
+    write_clip(tmp_path, config, key)
     table = pq.read_table(tmp_path / "truth" / f"{key.name}.parquet").to_pydict()
     truth_at = {
         (p, f): (s, w)
@@ -149,7 +149,7 @@ def test_the_test_split_hides_its_answers(folder: Path) -> None:
 
 
 def test_truth_has_a_row_for_every_frame_and_partner(folder: Path) -> None:
-    for key in clip_keys(CONFIG):
+    for key in list_clip_keys(CONFIG):
         columns = pq.read_table(folder / "truth" / f"{key.name}.parquet").to_pydict()
         n_partners = len(set(columns["person"]))
         assert len(columns["frame"]) == 180 * n_partners

@@ -1,1 +1,1 @@
-"""Worlds that the project makes itself."""
+"""Simulated conversations: annotated clips with known ground truth, made from a seed."""

@@ -1,4 +1,4 @@
-"""What the wearer's microphone hears: voices in a room, that follow their heads."""
+"""The wearer's microphone signal: voices in a reverberant room, babble and noise."""
 
 from __future__ import annotations
 
@@ -9,37 +9,36 @@ import numpy as np
 
 from quavf.core.clock import SAMPLE_RATE
 from quavf.core.errors import QuavfError
-from quavf.core.records import WEARER, Array, Floats
+from quavf.core.records import WEARER, Floats
 from quavf.simulate.config import SoundConfig
-from quavf.simulate.scene import Motion, Scene
-from quavf.simulate.voices import Speech, Voice, draw_voice, synthesise
+from quavf.simulate.scene import Scene, SceneMotion
+from quavf.simulate.voices import Speech, Voice, draw_voice, synthesise_text
 
-BEARINGS = 12  # room responses are computed for so many directions of a head
-TAIL_S = 1.2  # longest response
+BEARINGS = 12  # head directions that room responses are computed for
+TAIL_S = 1.2  # longest room response
 PLAUSIBLE_ABSORPTION = (0.05, 0.95)
-MOUTH_TO_EAR_M = 0.18
 
 
 @dataclass(frozen=True)
-class Heard:
-    """The sound of a clip and what is known about it."""
+class Recording:
+    """The microphone signal of a clip, with its true levels."""
 
     sound: Floats  # float32 mono in [-1, 1]
     snr_db: float  # speech at 1 m over noise and babble
-    direct_db: Floats  # (people, BEARINGS) direct over reverberant energy; NaN for the wearer
-    clean: Floats  # (people,) level of each voice at the microphone, decibels of full scale
+    direct_db: Floats  # (people, BEARINGS) direct-to-reverberant ratio; NaN for the wearer
+    voice_db: Floats  # (people,) level of each voice at the microphone, dB of full scale
 
 
-def hear(
+def mix_recording(
     scene: Scene,
-    motion: Motion,
+    motion: SceneMotion,
     speech: list[Speech],
     voices: list[Voice],
     config: SoundConfig,
     rng: np.random.Generator,
     fps: float,
-) -> Heard:
-    """Mix what everybody says with babble and noise."""
+) -> Recording:
+    """Mix everybody's speech with babble and noise."""
     n = int(motion.n_frames / fps * SAMPLE_RATE)
     rt60 = rng.uniform(*config.rt60_s)
     full = 10 ** (config.speech_db / 20)
@@ -47,52 +46,55 @@ def hear(
     direct_db = np.full((scene.n_people, BEARINGS), np.nan)
     levels = np.full(scene.n_people, -np.inf)
     for person in range(scene.n_people):
-        dry = voices[person].gain * _dry(speech, person, n)
+        dry = voices[person].gain * _join_utterances(speech, person, n)
         if person == WEARER:
-            wet = _own_voice(dry, config, scene, rt60, rng)
+            wet = _mix_wearer_voice(dry, config, scene, rt60, rng)
         else:
-            responses, direct_db[person] = room_responses(scene, motion, person, config, rt60)
-            wet = _wet(dry, responses, motion.turns[person, :, 0], fps)
-        levels[person] = _level(wet)
+            responses, direct_db[person] = compute_room_responses(
+                scene, motion, person, config, rt60
+            )
+            wet = _reverberate(dry, responses, motion.turns[person, :, 0], fps)
+        levels[person] = _measure_level(wet)
         total += full * wet
     snr = rng.uniform(*config.snr_db)
     share = rng.uniform(*config.babble_share)
-    noise = np.sqrt(1 - share) * _noise(n, rng) + np.sqrt(share) * _babble(n, rng, rt60)
+    noise = np.sqrt(1 - share) * _draw_noise(n, rng) + np.sqrt(share) * _draw_babble(n, rng, rt60)
     total += full * 10 ** (-snr / 20) * noise
-    total = np.tanh(total)  # a microphone's limiter: inaudible below a third of full scale
-    return Heard(total.astype(np.float32), float(snr), direct_db, levels + config.speech_db)
+    total = np.tanh(total)  # limiter of the microphone: inaudible below a third of full scale
+    return Recording(total.astype(np.float32), float(snr), direct_db, levels + config.speech_db)
 
 
-def _dry(speech: list[Speech], person: int, n: int) -> Floats:
+def _join_utterances(speech: list[Speech], person: int, n: int) -> Floats:
     dry = np.zeros(n)
-    for said in speech:
-        if said.utterance.speaker == person:
-            start = int(said.utterance.start_s * SAMPLE_RATE)
-            sound = said.sound[: max(n - start, 0)]
+    for item in speech:
+        if item.utterance.speaker == person:
+            start = int(item.utterance.start_s * SAMPLE_RATE)
+            sound = item.sound[: max(n - start, 0)]
             dry[start : start + len(sound)] += sound
     return dry
 
 
-def _level(sound: Floats) -> float:
-    """Decibels of the speaking parts; -inf for silence."""
+def _measure_level(sound: Floats) -> float:
+    """Level in decibels while speaking; -inf for silence."""
     power = sound**2
     if power.max() <= 0:
         return float("-inf")
     return float(10 * np.log10(power[power > 0.01 * power.max()].mean()))
 
 
-def room_responses(
-    scene: Scene, motion: Motion, person: int, config: SoundConfig, rt60: float
+def compute_room_responses(
+    scene: Scene, motion: SceneMotion, person: int, config: SoundConfig, rt60: float
 ) -> tuple[Floats, Floats]:
-    """(BEARINGS, samples) from a mouth to the microphone, and direct over reverberant energy, dB.
+    """Impulse responses from a mouth to the microphone, and direct-to-reverberant ratios in dB.
 
-    Row k is for a head at azimuth 2 pi k / BEARINGS. The direct sound of an averted head also
-    loses its high notes. One at 1 m that faces the microphone has a direct gain of about 1.
+    Shapes (BEARINGS, samples) and (BEARINGS,); row k is for a head at azimuth 2 pi k / BEARINGS.
+    Turning the head away also attenuates high frequencies of the direct sound. A mouth that faces
+    the microphone from 1 m has a direct gain of about 1.
     """
-    pra = _pyroomacoustics()
-    mouth = _at_ease(motion.heads[person].mean(axis=0) - np.array([0, 0, 0.07]), scene.size)
-    ear = _at_ease(motion.heads[WEARER].mean(axis=0), scene.size)
-    absorption = np.clip(_absorption(scene.size, rt60), *PLAUSIBLE_ABSORPTION)
+    pra = _load_pyroomacoustics()
+    mouth = _keep_inside(motion.heads[person].mean(axis=0) - np.array([0, 0, 0.07]), scene.size)
+    ear = _keep_inside(motion.heads[WEARER].mean(axis=0), scene.size)
+    absorption = np.clip(_compute_absorption(scene.size, rt60), *PLAUSIBLE_ABSORPTION)
     order = int(np.clip(rt60 * 343 / scene.size.min() * 0.7, 6, 22))
     room = pra.ShoeBox(
         scene.size, fs=SAMPLE_RATE, materials=pra.Material(float(absorption)), max_order=order
@@ -113,43 +115,45 @@ def room_responses(
     for k, raw in enumerate(room.rir[0]):
         response = np.asarray(raw[:length])
         averted = 0.5 - 0.5 * np.cos(2 * np.pi * k / BEARINGS - to_ear)
-        direct = _dull(response[:split], averted, config.averted_cutoff_hz)
+        direct = _attenuate_treble(response[:split], averted, config.averted_cutoff_hz)
         late = response[split:]
         ratios[k] = 10 * np.log10((direct**2).sum() / max((late**2).sum(), 1e-12))
         responses[k, : len(response)] = np.concatenate([direct, late])
     return responses, ratios
 
 
-def _pyroomacoustics() -> Any:
+def _load_pyroomacoustics() -> Any:
     try:
         import pyroomacoustics
     except ImportError:
-        raise QuavfError("simulating needs room acoustics: pip install 'quavf[simulate]'") from None
+        raise QuavfError(
+            "simulation needs pyroomacoustics: pip install 'quavf[simulate]'"
+        ) from None
     pyroomacoustics.constants.set("num_threads", 1)
     return pyroomacoustics
 
 
-def _at_ease(spot: Floats, size: Floats) -> Floats:
+def _keep_inside(spot: Floats, size: Floats) -> Floats:
     return np.clip(spot, 0.1, size - 0.1)
 
 
-def _absorption(size: Floats, rt60: float) -> float:
-    """Share of energy that a wall takes, by Sabine's formula."""
+def _compute_absorption(size: Floats, rt60: float) -> float:
+    """Share of the energy that a wall absorbs, by Sabine's formula."""
     volume = float(np.prod(size))
     area = 2 * float(size[0] * size[1] + size[1] * size[2] + size[0] * size[2])
     return 0.161 * volume / (area * rt60)
 
 
-def _dull(direct: Floats, averted: float, cutoff_hz: float) -> Floats:
-    """The direct sound with its high notes turned down, as the head is `averted` (0 to 1)."""
+def _attenuate_treble(direct: Floats, averted: float, cutoff_hz: float) -> Floats:
+    """Attenuate high frequencies of the direct sound; `averted` runs from 0 (facing) to 1."""
     spectrum = np.fft.rfft(direct)
     hz = np.fft.rfftfreq(len(direct), 1 / SAMPLE_RATE)
     gain = 1 / np.sqrt(1 + averted * (hz / cutoff_hz) ** 2)
     return np.fft.irfft(spectrum * gain, len(direct))
 
 
-def _wet(dry: Floats, responses: Floats, azimuths: Floats, fps: float) -> Floats:
-    """A voice in the room: each sample leaves in the direction of the head at that time."""
+def _reverberate(dry: Floats, responses: Floats, azimuths: Floats, fps: float) -> Floats:
+    """Convolve a voice with the room response of the head's direction at each sample."""
     from scipy.signal import oaconvolve
 
     n = len(dry)
@@ -166,10 +170,10 @@ def _wet(dry: Floats, responses: Floats, azimuths: Floats, fps: float) -> Floats
     return wet
 
 
-def _own_voice(
+def _mix_wearer_voice(
     dry: Floats, config: SoundConfig, scene: Scene, rt60: float, rng: np.random.Generator
 ) -> Floats:
-    """The wearer's voice: close, with more bass, and a little of the room."""
+    """Mix the wearer's own voice: close, with more bass and little reverberation."""
     from scipy.signal import lfilter, oaconvolve
 
     boomy = lfilter([1.0], [1.0, -0.55], dry) * 0.6
@@ -180,8 +184,8 @@ def _own_voice(
     return np.asarray(near * boomy + oaconvolve(dry, tail)[: len(dry)])
 
 
-def _noise(n: int, rng: np.random.Generator) -> Floats:
-    """Ventilation and handling: noise that falls off by some 4 dB an octave, unit RMS."""
+def _draw_noise(n: int, rng: np.random.Generator) -> Floats:
+    """Draw ventilation and handling noise: about -4 dB per octave, unit RMS."""
     spectrum = np.fft.rfft(rng.standard_normal(n))
     hz = np.fft.rfftfreq(n, 1 / SAMPLE_RATE)
     spectrum *= 1 / np.maximum(hz, 40.0) ** rng.uniform(0.4, 0.9)
@@ -190,8 +194,8 @@ def _noise(n: int, rng: np.random.Generator) -> Floats:
     return np.asarray(noise / np.sqrt((noise**2).mean()))
 
 
-def _babble(n: int, rng: np.random.Generator, rt60: float) -> Floats:
-    """Half a dozen people who talk elsewhere, reverberant, unit RMS."""
+def _draw_babble(n: int, rng: np.random.Generator, rt60: float) -> Floats:
+    """Draw reverberant babble of six distant speakers, unit RMS."""
     from scipy.signal import oaconvolve
 
     total = np.zeros(n)
@@ -199,7 +203,7 @@ def _babble(n: int, rng: np.random.Generator, rt60: float) -> Floats:
         voice = draw_voice(rng, "train", bool(rng.random() < 0.5), 3.0)
         at = 0
         while at < n:
-            sound, _ = synthesise(_chatter(rng), voice, voice.words_per_minute)
+            sound, _ = synthesise_text(_draw_chatter(rng), voice, voice.words_per_minute)
             sound = sound[: n - at]
             total[at : at + len(sound)] += voice.gain * sound
             at += len(sound) + int(rng.exponential(0.6) * SAMPLE_RATE)
@@ -209,12 +213,7 @@ def _babble(n: int, rng: np.random.Generator, rt60: float) -> Floats:
     return np.asarray(total / max(np.sqrt((total**2).mean()), 1e-9))
 
 
-def _chatter(rng: np.random.Generator) -> str:
+def _draw_chatter(rng: np.random.Generator) -> str:
     from quavf.simulate.voices import CLAUSES
 
     return " ".join(str(rng.choice(CLAUSES)) for _ in range(3))
-
-
-def fit(array: Array, n: int) -> Array:
-    """The first n samples, or all and silence after."""
-    return np.pad(array, (0, max(n - len(array), 0)))[:n]

@@ -1,6 +1,6 @@
-"""What one person looks like, drawn from a seed: shape, colours and the painted skin of the face.
+"""The appearance of a person: shape, colours and skin texture of the face.
 
-Colours are linear light in [0, 1], in RGB order.
+Colours are linear RGB in [0, 1].
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ HAIR_COLOURS = {
 }
 EYE_COLOURS = ((0.05, 0.025, 0.012), (0.09, 0.05, 0.02), (0.06, 0.09, 0.04), (0.08, 0.13, 0.2))
 
-TEXTURE_X, TEXTURE_Y = 0.1, 0.14  # metres from the middle of the face to the texture's edges
+TEXTURE_X, TEXTURE_Y = 0.1, 0.14  # metres from the centre of the face to the texture's edges
 TEXTURE_SIZE = (256, 184)  # rows, columns
 
 
 @dataclass(frozen=True)
-class Look:
-    """One identity. Lengths in metres, from the middle of the head; shares without unit."""
+class Appearance:
+    """One identity. Lengths are in metres, positions relative to the head's centre."""
 
     width: float = 0.077
     height: float = 0.118
@@ -57,7 +57,7 @@ class Look:
     hat: bool = False
     glasses: bool = False
     rim: float = 0.0025
-    beard: float = 0.0  # 0 none, about 0.4 stubble, 1 full
+    beard: float = 0.0  # 0: none, about 0.4: stubble, 1: full
     brow: float = 1.0  # thickness
     lips: float = 1.0  # thickness
     skin: tuple[float, float, float] = (0.55, 0.35, 0.25)
@@ -66,20 +66,20 @@ class Look:
     lip: tuple[float, float, float] = (0.4, 0.16, 0.14)
     cloth: tuple[float, float, float] = (0.1, 0.12, 0.3)
     cloth2: tuple[float, float, float] = (0.3, 0.3, 0.3)
-    stripe_m: float = 0.0  # width of a stripe, 0: plain
-    man: bool = False  # for the choice of a voice
-    seed: int = 0  # of the skin's texture
+    stripe_m: float = 0.0  # width of a stripe; 0: plain
+    is_male: bool = False  # selects the voice
+    seed: int = 0  # of the skin texture
 
 
-def draw_look(rng: np.random.Generator) -> Look:
-    """A person."""
-    male = bool(rng.random() < 0.5)
+def draw_appearance(rng: np.random.Generator) -> Appearance:
+    """Draw a person's appearance."""
+    is_male = bool(rng.random() < 0.5)
     old = float(rng.random())
     tone = int(rng.choice(10, p=[0.08, 0.1, 0.13, 0.14, 0.14, 0.12, 0.1, 0.09, 0.06, 0.04]))
-    skin = linear(np.array([int(MONK[tone][i : i + 2], 16) for i in (0, 2, 4)]) / 255.0)
-    skin = skin * np.array([0.78, 0.64, 0.56])  # swatches are paler than faces
+    skin = linearise_srgb(np.array([int(MONK[tone][i : i + 2], 16) for i in (0, 2, 4)]) / 255.0)
+    skin = skin * np.array([0.78, 0.64, 0.56])  # the swatches are paler than faces
     skin = skin * np.exp(rng.normal(0, 0.08)) * np.exp(rng.normal(0, 0.02, 3))
-    skin = np.maximum(skin, np.array([0.12, 0.078, 0.058]))  # the darkest skin reflects so much
+    skin = np.maximum(skin, np.array([0.12, 0.078, 0.058]))  # reflectance of the darkest skin
     names = list(HAIR_COLOURS)
     fair = (
         np.array([4, 4, 3, 1, 2.5, 1.5, 0.6]) if tone < 5 else np.array([9, 3, 0.4, 0, 0, 1, 0.5])
@@ -88,41 +88,45 @@ def draw_look(rng: np.random.Generator) -> Look:
         fair[5:] *= 8
     hair = np.array(HAIR_COLOURS[names[int(rng.choice(7, p=fair / fair.sum()))]])
     styles = ("bald", "short", "long", "bun")
-    style = str(rng.choice(styles, p=[0.14, 0.72, 0.1, 0.04] if male else [0.01, 0.3, 0.47, 0.22]))
-    beard = float(rng.choice([0, 0.35, 0.6, 1.0], p=[0.5, 0.2, 0.1, 0.2])) if male else 0.0
+    style = str(
+        rng.choice(styles, p=[0.14, 0.72, 0.1, 0.04] if is_male else [0.01, 0.3, 0.47, 0.22])
+    )
+    beard = float(rng.choice([0, 0.35, 0.6, 1.0], p=[0.5, 0.2, 0.1, 0.2])) if is_male else 0.0
     n = rng.normal
-    look = Look(
+    look = Appearance(
         width=0.077 * (1 + n(0, 0.04)),
         height=0.118 * (1 + n(0, 0.035)),
         depth=0.096 * (1 + n(0, 0.03)),
-        jaw=float(np.clip(n(0.27 if male else 0.33, 0.05), 0.15, 0.45)),
+        jaw=float(np.clip(n(0.27 if is_male else 0.33, 0.05), 0.15, 0.45)),
         chin=float(np.clip(n(1.0, 0.25), 0.4, 1.6)),
-        nose=float(np.clip(n(0.026 if male else 0.023, 0.003), 0.016, 0.034)),
+        nose=float(np.clip(n(0.026 if is_male else 0.023, 0.003), 0.016, 0.034)),
         nose_y=0.040 + n(0, 0.002),
         nose_width=float(np.clip(n(0.0135, 0.0018), 0.01, 0.019)),
         sockets=float(np.clip(n(0.007, 0.0015), 0.003, 0.011)),
-        brow_ridge=float(np.clip(n(0.005 if male else 0.003, 0.001), 0.001, 0.008)),
+        brow_ridge=float(np.clip(n(0.005 if is_male else 0.003, 0.001), 0.001, 0.008)),
         cheeks=float(np.clip(n(0.004, 0.0015), 0, 0.008)),
-        neck=float(np.clip(n(0.058 if male else 0.049, 0.003), 0.04, 0.07)),
-        shoulders=float(np.clip(n(0.225 if male else 0.195, 0.012), 0.16, 0.27)),
-        hairline=-0.066 + n(0, 0.006) - (0.012 * old if male else 0.0),
-        recede=float(rng.random() < 0.3) * male,
+        neck=float(np.clip(n(0.058 if is_male else 0.049, 0.003), 0.04, 0.07)),
+        shoulders=float(np.clip(n(0.225 if is_male else 0.195, 0.012), 0.16, 0.27)),
+        hairline=-0.066 + n(0, 0.006) - (0.012 * old if is_male else 0.0),
+        recede=float(rng.random() < 0.3) * is_male,
         sideburn=0.02 + n(0, 0.008),
         hair_style=style,
-        hair_lift=float(rng.uniform(0.003, 0.018 if male else 0.024)),
+        hair_lift=float(rng.uniform(0.003, 0.018 if is_male else 0.024)),
         hat=bool(rng.random() < 0.07) and style != "bald",
         glasses=bool(rng.random() < 0.3),
         rim=float(rng.uniform(0.0015, 0.0045)),
         beard=beard,
-        brow=float(np.clip(n(1.2 if male else 0.85, 0.2), 0.5, 1.8)),
-        lips=float(np.clip(n(0.9 if male else 1.1, 0.15), 0.6, 1.5)),
-        man=male,
+        brow=float(np.clip(n(1.2 if is_male else 0.85, 0.2), 0.5, 1.8)),
+        lips=float(np.clip(n(0.9 if is_male else 1.1, 0.15), 0.6, 1.5)),
+        is_male=is_male,
     )
-    return _coloured(look, rng, skin, hair)
+    return _draw_colours(look, rng, skin, hair)
 
 
-def _coloured(look: Look, rng: np.random.Generator, skin: Floats, hair: Floats) -> Look:
-    red = np.array([0.75, 0.42, 0.45]) if not look.man and rng.random() < 0.35 else None
+def _draw_colours(
+    look: Appearance, rng: np.random.Generator, skin: Floats, hair: Floats
+) -> Appearance:
+    red = np.array([0.75, 0.42, 0.45]) if not look.is_male and rng.random() < 0.35 else None
     lip = skin * np.array([0.85, 0.55, 0.58]) if red is None else 0.4 * skin * red + 0.3 * red
     hat = rng.uniform(0.02, 0.6, 3)
     cloth = np.exp(rng.uniform(np.log(0.015), np.log(0.7))) * rng.uniform(0.5, 1.3, 3)
@@ -145,13 +149,13 @@ def _triple(colour: Floats) -> tuple[float, float, float]:
     return float(colour[0]), float(colour[1]), float(colour[2])
 
 
-def linear(srgb: Floats) -> Floats:
-    """Linear light of sRGB in [0, 1], with the gamma of 2 that the renderer uses throughout."""
+def linearise_srgb(srgb: Floats) -> Floats:
+    """Convert sRGB in [0, 1] to linear light, with the renderer's gamma of 2."""
     return np.asarray(srgb) ** 2
 
 
-def paint_skin(look: Look) -> list[Array]:
-    """The face's skin, straight from the front: float32 RGB pictures, each half the one before.
+def paint_skin(look: Appearance) -> list[Array]:
+    """Paint the frontal skin texture: a pyramid of float32 RGB images, each half the previous.
 
     Rows run from -TEXTURE_Y to TEXTURE_Y, columns from -TEXTURE_X to TEXTURE_X.
     """
@@ -161,8 +165,8 @@ def paint_skin(look: Look) -> list[Array]:
     )
     rng = np.random.default_rng(look.seed)
     skin = np.array(look.skin)
-    picture = skin * _shade(look, x, y)[..., None] * np.ones(3)
-    blush = _blob(np.abs(x), y, (0.042, 0.035), (0.022, 0.02)) + 0.8 * _blob(
+    picture = skin * _shade_skin(look, x, y)[..., None] * np.ones(3)
+    blush = gaussian_bump(np.abs(x), y, (0.042, 0.035), (0.022, 0.02)) + 0.8 * gaussian_bump(
         x, y, (0, look.nose_y), (0.014, 0.012)
     )
     picture *= 1 - blush[..., None] * np.array([-0.04, 0.14, 0.12])
@@ -171,7 +175,10 @@ def paint_skin(look: Look) -> list[Array]:
     picture *= np.exp(0.04 * mottle + 0.05 * grain)[..., None]
     hair = np.array(look.hair) if not look.hat else np.array(HAIR_COLOURS["dark brown"])
     hair = np.minimum(hair, 0.7 * skin)
-    for cover, strength in ((_brows(look, x, y, rng), 0.9), (_beard(look, x, y, rng), look.beard)):
+    for cover, strength in (
+        (_paint_brows(look, x, y, rng), 0.9),
+        (_paint_beard(look, x, y, rng), look.beard),
+    ):
         share = np.clip(cover * strength, 0, 1)[..., None]
         picture = picture * (1 - share) + hair * share
     pyramid = [np.ascontiguousarray(np.clip(picture, 0, 1), dtype=np.float32)]
@@ -180,29 +187,38 @@ def paint_skin(look: Look) -> list[Array]:
     return pyramid
 
 
-def _blob(x: Floats, y: Floats, at: tuple[float, float], size: tuple[float, float]) -> Floats:
+def gaussian_bump(
+    x: Floats, y: Floats, at: tuple[float, float], size: tuple[float, float]
+) -> Floats:
+    """Evaluate a Gaussian centred at `at` with widths `size`; 1 at the centre."""
     return np.asarray(np.exp(-(((x - at[0]) / size[0]) ** 2) - ((y - at[1]) / size[1]) ** 2))
 
 
-def _shade(look: Look, x: Floats, y: Floats) -> Floats:
-    """Where folds and hollows keep the light out."""
+def _shade_skin(look: Appearance, x: Floats, y: Floats) -> Floats:
+    """Shading factors (H, W) of folds and hollows of the face."""
     side = np.abs(x)
     shade = np.ones_like(x)
-    shade -= 0.65 * _blob(side, y, (0.0065, look.nose_y + 0.008), (0.0042, 0.003))  # nostrils
-    shade -= 0.25 * _blob(side, y, (look.nose_width * 1.15, look.nose_y + 0.002), (0.003, 0.008))
-    shade -= 0.16 * _blob(x, y, (0, look.nose_y + 0.014), (0.014, 0.005))
-    shade -= 0.28 * _blob(side, y, (0.03, -0.004), (0.018, 0.010))  # sockets
-    shade -= 0.14 * _blob(side, y, (0.032, 0.012), (0.013, 0.004))  # under the eyes
-    shade -= 0.2 * _blob(side, y, (0.012, 0.0), (0.005, 0.012))
-    shade -= 0.18 * _blob(x, y, (0, 0.087), (0.02, 0.004))  # under the lip
+    shade -= 0.65 * gaussian_bump(
+        side, y, (0.0065, look.nose_y + 0.008), (0.0042, 0.003)
+    )  # nostrils
+    shade -= 0.25 * gaussian_bump(
+        side, y, (look.nose_width * 1.15, look.nose_y + 0.002), (0.003, 0.008)
+    )
+    shade -= 0.16 * gaussian_bump(x, y, (0, look.nose_y + 0.014), (0.014, 0.005))
+    shade -= 0.28 * gaussian_bump(side, y, (0.03, -0.004), (0.018, 0.010))  # sockets
+    shade -= 0.14 * gaussian_bump(side, y, (0.032, 0.012), (0.013, 0.004))  # under the eyes
+    shade -= 0.2 * gaussian_bump(side, y, (0.012, 0.0), (0.005, 0.012))
+    shade -= 0.18 * gaussian_bump(x, y, (0, 0.087), (0.02, 0.004))  # under the lip
     fold = side - (0.018 + 0.45 * (y - look.nose_y))
-    shade -= 0.13 * np.exp(-((fold / 0.0025) ** 2)) * _blob(x * 0, y, (0, 0.055), (1, 0.014))
-    shade += 0.1 * _blob(x, y, (0, look.nose_y - 0.002), (0.004, 0.006))
-    shade += 0.07 * _blob(x, y, (0, -0.045), (0.03, 0.015))
+    shade -= (
+        0.13 * np.exp(-((fold / 0.0025) ** 2)) * gaussian_bump(x * 0, y, (0, 0.055), (1, 0.014))
+    )
+    shade += 0.1 * gaussian_bump(x, y, (0, look.nose_y - 0.002), (0.004, 0.006))
+    shade += 0.07 * gaussian_bump(x, y, (0, -0.045), (0.03, 0.015))
     return np.clip(shade, 0.1, 1.3)
 
 
-def _brows(look: Look, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def _paint_brows(look: Appearance, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
     side = np.abs(x)
     t = np.clip((side - 0.013) / 0.04, 0, 1)
     line = -0.0195 - 0.0055 * np.sin(np.pi * np.clip(t * 1.15, 0, 1)) + 0.002 * t
@@ -212,7 +228,7 @@ def _brows(look: Look, x: Floats, y: Floats, rng: np.random.Generator) -> Floats
     return np.asarray(np.exp(-(((y - line) / thick) ** 2)) * ends * hairs)
 
 
-def _beard(look: Look, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def _paint_beard(look: Appearance, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
     noise = cv2.GaussianBlur(rng.standard_normal(x.shape), (0, 0), 1.0)
     side = np.abs(x)
     edge = 0.045 + 0.012 * np.cos(np.clip(side / 0.06, 0, 1) * np.pi)

@@ -1,4 +1,4 @@
-"""Simulated clips without video: labels, sound and face crops, straight from a seed."""
+"""Simulated clips without video: labels, sound and face crops from a seed."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import numpy as np
 
 from quavf.core.records import WEARER, Array, Floats, Segment, Track
 from quavf.simulate.config import SimulateConfig
-from quavf.simulate.layout import frame_span
-from quavf.simulate.picture import Crop, Painter, render_crops
-from quavf.simulate.truth import Annotation, TruthTable, annotate, observe
-from quavf.simulate.world import ClipKey, ClipWorld, imagine
+from quavf.simulate.layout import to_frame_span
+from quavf.simulate.picture import ClipRenderer, RenderedFace, render_faces
+from quavf.simulate.truth import Annotation, TruthTable, build_truth_table, draw_annotation
+from quavf.simulate.world import ClipKey, ClipWorld, draw_world
 
 
 @dataclass(frozen=True)
-class DirectClip:
-    """One clip as annotators and trackers have it, its truth, its sound and its faces."""
+class SimulatedClip:
+    """One clip without video: labels, tracks, truth, sound, and a renderer of faces."""
 
     key: ClipKey
     segments: tuple[Segment, ...]  # of the partners
     tracks: dict[int, Track]  # by person
     table: TruthTable
     sound: Floats  # float32 mono at 16 kHz
-    painter: Painter
+    renderer: ClipRenderer
 
-    def crops(self, stride: int = 1, *, everywhere: bool = False) -> Iterator[Crop]:
-        """The tracked faces in labelled segments, or `everywhere`, drawn every `stride` frames."""
+    def render_faces(self, stride: int = 1, *, everywhere: bool = False) -> Iterator[RenderedFace]:
+        """Render tracked faces every `stride` frames, in labelled segments or `everywhere`."""
         boxes: dict[int, tuple[Array, Floats]] = {}
         for person, track in self.tracks.items():
             inside = np.full(len(track.frames), everywhere)
@@ -37,31 +37,31 @@ class DirectClip:
                     inside |= after & (track.frames <= segment.last_frame)
             inside &= track.frames % stride == 0
             boxes[person] = (track.frames[inside], track.boxes[inside])
-        return render_crops(self.painter, boxes)
+        return render_faces(self.renderer, boxes)
 
 
-def direct_clip(config: SimulateConfig, key: ClipKey) -> DirectClip:
-    """The clip that `simulate` would make of this key, without its video.
+def build_simulated_clip(config: SimulateConfig, key: ClipKey) -> SimulatedClip:
+    """Build the clip that `simulate_clips` makes for a key, without encoding its video.
 
-    Labels, boxes, truth and sound (before AAC) are the same; crops lack the traces of H.264.
+    Labels, boxes, truth and sound (before AAC) are equal; crops lack H.264 artefacts.
     """
-    world = imagine(config, key)
-    painter, heard = Painter(world), world.listen()
-    table = observe(world, painter, heard)
-    annotation = annotate(world, table)
-    segments, tracks = _segments(world, annotation), _tracks(annotation)
-    return DirectClip(key, segments, tracks, table, heard.sound, painter)
+    world = draw_world(config, key)
+    renderer, recording = ClipRenderer(world), world.record_sound()
+    table = build_truth_table(world, renderer, recording)
+    annotation = draw_annotation(world, table)
+    segments, tracks = _list_segments(world, annotation), _join_tracks(annotation)
+    return SimulatedClip(key, segments, tracks, table, recording.sound, renderer)
 
 
-def _segments(world: ClipWorld, annotation: Annotation) -> tuple[Segment, ...]:
+def _list_segments(world: ClipWorld, annotation: Annotation) -> tuple[Segment, ...]:
     return tuple(
-        Segment(person, *frame_span(world, start_s, end_s), label)
+        Segment(person, *to_frame_span(world, start_s, end_s), label)
         for person, start_s, end_s, label in annotation.segments
         if person != WEARER
     )
 
 
-def _tracks(annotation: Annotation) -> dict[int, Track]:
+def _join_tracks(annotation: Annotation) -> dict[int, Track]:
     tracks = {}
     for person, parts in annotation.tracks.items():
         if parts:

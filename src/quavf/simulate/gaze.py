@@ -1,4 +1,4 @@
-"""Where everybody looks, frame by frame, given who speaks to whom."""
+"""Gaze: whom everybody looks at in each frame, given who speaks to whom."""
 
 from __future__ import annotations
 
@@ -11,30 +11,37 @@ from quavf.simulate.conversation import GROUP, Conversation, Utterance
 AWAY = -2  # looking at nobody
 
 
-def look(
-    talk: Conversation, config: GazeConfig, rng: np.random.Generator, n_frames: int, fps: float
+def draw_gaze(
+    conversation: Conversation,
+    config: GazeConfig,
+    rng: np.random.Generator,
+    n_frames: int,
+    fps: float,
 ) -> Ints:
-    """(people, frames) int: the person looked at, or AWAY; row 0 is the wearer's."""
-    rows = [_person(p, talk, config, rng, n_frames, fps) for p in range(talk.n_partners + 1)]
+    """Draw (people, frames) gaze targets: a person or AWAY. Row 0 is the wearer's."""
+    rows = [
+        _draw_person_gaze(p, conversation, config, rng, n_frames, fps)
+        for p in range(conversation.n_partners + 1)
+    ]
     return np.stack(rows)
 
 
-def _person(
+def _draw_person_gaze(
     person: int,
-    talk: Conversation,
+    conversation: Conversation,
     config: GazeConfig,
     rng: np.random.Generator,
     n_frames: int,
     fps: float,
 ) -> Ints:
     row = np.full(n_frames, AWAY, dtype=np.int64)
-    starts = _turn_starts(person, talk)
+    starts = _find_turn_starts(person, conversation)
     now, end = 0.0, n_frames / fps
     while now < end:
-        target = _choose(person, talk, config, rng, now)
+        target = _draw_target(person, conversation, config, rng, now)
         mean = config.dwell_away_s if target == AWAY else config.dwell_person_s
         until = now + float(rng.gamma(2.0, mean / 2.0))
-        for start in starts:  # a new turn breaks off a look, a little before or after it starts
+        for start in starts:  # a new turn may redirect the gaze shortly before or after its start
             if now + 0.1 < start < until and rng.random() < config.p_reorient:
                 until = start + float(rng.uniform(-0.1, 0.45))
                 break
@@ -44,45 +51,49 @@ def _person(
     return row
 
 
-def _turn_starts(person: int, talk: Conversation) -> list[float]:
-    floor = talk.floor_of(person)
-    turns = (u for u in talk.utterances if u.speaker in floor)
+def _find_turn_starts(person: int, conversation: Conversation) -> list[float]:
+    floor = conversation.find_floor(person)
+    turns = (u for u in conversation.utterances if u.speaker in floor)
     return [u.start_s for u in turns if not u.backchannel or u.speaker == person]
 
 
-def _choose(
+def _draw_target(
     person: int,
-    talk: Conversation,
+    conversation: Conversation,
     config: GazeConfig,
     rng: np.random.Generator,
     now: float,
 ) -> int:
-    floor = [p for p in talk.floor_of(person) if p != person]
-    own, other = _current(person, talk, now)
+    floor = [p for p in conversation.find_floor(person) if p != person]
+    own, other = _find_current_utterances(person, conversation, now)
     if own is not None and own.addressee == GROUP:
-        return _draw(rng, floor, None, 0.0, config.p_speaker_group)
+        return _draw_person(rng, floor, None, 0.0, config.p_speaker_group)
     if own is not None:
         chances = config.p_speaker_addressee, config.p_speaker_others
-        return _draw(rng, floor, own.addressee, *chances)
+        return _draw_person(rng, floor, own.addressee, *chances)
     if other is not None:
         chances = config.p_listener_speaker, config.p_listener_others
-        return _draw(rng, floor, other.speaker, *chances)
-    everyone = [p for p in range(talk.n_partners + 1) if p != person]
-    return _draw(rng, everyone, None, 0.0, config.p_idle_person)
+        return _draw_person(rng, floor, other.speaker, *chances)
+    everyone = [p for p in range(conversation.n_partners + 1) if p != person]
+    return _draw_person(rng, everyone, None, 0.0, config.p_idle_person)
 
 
-def _current(
-    person: int, talk: Conversation, now: float
+def _find_current_utterances(
+    person: int, conversation: Conversation, now: float
 ) -> tuple[Utterance | None, Utterance | None]:
-    """What the person says (or is about to say) at a time, and what they hear."""
-    floor = talk.floor_of(person)
-    heard = [u for u in talk.utterances if u.start_s - 0.25 <= now < u.end_s and u.speaker in floor]
-    own = [u for u in heard if u.speaker == person]
-    others = [u for u in heard if u.speaker != person and not u.backchannel]
+    """The person's own utterance at or just after a time, and the one they listen to."""
+    floor = conversation.find_floor(person)
+    current = [
+        u
+        for u in conversation.utterances
+        if u.start_s - 0.25 <= now < u.end_s and u.speaker in floor
+    ]
+    own = [u for u in current if u.speaker == person]
+    others = [u for u in current if u.speaker != person and not u.backchannel]
     return (own[-1] if own else None), (others[-1] if others else None)
 
 
-def _draw(
+def _draw_person(
     rng: np.random.Generator,
     people: list[int],
     main: int | None,

@@ -1,4 +1,4 @@
-"""A simulated clip in the shapes of Ego4D: annotations and challenge test folders."""
+"""Simulated clips in the Ego4D layout: annotations and challenge test segments."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from quavf.simulate.world import ClipWorld
 Json = dict[str, Any]
 
 
-def ego4d_clip(world: ClipWorld, annotation: Annotation, *, labels: bool = True) -> Json:
-    """The entry of `videos[]` of one clip, as av_train.json has it."""
+def build_ego4d_video(world: ClipWorld, annotation: Annotation, *, labels: bool = True) -> Json:
+    """Build the entry of one clip in `videos[]` of av_train.json."""
     name, seconds = world.key.name, world.n_frames / float(world.fps)
     span = {
         "video_start_sec": 0.0,
@@ -26,30 +26,30 @@ def ego4d_clip(world: ClipWorld, annotation: Annotation, *, labels: bool = True)
         "clip_start_frame": 0,
         "clip_end_frame": world.n_frames,
     }
-    people = [_person(world, annotation, p) for p in range(world.scene.n_people)]
+    people = [_format_person(world, annotation, p) for p in range(world.scene.n_people)]
     clip: Json = {"clip_uid": name, "source_clip_uid": name, "video_uid": name, **span}
     clip |= {"valid": True, "camera_wearer": people[WEARER], "persons": people}
     clip |= {
         "missing_voice_segments": [],
         "transcriptions": [
-            {"transcription": said.text, "person_id": str(said.utterance.speaker)}
-            | _times(world, said.utterance.start_s, said.utterance.end_s)
-            for said in world.speech
+            {"transcription": item.text, "person_id": str(item.utterance.speaker)}
+            | _format_times(world, item.utterance.start_s, item.utterance.end_s)
+            for item in world.speech
         ],
-        "social_segments_talking": _talking(world, annotation) if labels else [],
-        "social_segments_looking": _looking(world) if labels else [],
+        "social_segments_talking": _list_talking(world, annotation) if labels else [],
+        "social_segments_looking": _list_looking(world) if labels else [],
     }
     return {"video_uid": name, "split": world.key.split, "clips": [clip]}
 
 
-def frame_span(world: ClipWorld, start_s: float, end_s: float) -> tuple[int, int]:
-    """The first and the last frame of a time span, rounded down."""
+def to_frame_span(world: ClipWorld, start_s: float, end_s: float) -> tuple[int, int]:
+    """The first and last frame of a time span, rounded down."""
     fps = float(world.fps)
     return int(start_s * fps), int(end_s * fps)
 
 
-def _times(world: ClipWorld, start_s: float, end_s: float) -> Json:
-    start, end = frame_span(world, start_s, end_s)
+def _format_times(world: ClipWorld, start_s: float, end_s: float) -> Json:
+    start, end = to_frame_span(world, start_s, end_s)
     return {
         "start_time": round(start_s, 3),
         "end_time": round(end_s, 3),
@@ -62,11 +62,11 @@ def _times(world: ClipWorld, start_s: float, end_s: float) -> Json:
     }
 
 
-def _person(world: ClipWorld, annotation: Annotation, person: int) -> Json:
+def _format_person(world: ClipWorld, annotation: Annotation, person: int) -> Json:
     tracks = annotation.tracks.get(person, [])
     voice = [
-        {"person": str(person), **_times(world, u.start_s, u.end_s)}
-        for u in world.talk.utterances
+        {"person": str(person), **_format_times(world, u.start_s, u.end_s)}
+        for u in world.conversation.utterances
         if u.speaker == person
     ]
     return {
@@ -78,7 +78,7 @@ def _person(world: ClipWorld, annotation: Annotation, person: int) -> Json:
                 "suspect": False,
                 "unmapped_frames_count": 0,
                 "unmapped_frames": [],
-                "track": [_row(f, box) for f, box in zip(frames, boxes, strict=True)],
+                "track": [_format_row(f, box) for f, box in zip(frames, boxes, strict=True)],
             }
             for number, (frames, boxes) in enumerate(tracks)
         ],
@@ -86,7 +86,7 @@ def _person(world: ClipWorld, annotation: Annotation, person: int) -> Json:
     }
 
 
-def _row(frame: int, box: Array) -> Json:
+def _format_row(frame: int, box: Array) -> Json:
     x1, y1, x2, y2 = (round(float(v), 2) for v in box)
     return {
         "x": x1,
@@ -99,42 +99,42 @@ def _row(frame: int, box: Array) -> Json:
     }
 
 
-def _talking(world: ClipWorld, annotation: Annotation) -> list[Json]:
-    """Who talks when; `target` is "0" when the wearer is addressed, alone or in the group."""
+def _list_talking(world: ClipWorld, annotation: Annotation) -> list[Json]:
+    """List the talking segments; `target` is "0" if the wearer is addressed, also in a group."""
     return [
         {
             "person": str(person),
             "target": "0" if label else None,
             "is_at_me": bool(label),
-            **_times(world, start, end),
+            **_format_times(world, start, end),
         }
         for person, start, end, label in annotation.segments
     ]
 
 
-def _looking(world: ClipWorld) -> list[Json]:
-    """Every look of a partner at the wearer of at least a third of a second."""
+def _list_looking(world: ClipWorld) -> list[Json]:
+    """List every gaze of a partner at the wearer that lasts at least a third of a second."""
     out = []
     for person in range(1, world.scene.n_people):
         at_me = np.concatenate([[0], world.motion.gaze[person] == WEARER, [0]])
         edges = np.flatnonzero(np.diff(at_me))
         for start, end in zip(edges[::2], edges[1::2], strict=True):
             if end - start >= 10:
-                times = _times(world, start / float(world.fps), end / float(world.fps))
+                times = _format_times(world, start / float(world.fps), end / float(world.fps))
                 out.append({"person": str(person), "target": "0", "is_at_me": True, **times})
     return out
 
 
-def test_segments(world: ClipWorld, annotation: Annotation) -> list[Json]:
-    """The labelled segments of a clip that the challenge would ask about, with their answers.
+def build_test_segments(world: ClipWorld, annotation: Annotation) -> list[Json]:
+    """Build the challenge's test segments of a clip, with their labels.
 
-    A segment has a face in at least one frame; its frames count from its start, as its sound does.
+    Segments without any face are left out. Frames are numbered in the clip.
     """
     out = []
     for number, (person, start_s, end_s, label) in enumerate(annotation.segments):
         if person == WEARER:
             continue
-        times = _times(world, start_s, end_s)
+        times = _format_times(world, start_s, end_s)
         first, last = times["start_frame"], times["end_frame"]
         boxes: dict[int, list[float]] = {}
         for frames, places in annotation.tracks[person]:

@@ -1,4 +1,4 @@
-"""Writing what was simulated: H.264 and AAC, still pictures, sound files."""
+"""Writing simulated media: H.264 and AAC video, WAV sound and JPEG face crops."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ JPEG_QUALITY = 95
 
 
 def to_pcm(sound: Floats) -> Array:
-    """Sound in [-1, 1] as 16-bit samples; what is louder is cut off."""
+    """Convert sound in [-1, 1] to 16-bit samples, clipping louder samples."""
     return np.clip(np.round(sound * 32767), -32768, 32767).astype(np.int16)
 
 
 def write_video(
     path: Path, frames: Iterable[Image], sound: Floats, fps: Fraction, quality: tuple[int, int]
 ) -> None:
-    """An MP4 of BGR frames and mono sound at SAMPLE_RATE; `quality`: CRF and AAC kbit/s."""
+    """Write an MP4 of BGR frames and mono sound at SAMPLE_RATE; `quality`: CRF, AAC kbit/s."""
     samples = to_pcm(sound)
     with av.open(str(path), "w", format="mp4") as out:
         video = None
@@ -48,16 +48,16 @@ def write_video(
             out.mux(video.encode(picture))
             until = (number + 1) * SAMPLE_RATE * fps.denominator // fps.numerator
             while written + AAC_FRAME <= min(until, len(samples)):
-                out.mux(audio.encode(_piece(samples, written, AAC_FRAME)))
+                out.mux(audio.encode(_make_audio_frame(samples, written, AAC_FRAME)))
                 written += AAC_FRAME
         if written < len(samples):
-            out.mux(audio.encode(_piece(samples, written, len(samples) - written)))
+            out.mux(audio.encode(_make_audio_frame(samples, written, len(samples) - written)))
         if video is not None:
             out.mux(video.encode(None))
         out.mux(audio.encode(None))
 
 
-def _piece(samples: Array, start: int, length: int) -> av.AudioFrame:
+def _make_audio_frame(samples: Array, start: int, length: int) -> av.AudioFrame:
     part = samples[start : start + length].reshape(1, -1)
     frame = av.AudioFrame.from_ndarray(part, format="s16", layout="mono")
     frame.sample_rate = SAMPLE_RATE
@@ -66,16 +66,16 @@ def _piece(samples: Array, start: int, length: int) -> av.AudioFrame:
     return frame
 
 
-def read_frames(path: Path) -> Iterator[Image]:
-    """The BGR frames of a video that this module wrote, in order."""
+def read_bgr_frames(path: Path) -> Iterator[Image]:
+    """Decode the BGR frames of a video written by `write_video`."""
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             planes = frame.to_ndarray(format="yuv420p")
             yield np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), dtype=np.uint8)
 
 
-def write_sound(path: Path, sound: Floats) -> None:
-    """A mono 16-bit WAV file at SAMPLE_RATE."""
+def write_wav(path: Path, sound: Floats) -> None:
+    """Write a mono 16-bit WAV file at SAMPLE_RATE."""
     samples = to_pcm(sound).astype("<i2")
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
@@ -84,8 +84,8 @@ def write_sound(path: Path, sound: Floats) -> None:
         out.writeframes(samples.tobytes())
 
 
-def write_face(path: Path, frame: Image, box: Array) -> bool:
-    """A face cut out of a frame as the challenge stores it; False when the box has no area."""
+def write_face_crop(path: Path, frame: Image, box: Array) -> bool:
+    """Write a face crop as the challenge stores it; return False if the box has no area."""
     height, width = frame.shape[:2]
     x1, y1 = max(int(box[0]), 0), max(int(box[1]), 0)
     x2, y2 = min(int(box[2]), width), min(int(box[3]), height)

@@ -1,7 +1,7 @@
-"""Frames and face crops of a clip's world.
+"""Rendering of frames and face crops from a clip's world.
 
-Each head is drawn once a frame into a patch of its own, which is pasted wherever it is needed:
-into the whole frame, or into the neighbourhood of a face alone.
+Each head is drawn once per frame into its own patch, which is pasted into the whole frame or only
+into the surroundings of a face.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import cv2
 import numpy as np
 
 from quavf.core.records import WEARER, Array, Floats, Image
-from quavf.simulate.head import FACE, Mesh, join
-from quavf.simulate.person import Person
-from quavf.simulate.raster import FAR, hide_below, paste, rasterise, shade
-from quavf.simulate.room import backdrop
-from quavf.simulate.scene import axes
+from quavf.simulate.head import FACE, Mesh, join_meshes
+from quavf.simulate.person import PersonModel
+from quavf.simulate.raster import FAR, clear_below_table, paste_patch, rasterise_mesh, shade_pixels
+from quavf.simulate.room import render_room
+from quavf.simulate.scene import compute_axes
 from quavf.simulate.world import ClipWorld
 
 Window = tuple[int, int, int, int]  # x1, y1, x2, y2
 
-JAW_DROP = 0.012  # metres at a wide open mouth
-NEAREST = 0.15  # metres before the camera; closer things are not drawn
-MARGIN = 16  # pixels drawn around a window, for the blur
+JAW_DROP = 0.012  # metres, mouth wide open
+NEAREST = 0.15  # metres from the camera; closer objects are not drawn
+MARGIN = 16  # pixels rendered around a window, for the blur
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Camera:
     centre: tuple[float, float]
 
     def project(self, points: Floats) -> Floats:
-        """(N, 3) x, y in pixels and depth in metres of (N, 3) places in the world."""
-        seen = (points - self.place) @ self.turn
-        depth = np.maximum(seen[:, 2], 1e-3)
-        x = self.centre[0] + self.focal * seen[:, 0] / depth
-        y = self.centre[1] + self.focal * seen[:, 1] / depth
-        return np.column_stack([x, y, seen[:, 2]])
+        """Project world points (N, 3) to (N, 3): x, y in pixels, depth in metres."""
+        local = (points - self.place) @ self.turn
+        depth = np.maximum(local[:, 2], 1e-3)
+        x = self.centre[0] + self.focal * local[:, 0] / depth
+        y = self.centre[1] + self.focal * local[:, 1] / depth
+        return np.column_stack([x, y, local[:, 2]])
 
 
 @dataclass(frozen=True)
 class Patch:
-    """Part of a picture, (h, w, 4) BGR times cover, cover; its corner in the frame."""
+    """A layer of the picture: (h, w, 4) premultiplied BGR and alpha, and its corner."""
 
     pixels: Image
     left: int
@@ -56,8 +56,8 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Solid:
-    """A mesh in the world: where its vertices are (V, 3) and how it is turned (3, 3)."""
+class PlacedMesh:
+    """A mesh in the world: positions of its vertices (V, 3) and its orientation (3, 3)."""
 
     mesh: Mesh
     placed: Floats
@@ -65,8 +65,8 @@ class Solid:
 
 
 @dataclass(frozen=True)
-class Style:
-    """How to draw a mesh: see `raster.shade`; `level` of the skin's pyramid, size drawn at."""
+class DrawStyle:
+    """How to draw a mesh: `pose` (see `raster`), level of the skin pyramid, supersampling."""
 
     pose: Array
     level: int = 0
@@ -76,8 +76,8 @@ class Style:
 NO_FACE = np.zeros(5)
 
 
-class Painter:
-    """Draws the frames of one clip."""
+class ClipRenderer:
+    """Renders the frames of one clip."""
 
     def __init__(self, world: ClipWorld) -> None:
         self.world = world
@@ -90,10 +90,10 @@ class Painter:
         if world.scene.table is not None:
             x, y, radius, high = world.scene.table
             self.table = np.array([x, y, radius, high])
-        people = zip(world.looks, drops, strict=True)
-        self.people = [Person(look, float(drop)) for look, drop in people]
-        self.passer = Person(world.passer_look, 1.0)
-        rng = world.key.stream("picture")
+        people = zip(world.appearances, drops, strict=True)
+        self.people = [PersonModel(person, float(drop)) for person, drop in people]
+        self.passer = PersonModel(world.passer_appearance, 1.0)
+        rng = world.key.create_rng("picture")
         grain = rng.normal(0, world.noise, (picture.height + 64, picture.width + 64, 1))
         grain = np.repeat(np.round(grain), 3, axis=2)
         self.lighter = np.maximum(grain, 0).astype(np.uint8)
@@ -101,50 +101,51 @@ class Painter:
         self.shifts = rng.integers(0, 64, (world.n_frames, 2))
         self._heads: dict[int, Patch | None] = {}
         self._frame = -1
-        self._camera = 0, self._look_out(0)
+        self._camera = 0, self._locate_camera(0)
 
-    def camera(self, frame: int) -> Camera:
+    def get_camera(self, frame: int) -> Camera:
+        """The camera of a frame, cached."""
         if self._camera[0] != frame:
-            self._camera = frame, self._look_out(frame)
+            self._camera = frame, self._locate_camera(frame)
         return self._camera[1]
 
-    def _look_out(self, frame: int) -> Camera:
+    def _locate_camera(self, frame: int) -> Camera:
         motion, (width, height) = self.world.motion, self.size
-        turn = axes(motion.turns[WEARER, frame], facing=False)
+        turn = compute_axes(motion.turns[WEARER, frame], facing=False)
         focal, centre = self.world.scene.focal_px, (width / 2, height / 2)
         return Camera(motion.heads[WEARER, frame], turn, focal, centre)
 
-    def face_points(self, person: int, frame: int) -> Floats:
-        """(N, 3) the skin of a face from hairline to chin: x, y in pixels and depth."""
-        being = self.people[person]
-        points = being.face.copy()
-        points[:, 1] += JAW_DROP * self.world.faces[person, frame, 1] * being.face_jaw
-        return self.camera(frame).project(self._placed(points, person, frame))
+    def project_face(self, person: int, frame: int) -> Floats:
+        """Project a face from hairline to chin: (N, 3) x, y in pixels and depth."""
+        model = self.people[person]
+        points = model.face.copy()
+        points[:, 1] += JAW_DROP * self.world.faces[person, frame, 1] * model.face_jaw
+        return self.get_camera(frame).project(self._place_on_head(points, person, frame))
 
-    def _placed(self, points: Floats, person: int, frame: int) -> Floats:
+    def _place_on_head(self, points: Floats, person: int, frame: int) -> Floats:
         motion = self.world.motion
-        turn = axes(motion.turns[person, frame], facing=True)
+        turn = compute_axes(motion.turns[person, frame], facing=True)
         return np.asarray(points @ turn.T + motion.heads[person, frame])
 
     def render(self, frame: int, window: Window | None = None) -> Image:
-        """The frame, or the part of it in `window`: (H, W, 3) BGR."""
+        """Render the frame, or the part of it in `window`: (H, W, 3) BGR."""
         width, height = self.size
         window = window or (0, 0, width, height)
         x1, y1 = max(window[0] - MARGIN, 0), max(window[1] - MARGIN, 0)
         x2, y2 = min(window[2] + MARGIN, width), min(window[3] + MARGIN, height)
-        camera, world = self.camera(frame), self.world
+        camera, world = self.get_camera(frame), self.world
         view = (camera.place, camera.turn)
-        picture = backdrop(world.room, world.scene, view, (x1, y1, x2, y2), camera.centre)
+        picture = render_room(world.room, world.scene, view, (x1, y1, x2, y2), camera.centre)
         order = sorted(range(1, len(self.people)), key=lambda p: -self._depth(p, frame))
         for person in order:
-            torso = self._torso(person, frame, (x1, y1, x2, y2))
-            for patch in (torso, self._head(person, frame)):
+            torso = self._draw_torso(person, frame, (x1, y1, x2, y2))
+            for patch in (torso, self._get_head(person, frame)):
                 if patch is not None:
-                    paste(patch.pixels, picture, patch.left - x1, patch.top - y1)
-        passer = self._passer(frame, (x1, y1, x2, y2))
+                    paste_patch(patch.pixels, picture, patch.left - x1, patch.top - y1)
+        passer = self._draw_passer(frame, (x1, y1, x2, y2))
         if passer is not None:
-            paste(passer.pixels, picture, passer.left - x1, passer.top - y1)
-        picture = self._smear(picture, frame)
+            paste_patch(passer.pixels, picture, passer.left - x1, passer.top - y1)
+        picture = self._blur_motion(picture, frame)
         dx, dy = self.shifts[frame]
         part = (slice(y1 + dy, y2 + dy), slice(x1 + dx, x2 + dx))
         noisy = cv2.subtract(cv2.add(picture, self.lighter[part]), self.darker[part])
@@ -158,21 +159,23 @@ class Painter:
         away = motion.heads[person, frame] - motion.heads[WEARER, frame]
         return float(np.linalg.norm(away))
 
-    def smear_px(self, frame: int) -> Floats:
-        """(2,) how far the picture moves, in pixels, while the shutter is open."""
+    def measure_motion_blur(self, frame: int) -> Floats:
+        """Measure how far the picture moves while the shutter is open: (2,) pixels."""
         turns = self.world.motion.turns[WEARER]
         before, after = turns[max(frame - 1, 0)], turns[min(frame + 1, len(turns) - 1)]
         speed = (after - before)[:2] / 2  # radians a frame
         share = self.world.blur_ms / 1000 * float(self.world.fps)
         return np.asarray(self.world.scene.focal_px * share * np.array([speed[0], speed[1]]))
 
-    def _smear(self, picture: Image, frame: int) -> Image:
-        wide, high = (1 + 2 * min(round(abs(v) / 2), MARGIN - 1) for v in self.smear_px(frame))
+    def _blur_motion(self, picture: Image, frame: int) -> Image:
+        wide, high = (
+            1 + 2 * min(round(abs(v) / 2), MARGIN - 1) for v in self.measure_motion_blur(frame)
+        )
         if wide == high == 1:
             return picture
         return np.asarray(cv2.blur(picture, (wide, high)))
 
-    def _head(self, person: int, frame: int) -> Patch | None:
+    def _get_head(self, person: int, frame: int) -> Patch | None:
         if frame != self._frame:
             self._frame, self._heads = frame, {}
         if person not in self._heads:
@@ -180,72 +183,72 @@ class Painter:
         return self._heads[person]
 
     def _draw_head(self, person: int, frame: int) -> Patch | None:
-        being, world = self.people[person], self.world
+        model, world = self.people[person], self.world
         depth = self._depth(person, frame)
-        size_px = world.scene.focal_px * 2 * being.look.height / max(depth, NEAREST)
-        mesh = being.head if size_px > 110 else being.small
+        size_px = world.scene.focal_px * 2 * model.appearance.height / max(depth, NEAREST)
+        mesh = model.head if size_px > 110 else model.small
         drop = JAW_DROP * world.faces[person, frame, 1]
         bent = mesh.vertices.copy()
         bent[:, 1] += drop * mesh.jaw
         parts = [(mesh, bent)]
         for hand in world.hands[person]:
-            if 0 <= hand.phase(frame) <= 1:
-                parts.append((being.hand, being.hand_at(hand.offset, hand.phase(frame))))
+            if 0 <= hand.phase_at(frame) <= 1:
+                parts.append((model.hand, model.place_hand(hand.offset, hand.phase_at(frame))))
         lids, mouth, wide = world.faces[person, frame]
         right, down = world.motion.eyes[person, frame]
         pose = np.array([right, down, lids, mouth, wide])
-        whole = join([m for m, _ in parts]) if len(parts) > 1 else mesh
+        whole = join_meshes([m for m, _ in parts]) if len(parts) > 1 else mesh
         points = np.concatenate([p for _, p in parts])
-        placed = self._placed(points, person, frame)
-        turn = axes(world.motion.turns[person, frame], facing=True)
+        placed = self._place_on_head(points, person, frame)
+        turn = compute_axes(world.motion.turns[person, frame], facing=True)
         level = int(np.clip(np.log2(260 / max(size_px, 1)), 0, 3))
-        zoom = float(np.clip(105 / max(size_px, 1), 1, 3))  # small faces are drawn larger first
+        zoom = float(np.clip(105 / max(size_px, 1), 1, 3))  # supersample small faces
         limits = (0, 0, *self.size)
-        solid = Solid(whole, placed, turn)
-        return self._draw(solid, frame, being, Style(pose, level, zoom), limits)
+        solid = PlacedMesh(whole, placed, turn)
+        return self._draw_mesh(solid, frame, model, DrawStyle(pose, level, zoom), limits)
 
-    def _torso(self, person: int, frame: int, limits: Window) -> Patch | None:
-        being, world = self.people[person], self.world
+    def _draw_torso(self, person: int, frame: int, limits: Window) -> Patch | None:
+        model, world = self.people[person], self.world
         azimuth = world.scene.bodies[person]
-        turn = axes(np.array([azimuth, 0.0, 0.0]), facing=True)
-        placed = being.torso.vertices @ turn.T + world.motion.heads[person, frame]
-        style = Style(NO_FACE, zoom=0.5)  # a chest has no detail
-        return self._draw(Solid(being.torso, placed, turn), frame, being, style, limits)
+        turn = compute_axes(np.array([azimuth, 0.0, 0.0]), facing=True)
+        placed = model.torso.vertices @ turn.T + world.motion.heads[person, frame]
+        style = DrawStyle(NO_FACE, zoom=0.5)  # torsos have little detail
+        return self._draw_mesh(PlacedMesh(model.torso, placed, turn), frame, model, style, limits)
 
-    def _passer(self, frame: int, limits: Window) -> Patch | None:
-        placed = self._passer_placed(frame)
+    def _draw_passer(self, frame: int, limits: Window) -> Patch | None:
+        placed = self._place_passer(frame)
         if placed is None:
             return None
-        turn = axes(np.array([self.world.scene.bodies[WEARER], 0.0, 0.0]), facing=False)
-        solid = Solid(self.passer.torso, placed, turn)
-        return self._draw(solid, frame, self.passer, Style(NO_FACE, zoom=0.5), limits)
+        turn = compute_axes(np.array([self.world.scene.bodies[WEARER], 0.0, 0.0]), facing=False)
+        solid = PlacedMesh(self.passer.torso, placed, turn)
+        return self._draw_mesh(solid, frame, self.passer, DrawStyle(NO_FACE, zoom=0.5), limits)
 
-    def _passer_placed(self, frame: int) -> Floats | None:
-        """Where the vertices of somebody who walks past are, 0.65 m before the wearer."""
+    def _place_passer(self, frame: int) -> Floats | None:
+        """Vertex positions of a passer-by, 0.65 m in front of the wearer; None if there is none."""
         world = self.world
         for event in world.passers:
-            if 0 <= event.phase(frame) <= 1:
-                side = event.offset[2] * (2 * event.phase(frame) - 1) * 1.1
-                turn = axes(np.array([world.scene.bodies[WEARER], 0.0, 0.0]), facing=False)
+            if 0 <= event.phase_at(frame) <= 1:
+                side = event.offset[2] * (2 * event.phase_at(frame) - 1) * 1.1
+                turn = compute_axes(np.array([world.scene.bodies[WEARER], 0.0, 0.0]), facing=False)
                 place = world.motion.heads[WEARER, frame] + turn @ np.array([side, -0.35, 0.65])
                 return np.asarray(self.passer.torso.vertices @ turn.T + place)
         return None
 
-    def passer_span(self, frame: int) -> tuple[float, float] | None:
-        """The columns of the picture that somebody who walks past hides, if any."""
-        placed = self._passer_placed(frame)
+    def find_passer_columns(self, frame: int) -> tuple[float, float] | None:
+        """Find the first and last picture column that a passer-by hides, if any."""
+        placed = self._place_passer(frame)
         if placed is None:
             return None
-        points = self.camera(frame).project(placed)
+        points = self.get_camera(frame).project(placed)
         if points[:, 2].min() < NEAREST:
             return None
         return float(points[:, 0].min()), float(points[:, 0].max())
 
-    def _draw(
-        self, solid: Solid, frame: int, being: Person, style: Style, limits: Window
+    def _draw_mesh(
+        self, solid: PlacedMesh, frame: int, model: PersonModel, style: DrawStyle, limits: Window
     ) -> Patch | None:
-        """A mesh as the camera sees it, as far as it lies in `limits`."""
-        camera = self.camera(frame)
+        """Draw the part of a mesh that lies inside `limits`."""
+        camera = self.get_camera(frame)
         points = camera.project(solid.placed)
         if points[:, 2].min() < NEAREST:
             return None
@@ -253,7 +256,7 @@ class Painter:
         right, bottom = (int(v) for v in np.minimum(points[:, :2].max(axis=0) + 4, limits[2:]))
         if right <= left or bottom <= top:
             return None
-        right, bottom = right + right % 2, bottom + bottom % 2  # so that half sizes are whole
+        right, bottom = right + right % 2, bottom + bottom % 2  # even, so that half sizes are whole
         corner, size = np.array([left, top]), (right - left, bottom - top)
         shape = (ceil(size[1] * style.zoom), ceil(size[0] * style.zoom))
         scale = np.array([shape[1], shape[0]]) / size
@@ -262,26 +265,26 @@ class Painter:
         buffer[..., 0] = FAR
         mesh = solid.mesh
         normals = mesh.normals @ (camera.turn.T @ solid.turn).T
-        rasterise(points, normals, mesh.marks, mesh.face, mesh.triangles, buffer)
-        if self.table is not None and mesh is being.torso:
+        rasterise_mesh(points, normals, mesh.attributes, mesh.face, mesh.triangles, buffer)
+        if self.table is not None and mesh is model.torso:
             lens = (np.array(camera.centre) - corner + 0.5) * scale - 0.5
             numbers = np.array([camera.focal * scale[0], *lens])
-            hide_below(buffer, camera.place, camera.turn, numbers, self.table)
+            clear_below_table(buffer, camera.place, camera.turn, numbers, self.table)
         pixels = np.empty((*shape, 4), np.uint8)
-        light = self._light(solid.placed, camera)
+        light = self._compute_lighting(solid.placed, camera)
         pose = style.pose.astype(np.float32)
-        shade(buffer, being.skin[style.level], being.palette, pose, light, pixels)
-        return Patch(self._to_size(pixels, size, style.zoom), left, top)
+        shade_pixels(buffer, model.skin[style.level], model.palette, pose, light, pixels)
+        return Patch(self._resize_patch(pixels, size, style.zoom), left, top)
 
-    def face_mask(self, person: int, frame: int) -> tuple[Array, int, int] | None:
-        """Which pixels show a person's face were nobody before it, (h, w) bool, and their corner.
+    def render_face_mask(self, person: int, frame: int) -> tuple[Array, int, int] | None:
+        """Render the mask (h, w) of a person's face without occluders, and return its corner.
 
-        The skin from the hairline to the chin, as drawn; None when it is out of the picture.
+        The face is the skin from hairline to chin. Returns None if it is behind the camera.
         """
-        being = self.people[person]
-        bent = being.head.vertices.copy()
-        bent[:, 1] += JAW_DROP * self.world.faces[person, frame, 1] * being.head.jaw
-        points = self.camera(frame).project(self._placed(bent, person, frame))
+        model = self.people[person]
+        bent = model.head.vertices.copy()
+        bent[:, 1] += JAW_DROP * self.world.faces[person, frame, 1] * model.head.jaw
+        points = self.get_camera(frame).project(self._place_on_head(bent, person, frame))
         if points[:, 2].min() < NEAREST:
             return None
         corner = points[:, :2].min(axis=0).astype(int) - 1
@@ -289,14 +292,14 @@ class Painter:
         points[:, :2] -= corner
         buffer = np.empty((size[1], size[0], 9), np.float32)
         buffer[..., 0] = FAR
-        mesh = being.head
-        rasterise(points, mesh.normals, mesh.marks, mesh.face, mesh.triangles, buffer)
-        shown = (buffer[..., 0] < FAR) & (buffer[..., 7] == FACE)
-        shown &= (buffer[..., 8] > 2) & (buffer[..., 3] < 0.5)
-        return shown, int(corner[0]), int(corner[1])
+        mesh = model.head
+        rasterise_mesh(points, mesh.normals, mesh.attributes, mesh.face, mesh.triangles, buffer)
+        mask = (buffer[..., 0] < FAR) & (buffer[..., 7] == FACE)
+        mask &= (buffer[..., 8] > 2) & (buffer[..., 3] < 0.5)
+        return mask, int(corner[0]), int(corner[1])
 
-    def _to_size(self, pixels: Image, size: tuple[int, int], zoom: float) -> Image:
-        """To whole pixels of the frame, with the softness of the lens."""
+    def _resize_patch(self, pixels: Image, size: tuple[int, int], zoom: float) -> Image:
+        """Resize a patch to frame pixels and blur it like the lens."""
         out: Array = pixels
         if zoom > 1:
             way = cv2.INTER_AREA if zoom > 1.7 else cv2.INTER_LINEAR
@@ -308,8 +311,8 @@ class Painter:
             out = cv2.GaussianBlur(out, (0, 0), soft, borderType=cv2.BORDER_REPLICATE)
         return np.ascontiguousarray(out, dtype=np.uint8)
 
-    def _light(self, placed: Floats, camera: Camera) -> Floats:
-        """(4, 3) for the shader: the way to the lamp as the camera sees it, and the colours."""
+    def _compute_lighting(self, placed: Floats, camera: Camera) -> Floats:
+        """Lighting for the shader, (4, 3): direction to the lamp in camera axes, then colours."""
         room = self.world.room
         way = room.lamp - placed.mean(axis=0)
         way = (way / (np.linalg.norm(way) + 1e-9)) @ camera.turn
@@ -317,35 +320,37 @@ class Painter:
 
 
 @dataclass(frozen=True)
-class Crop:
-    """A face and its surroundings, drawn alone."""
+class RenderedFace:
+    """A face and its surroundings, rendered without the rest of the frame."""
 
     frame: int
     person: int
-    region: Image  # (h, w, 3) BGR, the grown box
+    region: Image  # (h, w, 3) BGR pixels of the expanded box
     box: Floats  # (4,) xyxy, the face
-    grown: Window  # twice the box, inside the frame
+    expanded: Window  # the box expanded to twice its size, clipped to the frame
 
 
-def render_crops(painter: Painter, boxes: dict[int, tuple[Array, Floats]]) -> Iterator[Crop]:
-    """The surroundings of every box, frame by frame, without drawing whole frames.
+def render_faces(
+    renderer: ClipRenderer, boxes: dict[int, tuple[Array, Floats]]
+) -> Iterator[RenderedFace]:
+    """Render the surroundings of every box, frame by frame, without rendering whole frames.
 
-    `boxes`: by person, the frames (N,) and the boxes (N, 4) xyxy in them. Pixels are those that
-    the frame would have, but for the compression of the video.
+    `boxes`: by person, frames (N,) and boxes (N, 4) xyxy. The pixels equal those of the frame
+    before video compression.
     """
-    wanted: dict[int, list[tuple[int, Floats]]] = {}
+    boxes_by_frame: dict[int, list[tuple[int, Floats]]] = {}
     for person, (frames, places) in boxes.items():
         for frame, box in zip(frames, places, strict=True):
-            wanted.setdefault(int(frame), []).append((person, box))
-    for frame in sorted(wanted):
-        for person, box in wanted[frame]:
-            grown = grow(box, painter.size)
-            if grown[2] > grown[0] and grown[3] > grown[1]:
-                yield Crop(frame, person, painter.render(frame, grown), box, grown)
+            boxes_by_frame.setdefault(int(frame), []).append((person, box))
+    for frame in sorted(boxes_by_frame):
+        for person, box in boxes_by_frame[frame]:
+            expanded = expand_box(box, renderer.size)
+            if expanded[2] > expanded[0] and expanded[3] > expanded[1]:
+                yield RenderedFace(frame, person, renderer.render(frame, expanded), box, expanded)
 
 
-def grow(box: Floats, size: tuple[int, int]) -> Window:
-    """A box grown by half its size on each side, whole pixels inside the frame."""
+def expand_box(box: Floats, size: tuple[int, int]) -> Window:
+    """Expand a box by half its size on each side, in whole pixels, clipped to the frame."""
     x1, y1, x2, y2 = (float(v) for v in box)
     w, h = (x2 - x1) / 2, (y2 - y1) / 2
     return (

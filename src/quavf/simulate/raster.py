@@ -1,6 +1,6 @@
-"""Pixels of meshes and rooms: the loops that must be fast, compiled by Numba.
+"""Pixel loops of the renderer, compiled with Numba.
 
-Colours are linear light until TONES turns them into bytes.
+Colours are linear light until TONES maps them to bytes.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from quavf.simulate.head import CLOTH, EYE_X, FACE, HAIR, MOUTH_Y
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def compiled(function: F) -> F:
-    """Compiled on first use, and kept on disk for later runs."""
+def compile_kernel(function: F) -> F:
+    """Compile a function on first use, and cache the result on disk."""
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)(function))
 
 
-def inlined(function: F) -> F:
-    """Compiled into its caller: passing arrays costs more than most of these do."""
+def inline_kernel(function: F) -> F:
+    """Inline a function into its caller: passing arrays costs more than most of them do."""
     return cast(F, numba.njit(inline="always", error_model="numpy", fastmath=True)(function))
 
 
 FAR = np.float32(1e9)
 ZERO, HALF, WRAP, GLOSS = np.float32(0), np.float32(0.5), np.float32(0.8), np.float32(0.08)
 LAST_TONE = np.float32(4095)
-TONES = np.round(255 * (np.arange(4096) / 4095) ** 0.45).astype(np.uint8)  # of linear light
-BUFFER = 8  # x, y, hair, normal x y z, material, on the face
+TONES = np.round(255 * (np.arange(4096) / 4095) ** 0.45).astype(np.uint8)  # bytes by linear light
 
 
-@compiled
-def rasterise(
-    points: Floats, normals: Floats, marks: Floats, face: Ints, triangles: Ints, out: Array
+@compile_kernel
+def rasterise_mesh(
+    points: Floats, normals: Floats, attributes: Floats, face: Ints, triangles: Ints, out: Array
 ) -> None:
-    """Fill `out` (H, W, 9) with what is nearest at each pixel: depth, then the BUFFER values.
+    """Fill `out` (H, W, 9) with the nearest surface at each pixel.
 
-    `points` (V, 3) are x, y in pixels of `out` and depth; triangles seen from behind are drawn
-    only for materials past SKIN, which may be open.
+    The values are depth; x, y at rest, hair; normal x, y, z; material; on the face. `points` (V, 3)
+    are x, y in pixels of `out`, and depth. Back faces are drawn only for materials after SKIN,
+    whose surfaces may be open.
     """
     height, width = out.shape[:2]
     for t in range(triangles.shape[0]):
@@ -75,7 +75,7 @@ def rasterise(
                     continue
                 out[row, column, 0] = depth
                 for n in range(3):
-                    mark = a * marks[i, n] + b * marks[j, n] + c * marks[k, n]
+                    mark = a * attributes[i, n] + b * attributes[j, n] + c * attributes[k, n]
                     normal = a * normals[i, n] + b * normals[j, n] + c * normals[k, n]
                     out[row, column, 1 + n] = mark
                     out[row, column, 4 + n] = sign * normal
@@ -83,16 +83,16 @@ def rasterise(
                 out[row, column, 8] = face[i] + face[j] + face[k]
 
 
-@inlined
-def _ramp(low: float, high: float, x: float) -> float:
+@inline_kernel
+def _smoothstep(low: float, high: float, x: float) -> float:
     t = (x - low) / (high - low)
     t = min(max(t, 0.0), 1.0)
     return t * t * (3 - 2 * t)
 
 
-@inlined
-def _sample(picture: Array, x: float, y: float, colour: Array) -> None:
-    """The nearest dot at x, y in metres of the face; dots are about as large as pixels."""
+@inline_kernel
+def _sample_skin(picture: Array, x: float, y: float, colour: Array) -> None:
+    """Sample the texel nearest to x, y (metres on the face); texels are about pixel-sized."""
     rows, columns = picture.shape[:2]
     u = min(max((x / TEXTURE_X + 1) / 2 * (columns - 1) + 0.5, 0.0), columns - 1.0)
     v = min(max((y / TEXTURE_Y + 1) / 2 * (rows - 1) + 0.5, 0.0), rows - 1.0)
@@ -101,16 +101,16 @@ def _sample(picture: Array, x: float, y: float, colour: Array) -> None:
         colour[n] = picture[i, j, n]
 
 
-@inlined
-def _mix(colour: Array, red: float, green: float, blue: float, share: float) -> None:
+@inline_kernel
+def _mix_colour(colour: Array, red: float, green: float, blue: float, share: float) -> None:
     colour[0] += (red - colour[0]) * share
     colour[1] += (green - colour[1]) * share
     colour[2] += (blue - colour[2]) * share
 
 
-@inlined
-def _eye(x: float, y: float, pose: Array, iris: Array, colour: Array) -> None:
-    """Paint the eyes: `pose` is gaze right and down (radians), lids open 0-1, mouth open, wide."""
+@inline_kernel
+def _paint_eye(x: float, y: float, pose: Array, iris: Array, colour: Array) -> None:
+    """Paint the eyes. `pose`: gaze right, down (radians), lid opening 0-1, mouth opening, width."""
     side = 1.0 if x > 0 else -1.0
     dx, dy = x - side * EYE_X, y
     along = dx / 0.0155
@@ -122,27 +122,29 @@ def _eye(x: float, y: float, pose: Array, iris: Array, colour: Array) -> None:
     crease = np.exp(-(((dy - upper + 0.0042) / 0.0011) ** 2)) * arch
     for n in range(3):
         colour[n] *= 1 - 0.4 * crease
-    inside = _ramp(upper - soft, upper + soft, dy) * (1 - _ramp(lower - soft, lower + soft, dy))
+    inside = _smoothstep(upper - soft, upper + soft, dy) * (
+        1 - _smoothstep(lower - soft, lower + soft, dy)
+    )
     if inside > 0:
         right, down = dx - 0.0115 * np.sin(pose[0]), dy - 0.0095 * np.sin(pose[1])
         radius = np.sqrt(right * right + down * down)
-        shade = 0.52 - 0.2 * along * along - 0.25 * _ramp(0.004, 0.0, dy - upper)
+        shade = 0.52 - 0.2 * along * along - 0.25 * _smoothstep(0.004, 0.0, dy - upper)
         glint = np.exp(-(((right + 0.0018) / 0.0011) ** 2) - ((down + 0.002) / 0.0011) ** 2)
-        on_iris = 1 - _ramp(0.0055, 0.0064, radius)
-        pupil = 1 - 0.9 * (1 - _ramp(0.0022, 0.0029, radius))
+        on_iris = 1 - _smoothstep(0.0055, 0.0064, radius)
+        pupil = 1 - 0.9 * (1 - _smoothstep(0.0022, 0.0029, radius))
         for n in range(3):
             ball = shade * (1 - 0.05 * n)
             ball = (ball + (iris[n] - ball) * on_iris) * pupil + 0.7 * glint
             colour[n] += (ball - colour[n]) * inside
-    lash = np.exp(-(((dy - upper) / 0.0013) ** 2)) * _ramp(1.12, 0.95, abs(along))
-    _mix(colour, 0.02, 0.014, 0.012, 0.85 * lash)
+    lash = np.exp(-(((dy - upper) / 0.0013) ** 2)) * _smoothstep(1.12, 0.95, abs(along))
+    _mix_colour(colour, 0.02, 0.014, 0.012, 0.85 * lash)
     edge = np.exp(-(((dy - lower) / 0.0008) ** 2)) * arch
-    _mix(colour, 0.02, 0.014, 0.012, 0.3 * edge)
+    _mix_colour(colour, 0.02, 0.014, 0.012, 0.3 * edge)
 
 
-@inlined
-def _mouth(x: float, y: float, pose: Array, lip: Array, thick: float, colour: Array) -> None:
-    """Paint lips, teeth and the dark between them."""
+@inline_kernel
+def _paint_mouth(x: float, y: float, pose: Array, lip: Array, thick: float, colour: Array) -> None:
+    """Paint lips, teeth and the open mouth."""
     wide = 0.0245 * pose[4]
     along = x / wide
     dy = y - MOUTH_Y - 0.0015 * along * along
@@ -154,39 +156,43 @@ def _mouth(x: float, y: float, pose: Array, lip: Array, thick: float, colour: Ar
     upper = -half * 0.5 - 0.0062 * thick * arch**0.6 * bow
     lower = half + 0.0085 * thick * arch**0.7
     soft = 0.0009
-    on_lip = _ramp(upper - soft, upper + soft, dy) * (1 - _ramp(lower - soft, lower + soft, dy))
+    on_lip = _smoothstep(upper - soft, upper + soft, dy) * (
+        1 - _smoothstep(lower - soft, lower + soft, dy)
+    )
     tint = 0.85 if dy < 0 else 1.05
-    cover = 0.9 * on_lip * _ramp(0.0, 0.15, arch)
-    _mix(colour, tint * lip[0], tint * lip[1], tint * lip[2], cover)
-    line = np.exp(-(((dy) / 0.0009) ** 2)) * _ramp(1.1, 0.95, abs(along)) * (1 - pose[3])
-    _mix(colour, 0.05, 0.012, 0.012, 0.75 * max(line, 0.0))
+    cover = 0.9 * on_lip * _smoothstep(0.0, 0.15, arch)
+    _mix_colour(colour, tint * lip[0], tint * lip[1], tint * lip[2], cover)
+    line = np.exp(-(((dy) / 0.0009) ** 2)) * _smoothstep(1.1, 0.95, abs(along)) * (1 - pose[3])
+    _mix_colour(colour, 0.05, 0.012, 0.012, 0.75 * max(line, 0.0))
     if half > 0.0006:
         soft = 0.0006
         top = -half * 0.5
-        hole = _ramp(top - soft, top + soft, dy) * (1 - _ramp(half - soft, half + soft, dy))
-        teeth = 1 - _ramp(0.0025, 0.0035, dy - top)
-        bright = 0.75 * teeth * _ramp(0.15, 0.5, pose[3])
+        hole = _smoothstep(top - soft, top + soft, dy) * (
+            1 - _smoothstep(half - soft, half + soft, dy)
+        )
+        teeth = 1 - _smoothstep(0.0025, 0.0035, dy - top)
+        bright = 0.75 * teeth * _smoothstep(0.15, 0.5, pose[3])
         red, green = 0.05 + 0.45 * bright, 0.012 + 0.45 * bright
-        _mix(colour, red, green, 0.012 + 0.39 * bright, hole)
+        _mix_colour(colour, red, green, 0.012 + 0.39 * bright, hole)
 
 
-@inlined
-def _noise(x: int, y: int) -> float:
-    """Repeatable noise in [0, 1) of two whole numbers."""
+@inline_kernel
+def _hash_noise(x: int, y: int) -> float:
+    """Hash two integers to repeatable noise in [0, 1)."""
     h = (x * 374761393 + y * 668265263) & 0x7FFFFFFF
     h = ((h ^ (h >> 13)) * 1274126177) & 0x7FFFFFFF
     return float((h ^ (h >> 16)) & 0xFFFF) / 65536.0
 
 
-@compiled
-def shade(
+@compile_kernel
+def shade_pixels(
     buffer: Array, skin: Array, palette: Array, pose: Array, light: Array, out: Array
 ) -> None:
-    """Turn what `rasterise` left in `buffer` (H, W, 9) into `out` (H, W, 4) bytes, BGR and cover.
+    """Shade the `buffer` (H, W, 9) of `rasterise_mesh` into `out` (H, W, 4), BGR and alpha bytes.
 
     `palette` (9, 3): skin, hair, dark, cloth, second cloth, iris, lip, (stripe width, lip
-    thickness, hair noise), unused. `pose`: see `_eye`. `light` (4, 3): direction to the lamp,
-    lamp colour, colour from above, colour from below; in the frame of the normals (y down).
+    thickness, hair noise), unused. `pose`: see `_paint_eye`. `light` (4, 3): direction to the lamp,
+    colours of the lamp, of light from above and from below; in the axes of the normals (y down).
     """
     colour = np.empty(3, np.float32)
     lx, ly, lz = light[0]
@@ -205,7 +211,7 @@ def shade(
             nx, ny, nz = buffer[row, column, 4], buffer[row, column, 5], buffer[row, column, 6]
             material = int(buffer[row, column, 7])
             on_face = buffer[row, column, 8] > 0
-            _albedo(x, y, hair, material, on_face, skin, palette, pose, colour)
+            _compute_albedo(x, y, hair, material, on_face, skin, palette, pose, colour)
             lamp = max((nx * lx + ny * ly + nz * lz) * WRAP + (1 - WRAP), ZERO)
             above = HALF - HALF * ny
             glare = max((nx * hx + ny * hy + nz * hz) * half, ZERO)
@@ -221,8 +227,8 @@ def shade(
             out[row, column, 3] = 255
 
 
-@inlined
-def _albedo(
+@inline_kernel
+def _compute_albedo(
     x: float,
     y: float,
     hair: float,
@@ -233,23 +239,23 @@ def _albedo(
     pose: Array,
     colour: Array,
 ) -> None:
-    """The colour of the surface itself."""
+    """Set `colour` to the colour of the surface, without lighting."""
     if material == FACE:
-        if hair > 0.25 and hair + 0.3 * _noise(int(x * 1200), int(y * 300)) > 0.65:
+        if hair > 0.25 and hair + 0.3 * _hash_noise(int(x * 1200), int(y * 300)) > 0.65:
             material = HAIR
         else:
-            _sample(skin, x, y, colour)
-            if on_face:  # not the back of a bald head
+            _sample_skin(skin, x, y, colour)
+            if on_face:  # excludes the back of a bald head
                 if -0.02 < y < 0.02:
-                    _eye(x, y, pose, palette[5], colour)
+                    _paint_eye(x, y, pose, palette[5], colour)
                 elif 0.035 < y < 0.1:
-                    _mouth(x, y, pose, palette[6], palette[7, 1], colour)
+                    _paint_mouth(x, y, pose, palette[6], palette[7, 1], colour)
             return
     row = 0
     if material == HAIR:
         row = 1
         across = int(x * 1100 + y * 150 + 1000)
-        streak = 0.6 * _noise(across, int(y * 25 + 50)) + 0.4 * _noise(across // 4, 7)
+        streak = 0.6 * _hash_noise(across, int(y * 25 + 50)) + 0.4 * _hash_noise(across // 4, 7)
         gain = 1.0 + palette[7, 2] * (streak - 0.5)
     elif material == CLOTH:
         row, gain = 3, 1.0
@@ -264,11 +270,11 @@ def _albedo(
         colour[n] = palette[row, n] * gain
 
 
-@compiled
-def hide_below(out: Array, camera: Array, turn: Array, lens: Array, table: Array) -> None:
-    """Clear pixels of `out` (H, W, 9) that lie behind or below a table.
+@compile_kernel
+def clear_below_table(out: Array, camera: Array, turn: Array, lens: Array, table: Array) -> None:
+    """Clear pixels of `out` (H, W, 9) that a table hides.
 
-    `lens`: focal length and centre in pixels of `out`; `table`: x, y of its middle, radius, height.
+    `lens`: focal length and centre in pixels of `out`; `table`: x, y of its centre, radius, height.
     """
     for row in range(out.shape[0]):
         v = (row - lens[2]) / lens[0]
@@ -287,9 +293,9 @@ def hide_below(out: Array, camera: Array, turn: Array, lens: Array, table: Array
                 out[row, column, 0] = FAR
 
 
-@compiled
-def paste(patch: Array, frame: Array, left: int, top: int) -> None:
-    """Lay a patch (h, w, 4), already multiplied by its cover, over a frame (H, W, 3), clipped."""
+@compile_kernel
+def paste_patch(patch: Array, frame: Array, left: int, top: int) -> None:
+    """Blend a premultiplied patch (h, w, 4) over a frame (H, W, 3), clipped to the frame."""
     for row in range(max(0, -top), min(patch.shape[0], frame.shape[0] - top)):
         for column in range(max(0, -left), min(patch.shape[1], frame.shape[1] - left)):
             cover = int(patch[row, column, 3])

@@ -1,4 +1,4 @@
-"""Speech of many voices by espeak-ng, with the mouth shapes that go with it."""
+"""Speech in many voices, synthesised by espeak-ng, with matching mouth shapes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from quavf.core.errors import QuavfError
 from quavf.core.records import Array, Floats
 from quavf.simulate.conversation import Conversation, Utterance
 
-# Variants that sound like people; espeak-ng has more, of robots and whispers. Those for testing
-# are heard in no training or validation clip.
+# Variants of espeak-ng that sound human; it also has robots and whispers. Test variants never occur
+# in training or validation clips.
 MEN = [
     "Alex",
     "Andy",
@@ -125,41 +125,41 @@ CLAUSES = (
 TAILS = ("", "", "", "right", "you know", "I think", "maybe", "to be honest", "or something")
 BACKCHANNELS = ("mm hm", "yeah", "right", "uh huh", "okay", "really", "oh", "sure")
 
-# how far the mouth opens (0-1) and how wide it is drawn (1: at rest), by the phoneme's first sign
+# opening (0-1) and width (1: at rest) of the mouth, by the first character of the phoneme
 OPEN = {"a": 1.0, "A": 1.0, "V": 0.8, "0": 0.85, "O": 0.75, "o": 0.65, "E": 0.7, "e": 0.6}
 OPEN |= {"@": 0.5, "3": 0.5, "I": 0.4, "i": 0.35, "U": 0.4, "u": 0.35, "m": 0.0, "b": 0.0, "p": 0.0}
 OPEN |= {"f": 0.08, "v": 0.08, "w": 0.2, "_": 0.0, "h": 0.4, "l": 0.35, "r": 0.3, "j": 0.3}
 WIDE = {"i": 1.12, "I": 1.06, "e": 1.08, "E": 1.06, "u": 0.78, "U": 0.82, "w": 0.75, "o": 0.82}
 WIDE |= {"O": 0.85, "j": 1.05, "S": 0.85, "r": 0.92}
-CLOSED_BUT_MOVING = 0.2  # every other phoneme
+CLOSED_BUT_MOVING = 0.2  # opening for all other phonemes
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A way of speaking: a variant of espeak-ng and its settings."""
+    """A person's voice: a variant of espeak-ng and its settings."""
 
     name: str
     words_per_minute: int
     pitch: int  # 0-99
-    lively: int  # range of pitch, 0-99
+    lively: int  # pitch range, 0-99
     gain: float  # linear, about 1
-    mouth: float  # how far this person opens the mouth, about 1
+    mouth: float  # scale of this person's mouth opening, about 1
 
 
 @dataclass(frozen=True)
 class Speech:
-    """One utterance as it sounds at the mouth."""
+    """One utterance, synthesised."""
 
-    utterance: Utterance  # with the end that the sound has
+    utterance: Utterance  # ends when the sound ends
     text: str
     sound: Floats  # mono at SAMPLE_RATE, RMS of about 1 while speaking
-    mouth: Floats  # (n, 3) seconds from the start, opening, width: piecewise linear
+    mouth: Floats  # (n, 3) seconds from the start, opening, width; linear in between
 
 
-def draw_voice(rng: np.random.Generator, split: str, man: bool, spread_db: float) -> Voice:
-    """A voice for one person; test clips have variants of their own."""
-    kept = set(TEST_MEN if man else TEST_WOMEN)
-    names = [n for n in (MEN if man else WOMEN) if (n in kept) == (split == "test")]
+def draw_voice(rng: np.random.Generator, split: str, is_male: bool, spread_db: float) -> Voice:
+    """Draw a voice for one person. Test clips use separate variants."""
+    held_out = set(TEST_MEN if is_male else TEST_WOMEN)
+    names = [n for n in (MEN if is_male else WOMEN) if (n in held_out) == (split == "test")]
     return Voice(
         f"{rng.choice(ACCENTS)}+{rng.choice(names)}",
         words_per_minute=int(np.clip(rng.normal(175, 18), 135, 225)),
@@ -170,40 +170,44 @@ def draw_voice(rng: np.random.Generator, split: str, man: bool, spread_db: float
     )
 
 
-def speak(talk: Conversation, voices: list[Voice], rng: np.random.Generator) -> list[Speech]:
-    """Every utterance spoken, about as long as planned; `voices` by person."""
-    spoken = []
-    for planned in talk.utterances:
+def synthesise_conversation(
+    conversation: Conversation, voices: list[Voice], rng: np.random.Generator
+) -> list[Speech]:
+    """Synthesise every utterance at about its planned length; `voices` are indexed by person."""
+    speech = []
+    for planned in conversation.utterances:
         seconds = planned.end_s - planned.start_s
         voice = voices[planned.speaker]
-        text = _text(rng, 1.4 * seconds * voice.words_per_minute / 60, planned.backchannel)
-        sound, events = synthesise(text, voice, voice.words_per_minute)
-        if not planned.backchannel:  # a second try at the rate that fits
+        text = _draw_text(rng, 1.4 * seconds * voice.words_per_minute / 60, planned.backchannel)
+        sound, events = synthesise_text(text, voice, voice.words_per_minute)
+        if not planned.backchannel:  # synthesise again at the rate that fits
             rate = voice.words_per_minute * np.clip(len(sound) / SAMPLE_RATE / seconds, 0.85, 1.2)
-            sound, events = synthesise(text, voice, int(rate))
+            sound, events = synthesise_text(text, voice, int(rate))
         longest = int(seconds * SAMPLE_RATE)
         sound = sound[:longest].copy()
         fade = min(400, len(sound))
         sound[len(sound) - fade :] *= np.linspace(1, 0, fade)
         end_s = planned.start_s + len(sound) / SAMPLE_RATE
-        heard = Utterance(
+        utterance = Utterance(
             planned.speaker, planned.addressee, planned.start_s, end_s, planned.backchannel
         )
-        spoken.append(Speech(heard, text, sound, _mouth(events, voice, len(sound) / SAMPLE_RATE)))
-    return spoken
+        speech.append(
+            Speech(utterance, text, sound, _trace_mouth(events, voice, len(sound) / SAMPLE_RATE))
+        )
+    return speech
 
 
-def _text(rng: np.random.Generator, words: float, backchannel: bool) -> str:
+def _draw_text(rng: np.random.Generator, words: float, backchannel: bool) -> str:
     if backchannel:
         return str(rng.choice(BACKCHANNELS))
-    said: list[str] = []
-    while len(said) < words:
+    text: list[str] = []
+    while len(text) < words:
         opener, tail = str(rng.choice(OPENERS)), str(rng.choice(TAILS))
-        said += f"{opener} {rng.choice(CLAUSES)} {tail}".split()
-    return " ".join(said[: max(int(words), 2)])
+        text += f"{opener} {rng.choice(CLAUSES)} {tail}".split()
+    return " ".join(text[: max(int(words), 2)])
 
 
-def _mouth(events: list[tuple[float, str]], voice: Voice, seconds: float) -> Floats:
+def _trace_mouth(events: list[tuple[float, str]], voice: Voice, seconds: float) -> Floats:
     rows = [(0.0, 0.0, 1.0)]
     for at, phoneme in events:
         sign = phoneme.lstrip(",'%=")[:1] or "_"
@@ -235,17 +239,17 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 @contextmanager
-def _library() -> Iterator[Any]:
-    """A freshly loaded espeak-ng.
+def _load_espeak() -> Iterator[Any]:
+    """Load a fresh copy of espeak-ng.
 
-    It carries noise, echo and pitch from call to call, beyond what `espeak_Terminate` clears; but
-    the same words must sound the same in whatever order clips are made.
+    The library keeps noise, echo and pitch state between calls, and `espeak_Terminate` does not
+    clear all of it. The same words must sound the same in whatever order clips are made.
     """
     try:
         import espeakng_loader
     except ImportError:
         raise QuavfError(
-            "simulating needs a speech synthesiser: pip install 'quavf[simulate]'"
+            "simulation needs espeakng-loader: pip install 'quavf[simulate]'"
         ) from None
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     data = str(espeakng_loader.get_data_path()).encode()
@@ -253,21 +257,21 @@ def _library() -> Iterator[Any]:
     try:
         assert library.espeak_Initialize(2, 0, data, 1) == ESPEAK_RATE
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))
-        library.srand(1)  # some voices breathe by the C library's random numbers
+        library.srand(1)  # some voices draw breaths from the C library's generator
         yield library
         library.espeak_Terminate()
     finally:
         unload(library._handle)
 
 
-def synthesise(text: str, voice: Voice, rate: int) -> tuple[Floats, list[tuple[float, str]]]:
-    """Sound at SAMPLE_RATE, unit RMS, and when each phoneme starts (seconds)."""
-    pieces: list[Array] = []
+def synthesise_text(text: str, voice: Voice, rate: int) -> tuple[Floats, list[tuple[float, str]]]:
+    """Synthesise a text: sound at SAMPLE_RATE with unit RMS, and the start of each phoneme in s."""
+    waves: list[Array] = []
     events: list[tuple[float, str]] = []
 
-    def hear(wave: Any, n: int, event: Any) -> int:
+    def collect(wave: Any, n: int, event: Any) -> int:
         if n > 0:
-            pieces.append(np.ctypeslib.as_array(wave, (n,)).copy())
+            waves.append(np.ctypeslib.as_array(wave, (n,)).copy())
         at = 0
         while event[at].type != END:
             if event[at].type == PHONEME:
@@ -275,8 +279,8 @@ def synthesise(text: str, voice: Voice, rate: int) -> tuple[Floats, list[tuple[f
             at += 1
         return 0
 
-    callback = _CALLBACK(hear)
-    with _library() as library:
+    callback = _CALLBACK(collect)
+    with _load_espeak() as library:
         library.espeak_SetSynthCallback(callback)
         if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise QuavfError(f"espeak-ng has no voice {voice.name!r}")
@@ -285,12 +289,12 @@ def synthesise(text: str, voice: Voice, rate: int) -> tuple[Floats, list[tuple[f
         raw = text.encode()
         library.espeak_Synth(raw, len(raw) + 1, 0, 1, 0, 1, None, None)
         library.espeak_Synchronize()
-    wave = np.concatenate(pieces).astype(np.float64) if pieces else np.zeros(2)
-    return _finish(wave), events
+    wave = np.concatenate(waves).astype(np.float64) if waves else np.zeros(2)
+    return _normalise_wave(wave), events
 
 
-def _finish(wave: Floats) -> Floats:
-    """To SAMPLE_RATE, without the silence at the ends, at unit RMS where it is loud."""
+def _normalise_wave(wave: Floats) -> Floats:
+    """Resample to SAMPLE_RATE, trim trailing silence and scale to unit RMS while speaking."""
     from scipy.signal import resample_poly
 
     sound = resample_poly(wave, 320, 441)
@@ -302,18 +306,18 @@ def _finish(wave: Floats) -> Floats:
     return np.asarray(sound / max(level, 1e-9))
 
 
-def lips(speech: list[Speech], person: int, n_frames: int, fps: float) -> Floats:
-    """(frames, 2): how far a person's mouth is open, 0 to about 1, and how wide it is drawn."""
+def compute_mouth(speech: list[Speech], person: int, n_frames: int, fps: float) -> Floats:
+    """Opening (0 to about 1) and width (1: at rest) of a person's mouth, (frames, 2)."""
     out = np.zeros((n_frames, 2))
     out[:, 1] = 1.0
-    for said in speech:
-        if said.utterance.speaker != person:
+    for item in speech:
+        if item.utterance.speaker != person:
             continue
-        start, end = said.utterance.start_s, said.utterance.end_s
+        start, end = item.utterance.start_s, item.utterance.end_s
         frames = np.arange(max(int(start * fps), 0), min(int(end * fps) + 1, n_frames))
         at = (frames + 0.5) / fps - start
-        out[frames, 0] = np.interp(at, said.mouth[:, 0], said.mouth[:, 1])
-        out[frames, 1] = np.interp(at, said.mouth[:, 0], said.mouth[:, 2])
+        out[frames, 0] = np.interp(at, item.mouth[:, 0], item.mouth[:, 1])
+        out[frames, 1] = np.interp(at, item.mouth[:, 0], item.mouth[:, 2])
     smooth = np.array([0.2, 0.6, 0.2])
     out[:, 0] = np.convolve(np.pad(out[:, 0], 1), smooth, mode="valid")
     return out

@@ -1,4 +1,4 @@
-"""Simulated clips straight into a store: faces and sound, and the truth, but no video."""
+"""Prepare a store of simulated clips directly: faces, sound and truth, without video."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quavf.core.clock import Clock
 from quavf.core.errors import ConfigError, StoreError
 from quavf.core.semantics import FIXED
 from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
-from quavf.simulate.clip import DirectClip, direct_clip
+from quavf.simulate.clip import SimulatedClip, build_simulated_clip
 from quavf.simulate.config import SimulateConfig
 from quavf.simulate.media import to_pcm
 from quavf.simulate.world import ClipKey
@@ -21,11 +21,11 @@ from quavf.utils.files import config_hash, user_os_errors
 from quavf.utils.parallel import EngineConfig, each
 from quavf.utils.progress import progress
 from quavf.workflows.prepare import PrepareSummary, summarise
-from quavf.workflows.simulate import clip_keys, world_settings, write_truth
+from quavf.workflows.simulate import list_clip_keys, list_world_settings, write_truth_table
 
-EVERY = 15  # frames: the half second between the crops of a window
-CLOCK = Clock()  # of every simulated clip
-TRUTH = "truth.parquet"  # in a clip's folder
+EVERY = 15  # frames: the half second between crops of a window
+CLOCK = Clock()  # of all simulated clips
+TRUTH = "truth.parquet"  # in the folder of each clip
 
 
 def prepare_simulated(
@@ -35,31 +35,31 @@ def prepare_simulated(
     every: int = EVERY,
     engine: EngineConfig | None = None,
 ) -> PrepareSummary:
-    """Simulate clips into a store, with the labels, boxes and sound that `simulate` would give.
+    """Simulate clips into a store, with the labels, boxes and sound of `simulate_clips`.
 
-    Faces are drawn every `every` frames, in labelled segments and outside, without the traces of
-    video compression; the test split is labelled like the others. Beside each clip's files lies
-    `truth.parquet`. Clips that are there are kept, so more clips can be added to the same world.
+    Faces are rendered every `every` frames, inside and outside labelled segments, without video
+    compression. The test split is labelled like the others. Each clip's folder also holds
+    `truth.parquet`. Existing clips are kept, so the number of clips can be increased later.
     """
     if every < 1:
-        raise ConfigError(f"every is {every}; draw at least every 15th frame, 1 for all")
+        raise ConfigError(f"every is {every}; it must be at least 1 (a face in every frame)")
     path = Path(store)
     target = ClipStore.create(path, StoreConfig("simulated", FIXED.name, "grown"))
-    fingerprint = config_hash({**world_settings(config), "every": every})
-    keys = clip_keys(config)
-    _check_strangers(target, {key.name for key in keys}, fingerprint)
+    fingerprint = config_hash({**list_world_settings(config), "every": every})
+    keys = list_clip_keys(config)
+    _check_existing_clips(target, {key.name for key in keys}, fingerprint)
     missing = [key for key in keys if not target.holds(key.name)]
     bar = progress("Simulating", len(keys))
     with user_os_errors(path), target.alone(), bar as shown:
         shown.advance(len(keys) - len(missing))
-        job = partial(_write, target, config, fingerprint, every)
+        job = partial(_write_clip, target, config, fingerprint, every)
         for _ in each(job, missing, engine):
             shown.advance(1, round(config.seconds * CLOCK.fps))
     summary = PrepareSummary(path, skipped=len(keys) - len(missing))
     return summarise(target, summary, Counter())
 
 
-def _check_strangers(store: ClipStore, names: set[str], fingerprint: str) -> None:
+def _check_existing_clips(store: ClipStore, names: set[str], fingerprint: str) -> None:
     for clip in store.clips():
         if clip not in names or not store.has(clip, fingerprint):
             raise StoreError(
@@ -68,15 +68,15 @@ def _check_strangers(store: ClipStore, names: set[str], fingerprint: str) -> Non
             )
 
 
-def _write(
+def _write_clip(
     store: ClipStore, config: SimulateConfig, fingerprint: str, every: int, key: ClipKey
 ) -> None:
-    clip = direct_clip(config, key)
+    clip = build_simulated_clip(config, key)
     sound = to_pcm(clip.sound)
     with store.writing(key.name) as writer:
         n_empty = _write_crops(writer, clip, every)
         writer.add_sound(sound)
-        write_truth(writer.folder / TRUTH, clip.table)
+        write_truth_table(writer.folder / TRUTH, clip.table)
         writer.finish(
             Manifest(
                 clip=key.name,
@@ -85,7 +85,7 @@ def _write(
                 segments=clip.segments,
                 n_samples=len(sound),
                 n_crops=writer.n_crops,
-                frame_size=clip.painter.size,
+                frame_size=clip.renderer.size,
                 fingerprint=fingerprint,
                 config_hash=store.config.hash,
                 notes={"boxes without any pixel in the frame": n_empty} if n_empty else {},
@@ -93,11 +93,11 @@ def _write(
         )
 
 
-def _write_crops(writer: ClipWriter, clip: DirectClip, every: int) -> int:
-    """Draw and write the faces; how many had no pixel in the frame."""
+def _write_crops(writer: ClipWriter, clip: SimulatedClip, every: int) -> int:
+    """Render and write the faces; return how many lie outside the frame."""
     n_empty = 0
-    for crop in clip.crops(every, everywhere=True):
-        geometry = crop_geometry(np.array(crop.grown), clip.painter.size)
+    for crop in clip.render_faces(every, everywhere=True):
+        geometry = crop_geometry(np.array(crop.expanded), clip.renderer.size)
         if geometry is None:
             n_empty += 1
             continue

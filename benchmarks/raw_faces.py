@@ -17,7 +17,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from quavf.core.branches import FUSED, branch_names, score_columns
 from quavf.core.records import Floats, Ints
 from quavf.evaluation.protocols import EvaluateConfig, Evaluation, evaluate_scores
 from quavf.results.scores import Scores, read_scores
@@ -226,8 +227,7 @@ def found_by_look(store: ClipStore, clip: str) -> dict[int, Floats]:
 
 def raw_scores(annotated: Scores, store: ClipStore, results: dict[str, VideoResult]) -> Scores:
     """For each annotated row the scores of the raw track on the same face; NaN where none is."""
-    columns = {name: np.full(len(annotated), np.nan) for name in ("audio", "visual", "quality")}
-    columns["fused"] = np.full(len(annotated), np.nan)
+    columns = {name: np.full(len(annotated), np.nan) for name in score_columns()}
     for clip, result in results.items():
         faces = store.faces(clip)
         row_of = faces.row_of()
@@ -245,18 +245,18 @@ def raw_scores(annotated: Scores, store: ClipStore, results: dict[str, VideoResu
             for i, j in matched(true, boxes):
                 person, k = raw[j]
                 for name, column in columns.items():
-                    column[rows[i]] = getattr(result.scores[person], name)[k]
-    return Scores(annotated.clip, annotated.person, annotated.frame, **columns)
+                    column[rows[i]] = result.scores[person][name][k]
+    return Scores(annotated.clip, annotated.person, annotated.frame, columns)
 
 
 def with_lowest(raw: Scores, annotated: Scores) -> tuple[Scores, float]:
     """The same with the lowest score where no raw track is, and the share of rows that has one."""
     covered = ~np.isnan(raw.fused)
     filled = {
-        name: np.where(covered | np.isnan(getattr(annotated, name)), getattr(raw, name), LOWEST)
-        for name in ("audio", "visual", "fused")
+        name: np.where(covered | np.isnan(annotated[name]), raw[name], LOWEST)
+        for name in (*branch_names(), FUSED)
     }
-    scores = Scores(raw.clip, raw.person, raw.frame, quality=raw.quality, **filled)
+    scores = replace(raw, columns={**raw.columns, **filled})
     return scores, float(covered.mean()) if len(covered) else 0.0
 
 

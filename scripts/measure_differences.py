@@ -54,7 +54,7 @@ from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import load_branch
 from quavf.models.config import AudioConfig, TrainVisualConfig, VisualConfig
 from quavf.models.visual import VisualBranch
-from quavf.results.fusion import fuse
+from quavf.results.fusion import fuse_columns
 from quavf.results.scores import Scores
 from quavf.simulate.config import SimulateConfig
 from quavf.sources.ego4d import read_ego4d
@@ -389,7 +389,8 @@ def validation(data: Data) -> Iterator[str]:
 def everything(data: Data) -> Iterator[str]:
     for semantics, store in ((REFERENCE, data.store), (FIXED, data.mended)):
         audio, (visual, quality) = heard(store, data.audio, semantics), seen(data, semantics)
-        columns = {"audio": audio, "visual": visual, "fused": fuse(audio, visual, quality)}
+        fused = fuse_columns({"audio": audio, "visual": visual, "quality": quality})
+        columns = {"audio": audio, "visual": visual, "fused": fused}
         maps = [f"{k} {judged(data, store, **{k: v})}" for k, v in columns.items()]
         yield f"{semantics.name}: {len(audio)} crops; mAP: {', '.join(maps)}"
 
@@ -400,11 +401,9 @@ def judged(data: Data, store: ClipStore | None = None, **column: Floats) -> str:
     faces = {clip: store.faces(clip) for clip in store.clips()}
     names = np.concatenate([np.full(len(f), clip, object) for clip, f in faces.items()])
     keys = [np.concatenate([getattr(f, k) for f in faces.values()]) for k in ("person", "frame")]
-    missing = np.full(len(names), np.nan)
-    columns = dict.fromkeys(("audio", "visual", "quality", "fused"), missing) | column
     wanted = store.clips("val")
     segments = [(clip, s) for clip in wanted for s in store.manifest(clip).segments]
-    scores = Scores(names, *keys, **columns).take(np.isin(names, wanted))
+    scores = Scores(names, keys[0], keys[1], column).take(np.isin(names, wanted))
     try:
         protocol = evaluate_scores(scores, segments, EvaluateConfig(n_resamples=0)).frame
     except ScoresError as error:

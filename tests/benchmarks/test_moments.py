@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quavf.core.branches import score_columns
 from quavf.results.moments import MomentsConfig
 from quavf.results.video import PersonScores, VideoResult
 from tests.helpers.data import ROOT
@@ -43,7 +44,9 @@ def test_tracks_get_the_truth_of_the_face_below_them(benchmark: Any) -> None:
     }
     half = np.full(3, 0.5)
     ticks = np.array([0, 3, 6])  # of which the truth does not know the last
-    rows = PersonScores(ticks / 30, ticks, np.array([right] * 3), half, half, half, half)
+    rows = PersonScores(
+        ticks / 30, ticks, np.array([right] * 3), dict.fromkeys(score_columns(), half)
+    )
     result = VideoResult(Path("clip.mp4"), 1.0, Fraction(30), (640, 360), scores={1: rows})
     (track,) = benchmark.scored_tracks(result, truth)
     assert track.to_wearer.tolist() == [False, True, False]

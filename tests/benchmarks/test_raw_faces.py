@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quavf.core.branches import score_columns
 from quavf.core.clock import Clock
 from quavf.faces.crop import encode_jpeg
 from quavf.results.scores import Scores
@@ -126,15 +127,15 @@ def test_raw_scores_take_the_place_of_annotated_ones(tmp_path: Path) -> None:
         )
 
     def rows(ticks: list[int], at: list[list[float]], fused: list[float]) -> PersonScores:
-        values = np.array(fused)
+        columns = dict.fromkeys(score_columns(), np.array(fused))
         time_s = np.array(ticks) / 30
-        return PersonScores(time_s, np.array(ticks), boxes(*at), values, values, values, values)
+        return PersonScores(time_s, np.array(ticks), boxes(*at), columns)
 
     scores = {1: rows([0, 3], [RIGHT, RIGHT], [0.1, 0.2]), 2: rows([0, 3], [LEFT, FAR], [0.8, 0.9])}
     result = VideoResult(Path("clip.mp4"), 1.0, Fraction(30), (640, 360), scores=scores)
     person, frame = (np.array(column) for column in zip(*keys, strict=True))
-    half = np.full(4, 0.5)
-    annotated = Scores(np.full(4, "clip", object), person, frame, half, np.full(4, NAN), half, half)
+    half = dict.fromkeys(("audio", "quality", "fused"), np.full(4, 0.5))
+    annotated = Scores(np.full(4, "clip", object), person, frame, half)
     raw = raw_faces.raw_scores(annotated, store, {"clip": result})
     np.testing.assert_array_equal(raw.fused, [0.8, NAN, 0.1, 0.2])
     filled, coverage = raw_faces.with_lowest(raw, annotated)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from quavf.core.records import Segment
 from quavf.evaluation.metrics import bootstrap_by_clip, mean_average_precision
 from quavf.evaluation.protocols import EvaluateConfig, Evaluation, evaluate_scores
 from quavf.report.evaluation import print_evaluation, write_evaluation
-from quavf.results.fusion import fuse
+from quavf.results.fusion import fuse_columns
 from quavf.results.scores import Scores
 
 NAN = float("nan")
@@ -28,16 +29,10 @@ NEGATIVE = ("a", Segment(1, 20, 29, 0))
 def make(rows: list[tuple[Any, ...]]) -> Scores:
     """Rows of clip, person, frame, audio, visual, quality; fused by the formula."""
     clip, person, frame, *values = zip(*rows, strict=True)
-    audio, visual, quality = (np.array(v, float) for v in values)
-    return Scores(
-        np.array(clip, object),
-        np.array(person, int),
-        np.array(frame, int),
-        audio,
-        visual,
-        quality,
-        fuse(audio, visual, quality),
-    )
+    names = ("audio", "visual", "quality")
+    columns = {name: np.array(v, float) for name, v in zip(names, values, strict=True)}
+    columns["fused"] = fuse_columns(columns)
+    return Scores(np.array(clip, object), np.array(person, int), np.array(frame, int), columns)
 
 
 def pair(extra: list[tuple[Any, ...]] | None = None) -> Scores:
@@ -170,9 +165,8 @@ def test_row_order_does_not_matter() -> None:
 @pytest.mark.parametrize("missing", ["audio", "visual"])
 def test_a_system_without_values_is_none_and_nothing_is_fused(missing: str) -> None:
     scores, segments = synthetic(4)
-    columns = {name: getattr(scores, name) for name in Scores.names()}
-    columns |= {missing: np.full(len(scores), NAN), "fused": np.full(len(scores), NAN)}
-    result = evaluate_scores(Scores(**columns), segments, FAST)
+    columns = {**scores.columns, **dict.fromkeys((missing, "fused"), np.full(len(scores), NAN))}
+    result = evaluate_scores(replace(scores, columns=columns), segments, FAST)
     there = "visual" if missing == "audio" else "audio"
     assert [name for name, s in result.frame.systems.items() if s] == [there]
     assert set(result.frame.systems) == {"audio", "visual", "mean", "fused"}
@@ -181,8 +175,8 @@ def test_a_system_without_values_is_none_and_nothing_is_fused(missing: str) -> N
 
 def test_gaps_of_fused_are_filled_by_the_formula() -> None:
     scores, segments = synthetic(4)
-    columns = {name: getattr(scores, name) for name in Scores.names()}
-    emptied = Scores(**{**columns, "fused": np.full(len(scores), NAN)})
+    columns = {**scores.columns, "fused": np.full(len(scores), NAN)}
+    emptied = replace(scores, columns=columns)
     assert (
         evaluate_scores(emptied, segments, FAST).frame.systems
         == evaluate_scores(scores, segments, FAST).frame.systems

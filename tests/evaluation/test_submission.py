@@ -21,8 +21,7 @@ EXPECTED = {"a": [0, 5, 7], "b": {3}}
 def make_scores(keys: list[tuple[str, int, int]], fused: list[float]) -> Scores:
     clip = np.array([key[0] for key in keys], object)
     person, frame = (np.array([key[i] for key in keys], int) for i in (1, 2))
-    missing = np.full(len(keys), np.nan)
-    return Scores(clip, person, frame, missing, missing, missing, np.array(fused, float))
+    return Scores(clip, person, frame, {"fused": np.array(fused, float)})
 
 
 def row(video: Any = "a", frame: Any = 0, label: Any = 1, score: Any = 0.5) -> dict[str, Any]:

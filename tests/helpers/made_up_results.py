@@ -80,7 +80,10 @@ def moments_of(rows: PersonScores, number: int) -> list[Moment]:
 
 def silent(result: VideoResult) -> VideoResult:
     """The same with nobody talking to the wearer."""
-    scores = {n: replace(rows, fused=rows.fused * 0.4) for n, rows in result.scores.items()}
+    scores = {
+        n: replace(rows, columns={**rows.columns, "fused": rows.fused * 0.4})
+        for n, rows in result.scores.items()
+    }
     return replace(result, scores=scores, moments=())
 
 
@@ -157,9 +160,8 @@ def _scores(
         audio = np.full(n, np.nan)
     fused = visual if not has_sound else (1 - quality) * audio + quality * visual
     frame = np.round(time_s * float(fps)).astype(int)
-    return PersonScores(
-        time_s, frame, _boxes(time_s, number, n_persons, size), audio, visual, quality, fused
-    )
+    columns = {"audio": audio, "visual": visual, "quality": quality, "fused": fused}
+    return PersonScores(time_s, frame, _boxes(time_s, number, n_persons, size), columns)
 
 
 def _wander(random: np.random.Generator, n: int, scale: float) -> np.ndarray:

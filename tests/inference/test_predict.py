@@ -79,7 +79,7 @@ def test_published_predictions(e2e_root: Path, e2e_challenge_store: Path, tmp_pa
         config=PredictConfig(encoder_heads=2, device="cpu"),
     )
     scores = read_scores(tmp_path / "scores")
-    assert summary.rows == summary.branches.both == len(scores) == 478
+    assert summary.rows == summary.branches.several == len(scores) == 478
     assert summary.repaired == summary.crops_without_quality == 0
     for column, name in (("audio", "aPred"), ("visual", "vPred"), ("fused", "QuAVF")):
         results = json.loads((e2e_root / f"{name}.json").read_text())["results"]
@@ -308,7 +308,7 @@ def test_clip_without_sound(tmp_path: Path, checkpoints: tuple[Path, Path]) -> N
     scores = read_scores(tmp_path / "scores")
     assert np.isnan(scores.audio).all()
     np.testing.assert_array_equal(scores.fused, scores.visual)
-    assert (summary.branches.visual_only, summary.branches.both) == (2, 0)
+    assert (summary.branches.only["visual"], summary.branches.several) == (2, 0)
 
 
 def test_store_without_faces(tmp_path: Path, checkpoints: tuple[Path, Path]) -> None:

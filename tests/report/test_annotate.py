@@ -252,8 +252,7 @@ def test_rows_between_times(time: float, value: float | None) -> None:
 
 def test_samples_of_the_past() -> None:
     time_s, fused = np.array([0.0, 0.1, 5.0]), np.array([0.0, 1.0, 0.5])
-    zeros = np.zeros(3)
-    rows = PersonScores(time_s, zeros.astype(int), np.zeros((3, 4)), zeros, zeros, zeros, fused)
+    rows = PersonScores(time_s, np.zeros(3, int), np.zeros((3, 4)), {"fused": fused})
     got = sampled(rows, np.array([-3.0, 0.05, 2.0, 5.1]))
     np.testing.assert_allclose(got, [np.nan, 0.5, np.nan, 0.5])
 

@@ -207,10 +207,8 @@ def test_content(tmp_path: Path) -> None:
 
 def rows_at(times: list[float], values: list[float]) -> PersonScores:
     time_s, fused = np.array(times, float), np.array(values, float)
-    none = np.full(len(times), np.nan)
-    return PersonScores(
-        time_s, np.zeros(len(times), int), np.zeros((len(times), 4)), none, fused, none, fused
-    )
+    columns = {"visual": fused, "fused": fused}
+    return PersonScores(time_s, np.zeros(len(times), int), np.zeros((len(times), 4)), columns)
 
 
 def unpack(text: str) -> list[int]:

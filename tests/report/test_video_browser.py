@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quavf.core.branches import score_columns
 from quavf.report.annotate import write_annotated_video
 from quavf.report.video import write_report
 from quavf.results.scores import Scores, write_scores
@@ -60,8 +61,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_video(out / "clips" / "clip0.mp4", seconds=4.0)
     names = np.repeat(np.array(["clip0", "clip1"], object), len(faces))
     person, frame = np.tile(faces.person, 2), np.tile(faces.frame, 2)
-    value = frame / frame.max()
-    write_scores(out / "scores", Scores(names, person, frame, value, value, value, value), {})
+    columns = dict.fromkeys(score_columns(), frame / frame.max())
+    write_scores(out / "scores", Scores(names, person, frame, columns), {})
     report_clips(out / "scores", out / "store", out / "eval", out / "clips")
     return out / "eval"
 
@@ -72,10 +73,9 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("hour")
     time_s = np.arange(0, 3600, 0.1)
     wave = (1 + np.sin(time_s / 40)) / 2
-    rows = PersonScores(
-        time_s, np.arange(len(time_s)), np.zeros((len(time_s), 4)), wave, wave, wave, wave
-    )
-    short = PersonScores(*(getattr(rows, n)[:300] for n in PersonScores.__dataclass_fields__))
+    columns = dict.fromkeys(score_columns(), wave)
+    rows = PersonScores(time_s, np.arange(len(time_s)), np.zeros((len(time_s), 4)), columns)
+    short = rows.take(np.arange(300))
     result = VideoResult(
         Path("hour.mp4"),
         3600.0,

@@ -10,19 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quavf.core.errors import ScoresError
+from quavf.core.records import Floats
 from quavf.results.fusion import (
     FusionCounts,
+    average_branches,
     clip_codes,
     count_branches,
-    fixed_fusion,
-    fuse,
+    fuse_at_quality,
+    fuse_columns,
     fuse_scores,
-    mean_fusion,
 )
 from quavf.results.scores import Scores
 
 NAN = float("nan")
 Row = tuple[str, int, int, float, float, float]  # clip, person, frame, audio, visual, quality
+
+
+def columns_of(audio: Any, visual: Any, quality: Any) -> dict[str, Floats]:
+    columns = {"audio": audio, "visual": visual, "quality": quality}
+    return {name: np.array(values, float) for name, values in columns.items()}
 
 
 def make(*rows: Row) -> Scores:
@@ -32,8 +38,7 @@ def make(*rows: Row) -> Scores:
         np.array(clip, object),
         np.array(person, int),
         np.array(frame, int),
-        *(np.array(values, float) for values in (audio, visual, quality)),
-        fused=np.full(len(clip), NAN),
+        columns_of(audio, visual, quality),
     )
 
 
@@ -52,24 +57,24 @@ def make(*rows: Row) -> Scores:
         (0.2, 0.8, NAN, 0.5),
     ],
 )
-def test_fuse(audio: float, visual: float, quality: float, expected: float) -> None:
-    result = fuse(np.array([audio]), np.array([visual]), np.array([quality]))
+def test_fuse_columns(audio: float, visual: float, quality: float, expected: float) -> None:
+    result = fuse_columns(columns_of([audio], [visual], [quality]))
     np.testing.assert_allclose(result, [expected])
 
 
 @pytest.mark.parametrize(
-    ("audio", "visual", "mean", "fixed"),
+    ("audio", "visual", "mean", "constant"),
     [(0.2, 0.8, 0.5, 0.65), (NAN, 0.8, 0.8, 0.8), (0.2, NAN, 0.2, 0.2), (NAN, NAN, NAN, NAN)],
 )
-def test_mean_and_fixed(audio: float, visual: float, mean: float, fixed: float) -> None:
-    pair = np.array([audio]), np.array([visual])
-    np.testing.assert_allclose(mean_fusion(*pair), [mean])
-    np.testing.assert_allclose(fixed_fusion(*pair, 0.75), [fixed])
+def test_mean_and_constant(audio: float, visual: float, mean: float, constant: float) -> None:
+    columns = columns_of([audio], [visual], [0.1])
+    np.testing.assert_allclose(average_branches(columns), [mean])
+    np.testing.assert_allclose(fuse_at_quality(columns, 0.75), [constant])
 
 
 def test_no_rows() -> None:
-    none = np.empty(0)
-    assert fuse(none, none, none).shape == (0,)
+    assert fuse_columns(columns_of([], [], [])).shape == (0,)
+    assert fuse_columns({}).shape == (0,)
 
 
 UNIT = st.floats(0, 1) | st.just(NAN)
@@ -78,12 +83,29 @@ UNIT = st.floats(0, 1) | st.just(NAN)
 @given(st.lists(st.tuples(UNIT, UNIT, UNIT), max_size=20))
 def test_fused_lies_between_the_branches(rows: list[tuple[float, float, float]]) -> None:
     audio, visual, quality = np.array(rows, float).reshape(-1, 3).T
-    fused = fuse(audio, visual, quality)
+    fused = fuse_columns(columns_of(audio, visual, quality))
     assert np.array_equal(np.isnan(fused), np.isnan(audio) & np.isnan(visual))
     there = ~np.isnan(fused)
     low, high = np.fmin(audio, visual)[there], np.fmax(audio, visual)[there]
     assert (fused[there] >= low - 1e-12).all()
     assert (fused[there] <= high + 1e-12).all()
+
+
+@given(st.lists(st.tuples(UNIT, UNIT, UNIT), max_size=20), st.floats(0, 1))
+def test_two_branches_follow_the_formula_to_the_last_bit(
+    rows: list[tuple[float, float, float]], constant: float
+) -> None:
+    audio, visual, quality = np.array(rows, float).reshape(-1, 3).T
+
+    def blend(weight: Any) -> Floats:
+        blended = (1 - weight) * audio + weight * visual
+        return np.where(np.isnan(audio), visual, np.where(np.isnan(visual), audio, blended))
+
+    columns = columns_of(audio, visual, quality)
+    expected = blend(np.where(np.isnan(quality), 0.5, quality))
+    np.testing.assert_array_equal(fuse_columns(columns), expected)
+    np.testing.assert_array_equal(average_branches(columns), blend(0.5))
+    np.testing.assert_array_equal(fuse_at_quality(columns, constant), blend(constant))
 
 
 def test_outer_join_takes_each_value_from_whoever_has_it() -> None:
@@ -96,7 +118,7 @@ def test_outer_join_takes_each_value_from_whoever_has_it() -> None:
     np.testing.assert_array_equal(joined.visual, [NAN, 0.8, 0.6])
     np.testing.assert_array_equal(joined.quality, [NAN, 0.5, 0.1])
     np.testing.assert_allclose(joined.fused, [0.4, 0.5, 0.6])
-    assert counts == FusionCounts(1, 1, 1, 0, 0)
+    assert counts == FusionCounts(1, {"audio": 1, "visual": 1}, 0, 0)
 
 
 def test_rows_without_quality_or_scores_are_counted() -> None:
@@ -105,7 +127,9 @@ def test_rows_without_quality_or_scores_are_counted() -> None:
         make(("a", 1, 0, NAN, 0.8, NAN)),
     )
     np.testing.assert_allclose(joined.fused, [0.5, NAN])
-    assert counts == FusionCounts(both=1, audio_only=0, visual_only=0, neither=1, no_quality=1)
+    assert counts == FusionCounts(
+        several=1, only={"audio": 0, "visual": 0}, neither=1, no_quality=1
+    )
     assert count_branches(joined) == counts
 
 
@@ -141,7 +165,7 @@ def test_empty_sides(n: int) -> None:
     some = make(*[("a", 1, 0, 0.2, NAN, NAN)] * n)
     for pair in ((some, Scores.empty()), (Scores.empty(), some)):
         joined, counts = fuse_scores(*pair)
-        assert len(joined) == counts.audio_only == n
+        assert len(joined) == counts.only["audio"] == n
 
 
 def test_inputs_are_left_alone() -> None:
@@ -170,8 +194,8 @@ def test_join_equals_dictionaries(left: list[Any], right: list[Any]) -> None:
     assert keys == sorted({*left, *right})
     np.testing.assert_array_equal(joined.audio, [audio.get(key, NAN) for key in keys])
     np.testing.assert_array_equal(joined.visual, [visual.get(key, NAN) for key in keys])
-    assert counts.both == len({*left} & {*right})
-    assert counts.audio_only == len({*left} - {*right})
+    assert counts.several == len({*left} & {*right})
+    assert counts.only["audio"] == len({*left} - {*right})
 
 
 @given(st.lists(st.sampled_from(["b", "a", "clip", "Ω"])))

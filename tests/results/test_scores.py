@@ -11,7 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from quavf.core.errors import QuavfError, ScoresError
-from quavf.results.scores import SCORES_FILE, Scores, read_config, read_scores, write_scores
+from quavf.results.scores import (
+    SCORES_FILE,
+    Scores,
+    concatenate,
+    read_config,
+    read_scores,
+    write_scores,
+)
 
 NAN = float("nan")
 
@@ -20,7 +27,8 @@ def make_scores(n: int = 3) -> Scores:
     clip = np.array([f"clip{i}" for i in range(n)], object)
     values = np.linspace(0, 1, n)
     missing = np.full(n, NAN)
-    return Scores(clip, np.ones(n, int), np.arange(n), values, missing, values / 2, values)
+    columns = {"audio": values, "visual": missing, "quality": values / 2, "fused": values}
+    return Scores(clip, np.ones(n, int), np.arange(n), columns)
 
 
 def columns() -> dict[str, list[Any]]:
@@ -153,9 +161,15 @@ def test_sorted_and_take() -> None:
         np.array(["b", "a", "a", "a"], object),
         np.array([1, 10, 2, 2]),
         np.array([0, 0, 9, 10]),
-        *(np.arange(4.0),) * 4,
+        dict.fromkeys(("audio", "visual", "quality", "fused"), np.arange(4.0)),
     )
     assert scores.sorted().audio.tolist() == [2, 3, 1, 0]
     assert scores.take(scores.frame > 8).audio.tolist() == [2, 3]
     assert len(Scores.empty()) == 0
     assert len(Scores.empty().sorted()) == 0
+
+
+def test_parts_are_joined_in_order() -> None:
+    assert len(concatenate([])) == 0
+    empty = Scores.empty()
+    assert len(concatenate([empty, empty])) == 0

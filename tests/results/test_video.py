@@ -19,10 +19,12 @@ def example(video: Path = Path("dinner.mp4")) -> VideoResult:
         time_s=np.array([0.0, 0.1]),
         frame=np.array([0, 3]),
         box=box,
-        audio=np.array([np.nan, 0.25]),
-        visual=np.array([0.5, 0.75]),
-        quality=np.array([0.5, 0.5]),
-        fused=np.array([0.5, 0.5]),
+        columns={
+            "audio": np.array([np.nan, 0.25]),
+            "visual": np.array([0.5, 0.75]),
+            "quality": np.array([0.5, 0.5]),
+            "fused": np.array([0.5, 0.5]),
+        },
     )
     boxes = PersonBoxes(np.arange(2), np.array([0.0, 1 / 30]), box)
     return VideoResult(

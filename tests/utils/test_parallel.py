@@ -190,7 +190,7 @@ def test_predict(engine: EngineConfig, tmp_path: Path) -> None:
     config = PredictConfig(device="cpu")
     for name, who in (("here", EngineConfig()), ("there", engine)):
         summary = predict(store, tmp_path / name, *models, config, who)
-        assert (summary.clips, summary.branches.both) == (3, summary.rows)
+        assert (summary.clips, summary.branches.several) == (3, summary.rows)
     here, there = (read_scores(tmp_path / name) for name in ("here", "there"))
     for name in ("clip", "person", "frame"):
         np.testing.assert_array_equal(getattr(here, name), getattr(there, name))

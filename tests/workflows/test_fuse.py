@@ -23,7 +23,7 @@ def test_branches_predicted_apart(
     predict(store, tmp_path / "a", audio=audio, config=replace(CONFIG, split="val"))
     predict(store, tmp_path / "v", visual=visual, config=CONFIG)
     counts = fuse(tmp_path / "a", tmp_path / "v", tmp_path / "f")
-    assert (counts.both, counts.visual_only, counts.audio_only) == (8, 4, 0)
+    assert (counts.several, counts.only) == (8, {"audio": 0, "visual": 4})
     found, expected = read_scores(tmp_path / "f"), read_scores(scores)
     np.testing.assert_array_equal(found.frame, expected.frame)
     np.testing.assert_array_equal(found.visual, expected.visual)

@@ -14,9 +14,9 @@ import torch
 import quavf
 from quavf.core.errors import CheckpointError, ConfigError, QuavfError, StoreError
 from quavf.evaluation.protocols import EvaluateConfig
-from quavf.results.scores import Scores, read_config, read_scores
+from quavf.results.scores import read_config, read_scores
 from quavf.store import ClipStore, StoreConfig
-from quavf.workflows.predict import PredictConfig, concatenate, predict, resolve_device
+from quavf.workflows.predict import PredictConfig, predict, resolve_device
 from tests.helpers.scored_stores import CONFIG, FACES
 
 
@@ -142,9 +142,3 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("nonsense", "cuda:99"):
         with pytest.raises(ConfigError, match=f"device: '{name}' cannot be used"):
             resolve_device(name)
-
-
-def test_parts_are_joined_in_order() -> None:
-    assert len(concatenate([])) == 0
-    empty = Scores.empty()
-    assert len(concatenate([empty, empty])) == 0

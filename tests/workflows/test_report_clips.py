@@ -12,7 +12,7 @@ import pytest
 
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Segment
-from quavf.results.fusion import fuse
+from quavf.results.fusion import fuse_columns
 from quavf.results.moments import MomentsConfig
 from quavf.results.scores import Scores, write_scores
 from quavf.results.video import VideoResult
@@ -32,10 +32,10 @@ def scores_of(clips: list[str], faces: list[tuple[int, int]], fused: float | Non
     rows = [(clip, person, frame) for clip in clips for person, frame in faces]
     clip, person, frame = (list(column) for column in zip(*rows, strict=True))
     value = np.array(frame) / N_FRAMES
-    quality = np.full(len(rows), 0.5)
-    blended = fuse(value, value, quality) if fused is None else np.full(len(rows), fused)
+    columns = {"audio": value, "visual": value, "quality": np.full(len(rows), 0.5)}
+    blended = fuse_columns(columns) if fused is None else np.full(len(rows), fused)
     names = np.array(clip, object)
-    return Scores(names, np.array(person), np.array(frame), value, value, quality, blended)
+    return Scores(names, np.array(person), np.array(frame), {**columns, "fused": blended})
 
 
 @pytest.fixture

@@ -143,12 +143,12 @@ def _fuse(args: Namespace, console: Any) -> None:
 
 
 def _branches(counts: Any) -> dict[str, int]:
+    both = "both" if len(counts.only) == 2 else "several"
     named = {
-        "fused from both branches": counts.both,
-        "audio only": counts.audio_only,
-        "visual only": counts.visual_only,
+        f"fused from {both} branches": counts.several,
+        **{f"{name} only": count for name, count in counts.only.items()},
         "neither": counts.neither,
-        "both, but without a quality (plain mean)": counts.no_quality,
+        f"{both}, but without a quality (plain mean)": counts.no_quality,
     }
     return {name: count for name, count in named.items() if count}
 

@@ -133,3 +133,9 @@ def score_columns() -> tuple[str, ...]:
     """The columns of scores that are always there: those of the built-in branches, then fused."""
     own = [column for spec in BUILT_IN for column in (spec.name, *spec.columns)]
     return (*own, FUSED)
+
+
+def known_columns() -> tuple[str, ...]:
+    """All columns that scores may have: those of every registered branch, then fused."""
+    own = [column for spec in branch_specs() for column in (spec.name, *spec.columns)]
+    return (*dict.fromkeys([*score_columns()[:-1], *own]), FUSED)

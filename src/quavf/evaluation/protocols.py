@@ -15,6 +15,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from quavf.core.branches import FUSED, QUALITY, branch_names
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import WEARER, Floats, Ints, Segment
 from quavf.evaluation.metrics import (
@@ -25,12 +26,11 @@ from quavf.evaluation.metrics import (
     bootstrap_by_clip,
     mean_average_precision,
 )
-from quavf.results.fusion import clip_codes, fixed_fusion, fuse, mean_fusion
+from quavf.results.fusion import average_branches, clip_codes, fuse_at_quality, fuse_columns
 from quavf.results.scores import Scores
 
 Mask = npt.NDArray[np.bool_]
 
-SYSTEMS = ("audio", "visual", "mean", "fixed", "fused")
 EVEN_WEIGHT = 0.5  # the fixed weight that is the plain mean
 
 
@@ -215,25 +215,27 @@ def _table_of(scores: Scores, config: EvaluateConfig) -> tuple[_Table, int]:
     return _Table(clip, frame, scores.quality[order], values, groups), int((~scored).sum())
 
 
+def system_names() -> tuple[str, ...]:
+    """What is judged: every branch alone, and their fusions."""
+    return (*branch_names(), "mean", "fixed", FUSED)
+
+
 def compared_systems(scores: Scores, fixed_weight: float = EVEN_WEIGHT) -> dict[str, Floats]:
     """Every system's scores (N,), without the systems that have no value at all.
 
-    "mean", "fixed" and the gaps of "fused" need both branches to be there; within them, a row
-    that misses one branch takes the other. "fixed" is left out where it would be the mean.
+    "mean", "fixed" and the gaps of "fused" need two branches to be there; within them, a
+    row that misses a branch takes the others. "fixed" is left out where it would be the mean.
     """
-    audio, visual = scores.audio, scores.visual
-    systems = {"audio": audio, "visual": visual, "fused": scores.fused}
-    if not (np.isnan(audio).all() or np.isnan(visual).all()):
-        systems["mean"] = mean_fusion(audio, visual)
+    branches = _with_values({name: scores[name] for name in branch_names()})
+    fused = scores.fused
+    fusions: dict[str, Floats] = {}
+    if len(branches) > 1:
+        columns = {**branches, QUALITY: scores.quality}
+        fusions["mean"] = average_branches(columns)
         if fixed_weight != EVEN_WEIGHT:
-            systems["fixed"] = fixed_fusion(audio, visual, fixed_weight)
-        blended = fuse(audio, visual, scores.quality)
-        systems["fused"] = np.where(np.isnan(scores.fused), blended, scores.fused)
-    return {
-        name: systems[name]
-        for name in SYSTEMS
-        if name in systems and not np.isnan(systems[name]).all()
-    }
+            fusions["fixed"] = fuse_at_quality(columns, fixed_weight)
+        fused = np.where(np.isnan(fused), fuse_columns(columns), fused)
+    return _with_values({**branches, **fusions, FUSED: fused})
 
 
 def _frame_rows(
@@ -291,7 +293,7 @@ def _judge(rows: Rows, config: EvaluateConfig) -> Protocol:
     boot = _bootstrap(rows, config)
     systems: dict[str, SystemResult | None] = {
         name: _judge_system(rows, name, boot.intervals) if name in rows.systems else None
-        for name in SYSTEMS
+        for name in system_names()
         if name in rows.systems or name != "fixed"
     }
     return Protocol(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from quavf.core.branches import score_columns
 from quavf.core.records import Array, Floats, Image
 from quavf.report.canvas import Canvas, bar, disc, text_mask, write
-from quavf.results.video import VALUES, Moment, PersonScores, VideoResult
+from quavf.results.video import Moment, PersonScores, VideoResult
 
 # BGR. Grey to orange differ in lightness and in blue against yellow: apart for colour-blind eyes.
 NO, YES = np.array((175.0, 160.0, 148.0)), np.array((26.0, 118.0, 255.0))
@@ -47,7 +48,7 @@ class Overlay:
         self.numbers = [p.number for p in result.persons]
         self.moments = {n: result.moments_of(n) for n in self.numbers}
         self.tables = {
-            n: np.stack([getattr(rows, name) for name in VALUES], axis=1)  # (N, 4)
+            n: np.stack([rows[name] for name in score_columns()], axis=1)  # (N, 4)
             for n, rows in result.scores.items()
         }
 
@@ -68,12 +69,12 @@ class Overlay:
     def _score(self, number: int, time_s: float) -> dict[str, float]:
         rows = self.result.scores.get(number)
         if rows is None or not len(rows):
-            return dict.fromkeys(VALUES, np.nan)
+            return dict.fromkeys(score_columns(), np.nan)
         values = at_time(rows.time_s, self.tables[number], time_s, STEADY_S / 2)
         return (
-            dict.fromkeys(VALUES, np.nan)
+            dict.fromkeys(score_columns(), np.nan)
             if values is None
-            else dict(zip(VALUES, values.tolist(), strict=True))
+            else dict(zip(score_columns(), values.tolist(), strict=True))
         )
 
     def _is_moment(self, number: int, time_s: float) -> bool:

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from quavf.core.errors import MediaError
-from quavf.core.records import Floats
 from quavf.report.annotate import convert_video, plays_in_browsers, start_offset_s
 from quavf.report.words import brief_words, length_words, person_words, summarise
 from quavf.results.video import Moment, Person, PersonScores, VideoResult
@@ -170,7 +169,7 @@ def pack_scores(rows: PersonScores) -> tuple[float, float, dict[str, str]]:
     near = np.abs(rows.time_s[nearest] - grid_s) <= max(HELD_S, step_s)
     packed = {}
     for name in COLUMNS:
-        values: Floats = getattr(rows, name)
+        values = rows[name]
         known = ~np.isnan(values)
         if not known.any():
             continue

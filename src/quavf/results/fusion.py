@@ -1,73 +1,100 @@
-"""Blending the branches' scores, and joining branches that were predicted apart."""
+"""Fusion of the branches' scores, and joins of branches that were predicted apart."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from quavf.core.branches import FUSED, QUALITY, branch_names, branch_specs, known_columns
 from quavf.core.errors import ScoresError
 from quavf.core.records import Array, Floats, Ints
 from quavf.results.scores import Scores
 
-BRANCH_VALUES = ("audio", "visual", "quality")
+ROUNDING = 1e-9  # weights whose sum is so near to 1 are left as they are
 
 
-def fuse(audio: Floats, visual: Floats, quality: Floats) -> Floats:
-    """Blend branch scores, trusting the face as far as its quality (QuAVF, eq. 1).
+def fuse_columns(columns: Mapping[str, Floats]) -> Floats:
+    """Blend the branches' scores, trusting each as its `weight` says (QuAVF, eq. 1); (N,).
 
-    (1 - q) * audio + q * visual; all (N,) in [0, 1], NaN means missing. A row that misses one
-    branch takes the other (NaN when both are missing); a row that has both but no quality takes
-    their plain mean, the weight that favours neither.
+    `columns` may hold scores of any branches and the face quality, (N,) each, NaN where missing;
+    others are ignored. With audio and visual that is (1 - q) * audio + q * visual. A row with one
+    branch takes its score, a row without any is NaN, and a row without quality takes the mean.
     """
-    weight = np.where(np.isnan(quality), 0.5, quality)
-    return _blend(audio, visual, weight)
+    shares = branch_shares(columns)
+    if not shares:
+        return np.full(_n_rows(columns), np.nan)
+    parts = [share * np.nan_to_num(columns[name]) for name, share in shares.items()]
+    return np.asarray(np.sum(parts, axis=0))
 
 
-def mean_fusion(audio: Floats, visual: Floats) -> Floats:
-    """Plain mean of the branches, (N,); a row that misses one branch takes the other."""
-    return fixed_fusion(audio, visual, 0.5)
+def branch_shares(columns: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Each branch's share of the fused score, (N,) each; columns as in `fuse_columns`.
+
+    The shares of a row add up to 1; a branch without a score has none. All are NaN in a row
+    without any score.
+    """
+    specs = [spec for spec in branch_specs() if spec.name in columns]
+    n_rows = _n_rows(columns)
+    there = np.array([~np.isnan(columns[spec.name]) for spec in specs])  # (branches, N)
+    there = there.reshape(len(specs), n_rows)
+    count = there.sum(axis=0)
+    quality = columns.get(QUALITY, np.full(n_rows, np.nan))
+    weights = np.array([spec.weight(quality) for spec in specs]).reshape(len(specs), n_rows)
+    weights = np.where(there, weights, 0.0)
+    total = weights.sum(axis=0)
+    even = there / np.maximum(count, 1)
+    scale = np.where(np.abs(total - 1) > ROUNDING, total, 1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = weights / scale
+    shares = np.where((count == 1) | np.isnan(quality) | (total == 0), even, shares)
+    shares[:, count == 0] = np.nan
+    return {spec.name: share for spec, share in zip(specs, shares, strict=True)}
 
 
-def fixed_fusion(audio: Floats, visual: Floats, weight: float) -> Floats:
-    """(1 - weight) * audio + weight * visual, (N,); a row that misses one takes the other."""
-    return _blend(audio, visual, np.asarray(weight))
+def average_branches(columns: Mapping[str, Floats]) -> Floats:
+    """Plain mean of the branches that a row has, (N,); columns as in `fuse_columns`."""
+    return fuse_columns({name: values for name, values in columns.items() if name != QUALITY})
 
 
-def _blend(audio: Floats, visual: Floats, visual_weight: Floats) -> Floats:
-    blended = (1 - visual_weight) * audio + visual_weight * visual
-    return np.where(np.isnan(audio), visual, np.where(np.isnan(visual), audio, blended))
+def fuse_at_quality(columns: Mapping[str, Floats], quality: float) -> Floats:
+    """Fusion at one face quality for all rows, (N,); columns as in `fuse_columns`."""
+    return fuse_columns({**columns, QUALITY: np.full(_n_rows(columns), quality)})
+
+
+def _n_rows(columns: Mapping[str, Floats]) -> int:
+    return len(next(iter(columns.values()), ()))
 
 
 @dataclass(frozen=True)
 class FusionCounts:
-    """Rows by the branches they have; `no_quality` are those of `both` fused by the plain mean."""
+    """Rows by the branches that they have a score of."""
 
-    both: int
-    audio_only: int
-    visual_only: int
-    neither: int
-    no_quality: int
+    several: int  # two branches or more
+    only: dict[str, int]  # one branch alone, by its name
+    neither: int  # none
+    no_quality: int  # those of `several` that lack the quality: they take the plain mean
 
 
 def count_branches(scores: Scores) -> FusionCounts:
     """How many rows have which branches."""
-    has_audio, has_visual = ~np.isnan(scores.audio), ~np.isnan(scores.visual)
-    both = has_audio & has_visual
+    there = {name: ~np.isnan(scores[name]) for name in branch_names()}
+    count = np.sum([*there.values()], axis=0)
+    several = count > 1
     return FusionCounts(
-        both=int(both.sum()),
-        audio_only=int((has_audio & ~has_visual).sum()),
-        visual_only=int((has_visual & ~has_audio).sum()),
-        neither=int((~has_audio & ~has_visual).sum()),
-        no_quality=int((both & np.isnan(scores.quality)).sum()),
+        several=int(several.sum()),
+        only={name: int((has & (count == 1)).sum()) for name, has in there.items()},
+        neither=int((count == 0).sum()),
+        no_quality=int((several & np.isnan(scores[QUALITY])).sum()),
     )
 
 
 def fuse_scores(a: Scores, b: Scores) -> tuple[Scores, FusionCounts]:
-    """Join two score sets on clip, person and frame, and fuse every row anew.
+    """Join two score sets on clip, person and frame, and fuse every row.
 
-    Audio, visual and quality come from whichever set has them; `fused` of the inputs is not read.
+    Every column but `fused` comes from whichever set has a value; that of the inputs is ignored.
     The result is sorted and holds every row of either. Raises ScoresError when a set has a row
     twice, or when both have different values for the same thing.
     """
@@ -85,24 +112,43 @@ def fuse_scores(a: Scores, b: Scores) -> tuple[Scores, FusionCounts]:
             f"the {which} scores have {_name(clip, person, frame, twice[0])} twice "
             f"({len(twice)} repeated rows in all); predict again into an empty folder"
         )
-    head = np.flatnonzero(~same)  # where each distinct row starts
-    tail = np.flatnonzero(same)
-    merged: dict[str, Floats] = {}
-    for name in BRANCH_VALUES:
-        value = np.concatenate([getattr(a, name), getattr(b, name)])[order]
-        above, below = value[tail - 1], value[tail]
-        clash = np.flatnonzero(~np.isnan(above) & ~np.isnan(below) & (above != below))
-        if len(clash):
-            row = tail[clash[0]]
+    names = [n for n in known_columns() if n != FUSED and (n in a.columns or n in b.columns)]
+    merged = {}
+    for name in names:
+        value = np.concatenate([a[name], b[name]])[order]
+        clash = _fill_from_below(value, np.flatnonzero(same))
+        if clash is not None:
             raise ScoresError(
-                f"{_name(clip, person, frame, row)}: {name} is {above[clash[0]]:.6g} in the first "
-                f"scores and {below[clash[0]]:.6g} in the second ({len(clash)} such rows); give "
+                f"{_name(clip, person, frame, clash.row)}: {name} is {clash.above:.6g} in the "
+                f"first scores and {clash.below:.6g} in the second ({clash.count} such rows); give "
                 "one folder for each branch, both of the same clips"
             )
-        value[tail - 1] = np.where(np.isnan(above), below, above)
-        merged[name] = value[head]
-    joined = Scores(clip[head], person[head], frame[head], **merged, fused=fuse(**merged))
+        merged[name] = value[~same]
+    joined = Scores(clip[~same], person[~same], frame[~same], merged)
+    fused = fuse_columns({name: joined[name] for name in (*branch_names(), QUALITY)})
+    joined = replace(joined, columns={**merged, FUSED: fused})
     return joined, count_branches(joined)
+
+
+@dataclass(frozen=True)
+class _Clash:
+    """Two different values for one thing: where the first is, both, and how many there are."""
+
+    row: int
+    above: float
+    below: float
+    count: int
+
+
+def _fill_from_below(value: Floats, rows: Ints) -> _Clash | None:
+    """Copy values (N,) of `rows` to the rows above where those are NaN; return clashes, if any."""
+    above, below = value[rows - 1], value[rows]
+    clash = np.flatnonzero(~np.isnan(above) & ~np.isnan(below) & (above != below))
+    if len(clash):
+        first = clash[0]
+        return _Clash(int(rows[first]), float(above[first]), float(below[first]), len(clash))
+    value[rows - 1] = np.where(np.isnan(above), below, above)
+    return None
 
 
 def clip_codes(clip: Array) -> tuple[npt.NDArray[np.object_], Ints]:

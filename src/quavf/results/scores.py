@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,49 +12,45 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quavf.core.branches import score_columns
 from quavf.core.errors import ScoresError
 from quavf.core.records import Floats, Ints
+from quavf.results.columns import ScoreColumns, columns_to_read, columns_to_write
 from quavf.utils.files import read_json, replacing, write_json
 
 SCORES_FILE = "scores.parquet"
 CONFIG_FILE = "config.json"
-VALUES = ("audio", "visual", "quality", "fused")
-SCHEMA = pa.schema(
-    [("clip", pa.string()), ("person", pa.int64()), ("frame", pa.int64())]
-    + [(name, pa.float64()) for name in VALUES]
-)
+KEYS = ("clip", "person", "frame")
 
 
 @dataclass(frozen=True)
-class Scores:
-    """One row per clip, person and frame that has a face; columns are (N,), NaN means missing.
+class Scores(ScoreColumns):
+    """One row per clip, person and frame that has a face, with the scores of each branch.
 
-    `audio`, `visual` and `fused` are the probability of talking to me, `quality` the visual
-    window's face quality; all in [0, 1].
+    `scores["audio"]` and `scores.audio` are a column, (N,); see `ScoreColumns`.
     """
 
-    clip: npt.NDArray[np.object_]
-    person: Ints
-    frame: Ints
-    audio: Floats
-    visual: Floats
-    quality: Floats
-    fused: Floats
+    clip: npt.NDArray[np.object_]  # (N,)
+    person: Ints  # (N,)
+    frame: Ints  # (N,)
+    columns: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        lengths = {name: len(getattr(self, name)) for name in self.names()}
+        lengths = {name: len(getattr(self, name)) for name in KEYS}
         assert len(set(lengths.values())) == 1, lengths
+        self._check_columns()
 
     def __len__(self) -> int:
         return len(self.clip)
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        return tuple(field.name for field in fields(cls))
+        """The columns that every scores file has."""
+        return (*KEYS, *score_columns())
 
     @classmethod
     def empty(cls) -> Scores:
-        return cls(np.empty(0, object), *(np.empty(0, int),) * 2, *(np.empty(0),) * 4)
+        return cls(np.empty(0, object), np.empty(0, int), np.empty(0, int))
 
     def sorted(self) -> Scores:
         """The same rows ordered by clip, person and frame."""
@@ -61,13 +58,28 @@ class Scores:
 
     def take(self, rows: npt.NDArray[Any]) -> Scores:
         """The rows of an index array or a mask."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in self.names()})
+        columns = self.take_columns(rows)
+        return Scores(self.clip[rows], self.person[rows], self.frame[rows], columns)
+
+
+def concatenate(parts: Sequence[Scores]) -> Scores:
+    """All rows of several score sets, in the order given."""
+    if not parts:
+        return Scores.empty()
+    names = dict.fromkeys(name for part in parts for name in part.columns)
+    return Scores(
+        np.concatenate([part.clip for part in parts]),
+        np.concatenate([part.person for part in parts]),
+        np.concatenate([part.frame for part in parts]),
+        {name: np.concatenate([part[name] for part in parts]) for name in names},
+    )
 
 
 def write_scores(folder: Path, scores: Scores, config: dict[str, Any]) -> None:
     """Write `scores.parquet` and the resolved configuration, each atomically."""
-    columns = [pa.array(getattr(scores, name), from_pandas=True) for name in Scores.names()]
-    table = pa.table(columns, names=list(Scores.names())).cast(SCHEMA)
+    schema = _schema(columns_to_write([scores]))
+    columns = [pa.array(getattr(scores, name), from_pandas=True) for name in schema.names]
+    table = pa.table(columns, names=schema.names).cast(schema)
     folder = Path(folder)
     with replacing(folder / SCORES_FILE) as temporary:
         pq.write_table(table, temporary)
@@ -86,16 +98,18 @@ def read_scores(folder: Path) -> Scores:
     missing = [name for name in Scores.names() if name not in table.column_names]
     if missing:
         raise ScoresError(f"{path}: column {missing[0]!r} is missing; found {table.column_names}")
+    schema = _schema(columns_to_read(table.column_names))
     try:
-        table = table.select(list(Scores.names())).cast(SCHEMA)
+        table = table.select(schema.names).cast(schema)
     except pa.ArrowException as error:
         raise ScoresError(f"{path}: a column has the wrong type ({error})") from None
-    for name in ("clip", "person", "frame"):
+    for name in KEYS:
         if table[name].null_count:
             raise ScoresError(f"{path}: column {name!r} has {table[name].null_count} empty rows")
     _check_ranges(path, table)
-    columns = [table[name].to_numpy(zero_copy_only=False) for name in Scores.names()]
-    return Scores(*columns)
+    columns = {name: table[name].to_numpy(zero_copy_only=False) for name in schema.names}
+    clip, person, frame = (columns.pop(name) for name in KEYS)
+    return Scores(clip, person, frame, columns)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -109,9 +123,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def _schema(columns: Sequence[str]) -> pa.Schema:
+    """Of a file with these score columns."""
+    keys = [("clip", pa.string()), ("person", pa.int64()), ("frame", pa.int64())]
+    return pa.schema(keys + [(name, pa.float64()) for name in columns])
+
+
 def _check_ranges(path: Path, table: pa.Table) -> None:
-    """NaN and infinities are damage here: a missing value is null."""
-    for name in VALUES:
+    """Reject NaN and infinities too: a missing value is null."""
+    for name in table.column_names[len(KEYS) :]:
         column = table[name]
         values = column.to_numpy()
         bad = np.flatnonzero(column.is_valid().to_numpy() & ~((values >= 0) & (values <= 1)))
@@ -120,6 +140,6 @@ def _check_ranges(path: Path, table: pa.Table) -> None:
             raise ScoresError(
                 f"{path}: column {name!r} has {len(bad)} values that are not in [0, 1] "
                 f"(the first: {first[name]} in row {bad[0]}, clip {first['clip']}, person "
-                f"{first['person']}, frame {first['frame']}); predict again, or mend the rows "
+                f"{first['person']}, frame {first['frame']}); predict again, or correct the rows "
                 "(missing = null)"
             )

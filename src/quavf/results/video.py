@@ -9,18 +9,20 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quavf.core.branches import known_columns
 from quavf.core.errors import AnnotationError, ScoresError
 from quavf.core.records import Array, Floats, Ints
+from quavf.results.columns import ScoreColumns, columns_to_read, columns_to_write
 from quavf.utils.files import read_json, replacing, write_json, write_text
 
 FORMAT = 1
@@ -29,7 +31,6 @@ SCORES_FILE = "scores.parquet"
 TABLE_FILE = "scores.csv"
 BOXES_FILE = "boxes.parquet"
 MOMENTS_FILE = "moments.json"
-VALUES = ("audio", "visual", "quality", "fused")
 SIDES = ("x1", "y1", "x2", "y2")
 LINES = 4096  # of the CSV that are held as text at once
 
@@ -62,28 +63,30 @@ class Person:
 
 
 @dataclass(frozen=True)
-class PersonScores:
-    """One row for each time at which a person was scored; columns (N,) or (N, 4), times ascend.
+class PersonScores(ScoreColumns):
+    """One row for each time at which a person was scored; times ascend.
 
-    `audio`, `visual` and `fused` are the probability of talking to me, `quality` that of the
-    visual window's faces; all in [0, 1], NaN means missing (no sound, branch left out).
+    `rows["audio"]` and `rows.audio` are a column, (N,); see `ScoreColumns`.
     """
 
-    time_s: Floats
-    frame: Ints  # number of the picture that is on screen, from 0, counted in the file
-    box: Floats  # xyxy, pixels of the shown picture
-    audio: Floats
-    visual: Floats
-    quality: Floats
-    fused: Floats
+    time_s: Floats  # (N,)
+    frame: Ints  # (N,) number of the picture that is on screen, from 0, counted in the file
+    box: Floats  # (N, 4) xyxy, pixels of the picture on screen
+    columns: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.time_s)
         assert self.box.shape == (n, 4), self.box.shape
-        assert all(len(getattr(self, f.name)) == n for f in fields(self))
+        assert len(self.frame) == n
+        self._check_columns()
 
     def __len__(self) -> int:
         return len(self.time_s)
+
+    def take(self, rows: Array) -> PersonScores:
+        """The rows of an index array or a mask."""
+        keys = (self.time_s[rows], self.frame[rows], self.box[rows])
+        return PersonScores(*keys, self.take_columns(rows))
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,8 @@ class VideoResult:
     def write(self, folder: Path) -> None:
         """Write result.json, scores.parquet, scores.csv, boxes.parquet and moments.json."""
         folder = Path(folder)
-        table = _table(self.scores, SCORE_SCHEMA)
-        for name, columns in ((SCORES_FILE, table), (BOXES_FILE, _table(self.boxes, BOX_SCHEMA))):
+        table = _table(self.scores, _schema(columns_to_write([*self.scores.values()])))
+        for name, columns in ((SCORES_FILE, table), (BOXES_FILE, _table(self.boxes, _schema()))):
             with replacing(folder / name) as temporary:
                 pq.write_table(columns, temporary)
         write_text(folder / TABLE_FILE, "".join(_csv_lines(table)))
@@ -189,8 +192,8 @@ class VideoResult:
                 fps=Fraction(content["fps"]),
                 frame_size=(int(content["frame_size"][0]), int(content["frame_size"][1])),
                 persons=tuple(_person(p) for p in content["persons"]),
-                scores=_columns(Path(folder) / SCORES_FILE, SCORE_SCHEMA, PersonScores),
-                boxes=_columns(Path(folder) / BOXES_FILE, BOX_SCHEMA, PersonBoxes),
+                scores=_read_scores(Path(folder) / SCORES_FILE),
+                boxes=_read_boxes(Path(folder) / BOXES_FILE),
                 moments=tuple(Moment(**m) for m in content["moments"]),
                 truth=_moments(content["truth"]),
                 others=_moments(content.get("others")),
@@ -210,16 +213,11 @@ class VideoResult:
             raise ScoresError(f"{path}: no readable result ({e}); run `quavf run` again") from None
 
 
-_BOX_FIELDS = [(f"box_{side}", pa.float64()) for side in SIDES]
-SCORE_SCHEMA = pa.schema(
-    [("time_s", pa.float64()), ("frame", pa.int64()), ("person", pa.int64())]
-    + _BOX_FIELDS
-    + [(name, pa.float64()) for name in VALUES]
-)
-BOX_SCHEMA = pa.schema(
-    [("time_s", pa.float64()), ("frame", pa.int64()), ("person", pa.int64()), *_BOX_FIELDS]
-)
-Rows = TypeVar("Rows", PersonScores, PersonBoxes)
+def _schema(columns: Sequence[str] = ()) -> pa.Schema:
+    """Of a table of boxes with these score columns."""
+    keys = [("time_s", pa.float64()), ("frame", pa.int64()), ("person", pa.int64())]
+    numbers = [*(f"box_{side}" for side in SIDES), *columns]
+    return pa.schema(keys + [(name, pa.float64()) for name in numbers])
 
 
 def _moment_json(moment: Moment) -> dict[str, Any]:
@@ -270,27 +268,59 @@ def _table(rows: dict[int, Any], schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema=schema)
 
 
-def _columns(path: Path, schema: pa.Schema, kind: type[Rows]) -> dict[int, Rows]:
-    try:
-        table = pq.read_table(path, partitioning=None).select(schema.names).cast(schema)
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise ScoresError(f"{path}: cannot be read ({error}); run `quavf run` again") from None
-    columns = {name: table[name].to_numpy() for name in schema.names}
-    box = np.stack([columns[f"box_{side}"] for side in SIDES], axis=1)
-    person = columns["person"]
-    plain = [f.name for f in fields(kind) if f.name != "box"]
+def _read_scores(path: Path) -> dict[int, PersonScores]:
+    table = _read_table(path)
+    names = columns_to_read(table.column_names)
     return {
-        int(number): kind(
-            box=box[person == number], **{n: columns[n][person == number] for n in plain}
+        person: PersonScores(
+            own["time_s"], own["frame"], _stack_box(own), {name: own[name] for name in names}
         )
+        for person, own in _by_person(path, table, names).items()
+    }
+
+
+def _read_boxes(path: Path) -> dict[int, PersonBoxes]:
+    return {
+        person: PersonBoxes(own["frame"], own["time_s"], _stack_box(own))
+        for person, own in _by_person(path, _read_table(path), ()).items()
+    }
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _by_person(path: Path, table: pa.Table, names: Sequence[str]) -> dict[int, dict[str, Array]]:
+    """The columns of each person's rows, of a table with these score columns."""
+    schema = _schema(names)
+    try:
+        table = table.select(schema.names).cast(schema)
+    except (pa.ArrowException, KeyError) as error:
+        raise _unreadable(path, error) from None
+    columns = {name: table[name].to_numpy() for name in schema.names}
+    person = columns["person"]
+    return {
+        int(number): {name: column[person == number] for name, column in columns.items()}
         for number in np.unique(person)
     }
+
+
+def _unreadable(path: Path, error: Exception) -> ScoresError:
+    return ScoresError(f"{path}: cannot be read ({error}); run `quavf run` again")
+
+
+def _stack_box(columns: Mapping[str, Array]) -> Floats:
+    return np.stack([columns[f"box_{side}"] for side in SIDES], axis=1)  # (N, 4)
 
 
 def _csv_lines(table: pa.Table) -> Iterator[str]:
     """Numbers with as many digits as they deserve; missing is empty."""
     yield ",".join(table.column_names) + "\n"
-    decimals = {"time_s": 3, "frame": 0, "person": 0} | dict.fromkeys(VALUES, 4)
+    decimals = {"time_s": 3, "frame": 0, "person": 0}
+    decimals |= dict.fromkeys(known_columns(), 4)
     for part in table.to_batches(max_chunksize=LINES):
         columns = [
             [_number(v, decimals.get(name, 1)) for v in part[name].to_pylist()]

@@ -104,6 +104,4 @@ def _every_frame(predictor: AudioPredictor, data: ClipData) -> Part:
 def _scores(parts: list[Part], kind: str) -> Scores:
     names = np.concatenate([np.full(len(p), clip, object) for clip, p, _, _ in parts])
     person, frame, score = (np.concatenate([p[i] for p in parts]) for i in (1, 2, 3))
-    missing = np.full(len(names), np.nan)
-    columns = {"audio": missing, "visual": missing, "quality": missing} | {kind: score}
-    return Scores(names, person, frame, **columns, fused=score)
+    return Scores(names, person, frame, {kind: score, "fused": score})

@@ -14,7 +14,7 @@ from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
 from quavf.core.records import Floats, Ints
 from quavf.core.windows import WINDOW_TICKS
 from quavf.faces.crop import decode_jpeg, encode_jpeg
-from quavf.results.fusion import fuse
+from quavf.results.fusion import fuse_columns
 from quavf.results.moments import MomentsConfig, find_moments
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.store import ClipStore, CropReader, Faces
@@ -80,14 +80,12 @@ class VideoScoring:
     def _rows(
         self, scored: FaceTicks, audio: Floats, visual: Floats, quality: Floats
     ) -> PersonScores:
+        columns = {"audio": audio, "visual": visual, "quality": quality}
         return PersonScores(
             time_s=scored.ticks / TICKS_PER_SECOND,
             frame=self.video.numbers[scored.pictures],
             box=scored.boxes,
-            audio=audio,
-            visual=visual,
-            quality=quality,
-            fused=fuse(audio, visual, quality),
+            columns={**columns, "fused": fuse_columns(columns)},
         )
 
     def _boxes(self, person: int) -> PersonBoxes:

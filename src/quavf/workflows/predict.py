@@ -6,8 +6,7 @@ import hashlib
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,11 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from quavf.core.errors import ConfigError, StoreError
-from quavf.core.records import Floats
 from quavf.inference.config import Runtime
 from quavf.models.bundled import weights_path
-from quavf.results.fusion import FusionCounts, count_branches, fuse
-from quavf.results.scores import Scores, read_scores, write_scores
+from quavf.results.fusion import FusionCounts, count_branches, fuse_columns
+from quavf.results.scores import Scores, concatenate, read_scores, write_scores
 from quavf.store import ClipStore
 from quavf.utils.files import config_hash, read_json, write_json
 from quavf.utils.parallel import EngineConfig, each
@@ -250,21 +248,13 @@ def _score_clip(
     missing = np.full(len(data.faces), np.nan)
     heard = audio.faces(data) if audio else missing
     seen, quality = visual.faces(data) if visual else (missing, missing)
-    fused = fuse(heard, seen, quality)
+    columns = {"audio": heard, "visual": seen, "quality": quality}
+    columns["fused"] = fuse_columns(columns)
     rows = np.flatnonzero(data.scored())
     clips = np.full(len(rows), data.clip, object)
     faces = data.faces
-    values: list[Floats] = [column[rows] for column in (heard, seen, quality, fused)]
-    return Scores(clips, faces.person[rows], faces.frame[rows], *values)
-
-
-def concatenate(parts: Sequence[Scores]) -> Scores:
-    """All rows of several score sets, in the order given."""
-    if not parts:
-        return Scores.empty()
-    return Scores(
-        **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Scores)}
-    )
+    own = {name: values[rows] for name, values in columns.items()}
+    return Scores(clips, faces.person[rows], faces.frame[rows], own)
 
 
 class _Options(Protocol):

@@ -140,15 +140,7 @@ class _Reports:
                     f"{self.store.path}: clip {clip} has no face of person, frame {error} of the "
                     "scores; evaluate on the store that was predicted on"
                 ) from None
-            found[person] = PersonScores(
-                time_s=faces.time_s[at],
-                frame=rows.frame,
-                box=faces.box[at],
-                audio=rows.audio,
-                visual=rows.visual,
-                quality=rows.quality,
-                fused=rows.fused,
-            )
+            found[person] = PersonScores(faces.time_s[at], rows.frame, faces.box[at], rows.columns)
         return found
 
     def _quality(self, clip: str, n_faces: int) -> Floats:

@@ -20,16 +20,19 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from quavf.core.config import from_dict
 from quavf.core.records import Floats
+from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import bootstrap_by_clip, mean_average_precision
-from quavf.evaluation.protocols import EvaluateConfig, Rows
+from quavf.evaluation.protocols import Rows
+from quavf.inference.config import PredictConfig
 from quavf.models.bundled import weights_path
-from quavf.models.config import TrainVisualConfig, from_dict
 from quavf.models.tensors import read_weights
+from quavf.training.config import TrainVisualConfig
 from quavf.training.train import train_visual
 from quavf.utils.files import replacing, write_text
 from quavf.workflows.evaluate import evaluate
-from quavf.workflows.predict import PredictConfig, predict
+from quavf.workflows.predict import predict
 
 PUBLISHED_QUALITY = 0.3  # least of a window that is trained on
 SYSTEMS = ("visual", "mean", "fused")

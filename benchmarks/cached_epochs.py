@@ -24,18 +24,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from quavf.models.audio import AudioBranch
-from quavf.models.config import (
-    AudioConfig,
-    TrainAudioConfig,
-    TrainerConfig,
-    TrainVisualConfig,
-    VisualConfig,
-)
+from quavf.models.config import AudioConfig, VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.simulate.config import SimulateConfig
 from quavf.store import ClipStore
 from quavf.training.cache.predictors import FeatureCache
 from quavf.training.cache.sets import Share, cached_set
+from quavf.training.config import TrainAudioConfig, TrainerConfig, TrainVisualConfig
 from quavf.training.datasets import AudioTrainSet, ChunkPlan, ChunkSampler, VisualTrainSet
 from quavf.training.train import BranchModule
 from quavf.training.validate import Validator

@@ -23,7 +23,7 @@ from face_alignment.models import FAN
 
 from quavf.core.records import Image
 from quavf.faces.quality.scorer import NetworkRunner, QualityScorer, open_scorer
-from quavf.inference.config import Runtime
+from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import run_network
 from runtimes import PRECISIONS, RUNTIMES, processor
 
@@ -70,7 +70,10 @@ def opened(path: Path) -> dict[str, QualityScorer]:
     found = {}
     for runtime in RUNTIMES:
         for precision in PRECISIONS:
-            run = partial(run_network, runtime=Runtime(runtime, precision))
+            run = partial(
+                run_network,
+                config=InferenceConfig(runtime=runtime, precision=precision, device="cpu"),
+            )
             name = f"{runtime} {precision}"
             runner = None if name == FIRST else NetworkRunner(run, precision)
             found[name] = open_scorer("fan", weights=path, runner=runner)

@@ -24,11 +24,12 @@ import numpy as np
 import torch
 
 import run_video
+from quavf.inference.config import PredictConfig
 from quavf.models.checkpoint import save_branch
 from quavf.models.config import BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.workflows.evaluate import evaluate
-from quavf.workflows.predict import PredictConfig, predict
+from quavf.workflows.predict import predict
 from quavf.workflows.prepare import prepare_ego4d
 from quavf.workflows.quality import score_quality
 

@@ -23,7 +23,7 @@ import runtimes
 from quavf.core.errors import ConfigError
 from quavf.core.records import Image, Ints
 from quavf.inference.backends import openvino
-from quavf.inference.config import Runtime
+from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import running
 from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
 from quavf.simulate.config import SimulateConfig
@@ -34,7 +34,7 @@ from quavf.workflows.prepare import prepare_ego4d
 from quavf.workflows.prepare_simulated import prepare_simulated
 from quavf.workflows.quality import score_quality
 
-FAST = Runtime("openvino", "bf16")
+FAST = InferenceConfig(runtime="openvino", precision="bf16", device="cpu")
 VIDEO_S = 20.0  # of the videos made here
 N_FRAMES = 240  # crops of the comparison with window-by-window encoding
 
@@ -116,7 +116,7 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def visual_vs_windowed(setting: Setting, how: Runtime | None = None) -> Measured:
+def visual_vs_windowed(setting: Setting, how: InferenceConfig | None = None) -> Measured:
     """How many times faster a prediction is when each crop is encoded once."""
     branch = runtimes.visual()
     model: Any = running(branch, how) if how else branch
@@ -144,7 +144,10 @@ def encode_share(setting: Setting, precision: str) -> Measured:
     """The better runtime's share of the ceiling, everything of `predict` but reading tables."""
     shares: dict[str, list[float]] = {}
     for name in ("torch", "openvino"):
-        model: Any = running(runtimes.visual(), _possible(Runtime(name, precision)))
+        model: Any = running(
+            runtimes.visual(),
+            _possible(InferenceConfig(runtime=name, precision=precision, device="cpu")),
+        )
         predictor = _Counting(model, "light")
         predictor.faces(setting.clip)
         shares[name] = []
@@ -220,7 +223,7 @@ def write_1080p(path: Path) -> int:
 def run(setting: Setting, size: str) -> Measured:
     """Seconds a second of all stages but the pictures for people."""
     path = setting.video_of_faces
-    how = FAST if size == "published" else Runtime()
+    how = FAST if size == "published" else InferenceConfig(device="cpu")
     sums, stages = [], {}
     for _ in range(setting.rounds):
         with tempfile.TemporaryDirectory(dir=setting.folder) as folder:
@@ -281,10 +284,10 @@ def hour(setting: Setting) -> Measured:
     return [peak_mb / 1024], f"{taken / 3600:.2f} s a second, report and annotated video included"
 
 
-def _possible(how: Runtime) -> Runtime:
+def _possible(how: InferenceConfig) -> InferenceConfig:
     """Raises NotHereError where this machine or installation cannot run it."""
     try:
-        if how.name == "openvino":
+        if how.runtime == "openvino":
             openvino()
         if how.precision == "bf16":
             how.require_torch_bf16()

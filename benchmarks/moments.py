@@ -23,11 +23,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from quavf.core.records import WEARER, Array, Floats
-from quavf.results.moments import MomentsConfig, find_moments
+from quavf.results.config import MomentsConfig
+from quavf.results.moments import find_moments
 from quavf.results.video import VideoResult
 from quavf.simulate.config import SimulateConfig
 from quavf.utils.files import write_json
-from quavf.workflows.run import RunConfig, Runner
+from quavf.workflows.config import RunConfig
+from quavf.workflows.run import Runner
 from quavf.workflows.simulate import list_clip_keys, simulate_clips
 from raw_faces import matched
 
@@ -176,7 +178,7 @@ def main() -> None:
     parser.add_argument("--weights", default="small", help="name of shipped weights (small)")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
-    plain = RunConfig(options.weights, options.weights, annotated=False, report=False)
+    plain = RunConfig(audio=options.weights, visual=options.weights, annotated=False, report=False)
     runner = Runner(plain)
     by_world = {
         world: run_world(world, options, runner) for world in [*options.tune, *options.check]

@@ -27,8 +27,9 @@ from matplotlib import pyplot as plt
 import measures
 import runtimes
 from quavf.inference.predict import AudioPredictor, VisualPredictor
+from quavf.workflows.config import RunConfig
 from quavf.workflows.prepare import prepare_ego4d
-from quavf.workflows.run import RunConfig, Runner
+from quavf.workflows.run import Runner
 
 INTERVAL_S = 0.01
 WAITING = {"wait", "_wait_for_tstate_lock", "select", "acquire", "result", "get", "_worker"}

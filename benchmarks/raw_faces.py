@@ -27,7 +27,8 @@ import pyarrow.parquet as pq
 
 from quavf.core.branches import FUSED, branch_names, score_columns
 from quavf.core.records import Floats, Ints
-from quavf.evaluation.protocols import EvaluateConfig, Evaluation, evaluate_scores
+from quavf.evaluation.config import EvaluateConfig
+from quavf.evaluation.protocols import Evaluation, evaluate_scores
 from quavf.results.scores import Scores, read_scores
 from quavf.results.video import VideoResult
 from quavf.simulate.config import SimulateConfig
@@ -35,11 +36,12 @@ from quavf.store import ClipStore
 from quavf.utils.files import write_json
 from quavf.video.prepare import prepare_video
 from quavf.video.prepared import PreparedVideo
+from quavf.workflows.config import RunConfig
 from quavf.workflows.evaluate import read_labels
 from quavf.workflows.predict import predict
 from quavf.workflows.prepare import prepare_ego4d
 from quavf.workflows.quality import score_quality
-from quavf.workflows.run import RunConfig, run_video
+from quavf.workflows.run import run_video
 from quavf.workflows.simulate import list_clip_keys, simulate_clips
 
 IOU = 0.5  # from which a found box and a true one are the same face

@@ -21,12 +21,14 @@ import numpy as np
 
 from quavf.core.records import Image
 from quavf.faces.crop import decode_jpeg, encode_jpeg
+from quavf.inference.config import PredictConfig
 from quavf.results.scores import Scores, read_scores
 from quavf.store import ClipStore, CropReader
 from quavf.utils.files import write_json
-from quavf.workflows.predict import PredictConfig, predict
+from quavf.workflows.config import RunConfig
+from quavf.workflows.predict import predict
 from quavf.workflows.quality import score_quality
-from quavf.workflows.run import STORE, RunConfig, Runner
+from quavf.workflows.run import STORE, Runner
 
 Change = Callable[[Image], Image]
 
@@ -85,7 +87,7 @@ def write_variant(source: ClipStore, out: Path, *, sound: bool, change: Change |
 
 def judged(video: Path, audio: str, visual: str, scratch: Path) -> dict[str, dict[str, float]]:
     """Mean scores of all faces of one video, by variant."""
-    config = RunConfig(audio, visual, annotated=False, report=False, keep_store=True)
+    config = RunConfig(audio=audio, visual=visual, annotated=False, report=False, keep_store=True)
     Runner(config).run(video, scratch / "run")
     source = ClipStore.open(scratch / "run" / STORE)
     score_quality(source.path)

@@ -34,19 +34,19 @@ import quavf.video.prepare as stages
 from quavf.core.records import Image
 from quavf.core.windows import WindowConfig
 from quavf.faces.search import FaceSearch
-from quavf.inference.config import Runtime
+from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import running
 from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
 from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import save_branch
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
-from quavf.results.moments import MomentsConfig
+from quavf.results.config import MomentsConfig
 from quavf.results.video import VideoResult
 from quavf.sources.video import VideoFile, open_video_file
 from quavf.video.scoring import VideoScoring
+from quavf.workflows.config import RunConfig
 from quavf.workflows.quality import score_quality
-from quavf.workflows.run import RunConfig
 
 FPS = 30
 SHOWN = {"decode once", "annotated.mp4", "report"}  # stages that are for people, or no part
@@ -184,7 +184,7 @@ def branches(size: str) -> tuple[AudioBranch, VisualBranch]:
 
 
 def measure(
-    path: Path, folder: Path, size: str, runtime: Runtime | None = None
+    path: Path, folder: Path, size: str, config: InferenceConfig | None = None
 ) -> tuple[Stopwatch, float, str]:
     """Every stage in turn; the times, the video's length, and what was found."""
     watch = Stopwatch()
@@ -200,7 +200,9 @@ def measure(
         watch.wall["cut"], watch.cpu["cut"] = watch.wall.pop("prepare"), watch.cpu.pop("prepare")
     with watch.timing("quality"):
         score_quality(prepared.store.path)
-    models: list[Any] = [running(b.eval(), runtime or Runtime()) for b in (hearing, seeing)]
+    models: list[Any] = [
+        running(b.eval(), config or InferenceConfig(device="cpu")) for b in (hearing, seeing)
+    ]
     options = RunConfig()
     audio = AudioPredictor(models[0], batch_size=options.audio_batch_size)
     visual = VisualPredictor(models[1], "light", batch_size=options.batch_size)

@@ -29,7 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from quavf.inference.backends import OpenVinoEngine, openvino
-from quavf.inference.config import Runtime
+from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import AudioRunner, VisualRunner, running
 from quavf.models.audio import AudioBranch
 from quavf.models.config import AudioConfig, VisualConfig
@@ -98,7 +98,7 @@ def networks() -> dict[str, Work]:
     made: dict[str, Work] = {}
     for runtime in RUNTIMES:
         for precision in PRECISIONS:
-            how = Runtime(runtime, precision)
+            how = InferenceConfig(runtime=runtime, precision=precision, device="cpu")
             seeing, hearing = running(visual(), how), running(audio(), how)
             assert isinstance(seeing, VisualBranch | VisualRunner)
             assert isinstance(hearing, AudioBranch | AudioRunner)
@@ -116,7 +116,9 @@ def products() -> dict[str, Work]:
         made[f"product torch {precision}"] = partial(quiet, torch.mm, x, y)
         layer = nn.Linear(MATRIX, MATRIX, bias=False).requires_grad_(False)
         model = openvino().convert_model(torch.export.export(layer, (a,)))
-        made[f"product openvino {precision}"] = partial(OpenVinoEngine(model, precision), a)
+        made[f"product openvino {precision}"] = partial(
+            OpenVinoEngine(model, InferenceConfig(precision=precision)), a
+        )
     return made
 
 

@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from quavf.core.records import Array, Floats, Ints
+from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import mean_average_precision
-from quavf.evaluation.protocols import EvaluateConfig, Evaluation, Protocol, compared_systems
+from quavf.evaluation.protocols import Evaluation, Protocol, compared_systems
 from quavf.results.scores import Scores, read_scores
 from quavf.simulate.config import SimulateConfig
 from quavf.store import ClipStore

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 import yaml
 
+from quavf.core.config import from_dict
+from quavf.inference.config import PredictConfig
 from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import (
     checkpoint_file,
@@ -26,13 +28,13 @@ from quavf.models.checkpoint import (
     load_branch,
     save_branch,
 )
-from quavf.models.config import TrainAudioConfig, TrainVisualConfig, from_dict
 from quavf.simulate.config import SimulateConfig
+from quavf.training.config import TrainAudioConfig, TrainVisualConfig
 from quavf.training.recipes import recipe_path
 from quavf.training.train import train_audio, train_visual
 from quavf.utils.parallel import EngineConfig
 from quavf.workflows.evaluate import evaluate
-from quavf.workflows.predict import PredictConfig, predict
+from quavf.workflows.predict import predict
 from quavf.workflows.prepare_simulated import prepare_simulated
 from quavf.workflows.quality import score_quality
 from registry_weights import write_starts

@@ -44,15 +44,16 @@ from quavf.core.windows import (
     training_piece,
     training_windows,
 )
+from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import mean_average_precision
-from quavf.evaluation.protocols import EvaluateConfig, evaluate_scores
+from quavf.evaluation.protocols import evaluate_scores
 from quavf.faces.crop import CropGeometry, crop_regions, decode_jpeg, quality_region
 from quavf.faces.quality.scorer import open_scorer
 from quavf.faces.track import build_track, merge_tracks
 from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
 from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import load_branch
-from quavf.models.config import AudioConfig, TrainVisualConfig, VisualConfig
+from quavf.models.config import AudioConfig, VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.results.fusion import fuse_columns
 from quavf.results.scores import Scores
@@ -60,6 +61,7 @@ from quavf.simulate.config import SimulateConfig
 from quavf.sources.ego4d import read_ego4d
 from quavf.sources.media import open_video
 from quavf.store import ClipStore, CropReader
+from quavf.training.config import TrainVisualConfig
 from quavf.training.datasets import VisualTrainSet
 from quavf.training.train import BranchModule
 from quavf.workflows.prepare import prepare_challenge, prepare_ego4d
@@ -337,7 +339,9 @@ def pictures(data: Data) -> Iterator[str]:
 
 def statistics(data: Data) -> Iterator[str]:
     """Batch-norm statistics after some training batches, no weight being changed."""
-    config = TrainVisualConfig("reference", data.scorer, visual=data.visual.config)
+    config = TrainVisualConfig(
+        semantics="reference", quality=data.scorer, visual=data.visual.config
+    )
     samples = VisualTrainSet(data.store, config, data.scorer)
     module = BranchModule(copy.deepcopy(data.visual), None, config).train()
     loader = DataLoader(samples, BATCH_SIZE, shuffle=True, generator=torch.Generator())

@@ -21,7 +21,8 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from quavf.results.video import VideoResult
-from quavf.workflows.run import RunConfig, run_video
+from quavf.workflows.config import RunConfig
+from quavf.workflows.run import run_video
 
 FLAGS = [
     "--no-sandbox",

@@ -12,27 +12,28 @@ from quavf.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from quavf.core.windows import WindowConfig
-    from quavf.evaluation.protocols import EvaluateConfig
+    from quavf.evaluation.config import EvaluateConfig
+    from quavf.inference.config import PredictConfig
     from quavf.inference.export import export
     from quavf.models.checkpoint import load_branch
-    from quavf.models.config import (
-        AudioConfig,
+    from quavf.models.config import AudioConfig, VisualConfig
+    from quavf.training.config import (
         AugmentConfig,
         TrainAudioConfig,
         TrainerConfig,
         TrainVisualConfig,
-        VisualConfig,
     )
     from quavf.training.train import train_audio, train_visual
     from quavf.utils.parallel import EngineConfig
+    from quavf.workflows.config import RunConfig
     from quavf.workflows.evaluate import evaluate
     from quavf.workflows.fuse import fuse
-    from quavf.workflows.predict import PredictConfig, predict
+    from quavf.workflows.predict import predict
     from quavf.workflows.prepare import prepare_challenge, prepare_ego4d
     from quavf.workflows.prepare_simulated import prepare_simulated
     from quavf.workflows.quality import import_quality, score_quality
     from quavf.workflows.report_clips import report_clips
-    from quavf.workflows.run import RunConfig, load, run_video
+    from quavf.workflows.run import load, run_video
     from quavf.workflows.submit import check_submission, write_submission
 
 __all__ = [
@@ -69,14 +70,14 @@ __all__ = [
 
 _MODULES = {  # where a name comes from; under another name there: `module:name`
     "AudioConfig": "models.config",
-    "AugmentConfig": "models.config",
+    "AugmentConfig": "training.config",
     "EngineConfig": "utils.parallel",
-    "EvaluateConfig": "evaluation.protocols",
-    "PredictConfig": "workflows.predict",
-    "RunConfig": "workflows.run",
-    "TrainAudioConfig": "models.config",
-    "TrainVisualConfig": "models.config",
-    "TrainerConfig": "models.config",
+    "EvaluateConfig": "evaluation.config",
+    "PredictConfig": "inference.config",
+    "RunConfig": "workflows.config",
+    "TrainAudioConfig": "training.config",
+    "TrainVisualConfig": "training.config",
+    "TrainerConfig": "training.config",
     "VisualConfig": "models.config",
     "WindowConfig": "core.windows",
     "check_submission": "workflows.submit",

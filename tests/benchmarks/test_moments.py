@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from quavf.core.branches import score_columns
-from quavf.results.moments import MomentsConfig
+from quavf.results.config import MomentsConfig
 from quavf.results.video import PersonScores, VideoResult
 from tests.helpers.data import ROOT
 

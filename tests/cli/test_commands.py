@@ -25,8 +25,9 @@ from quavf import __version__
 from quavf.cli import main
 from quavf.cli.commands import COMMANDS
 from quavf.cli.parsing import HelpFormatter
-from quavf.models.config import TrainAudioConfig, TrainVisualConfig, to_dict
+from quavf.core.config import to_dict
 from quavf.store import ClipStore
+from quavf.training.config import TrainAudioConfig, TrainVisualConfig
 from quavf.workflows import predict as pipeline
 from quavf.workflows import submit
 from tests.helpers import annotations as ego4d

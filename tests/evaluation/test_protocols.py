@@ -14,8 +14,9 @@ from rich.console import Console
 
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Segment
+from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import bootstrap_by_clip, mean_average_precision
-from quavf.evaluation.protocols import EvaluateConfig, Evaluation, evaluate_scores
+from quavf.evaluation.protocols import Evaluation, evaluate_scores
 from quavf.report.evaluation import print_evaluation, write_evaluation
 from quavf.results.fusion import fuse_columns
 from quavf.results.scores import Scores

@@ -8,22 +8,9 @@ import pytest
 import tests.helpers.face_videos as tests_media
 from quavf.core.errors import ConfigError
 from quavf.core.records import Image
-from quavf.faces.detect import (
-    DetectorOptions,
-    detector_names,
-    distinct,
-    open_detector,
-    register_detector,
-)
-from quavf.faces.search import (
-    DESCRIPTOR,
-    FaceSearch,
-    SearchConfig,
-    alike,
-    describe,
-    patch,
-    scene_colours,
-)
+from quavf.faces.config import DetectorOptions, SearchConfig
+from quavf.faces.detect import detector_names, distinct, open_detector, register_detector
+from quavf.faces.search import DESCRIPTOR, FaceSearch, alike, describe, patch, scene_colours
 from tests.helpers.data import SHARED
 
 HEAD = SHARED / "clips" / "WDA_KatieHill_000.mp4"

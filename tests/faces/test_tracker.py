@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from quavf.core.errors import ConfigError
+from quavf.faces.config import TrackConfig
 from quavf.faces.search import DESCRIPTOR, Found
-from quavf.faces.tracker import PersonTrack, TrackConfig, track_persons
+from quavf.faces.tracker import PersonTrack, track_persons
 
 RATE = 10.0
 Row = tuple[float, float, float, int]  # time, left, top, who (how it looks)

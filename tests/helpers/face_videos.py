@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from quavf.core.records import Image
-from quavf.faces.detect import Detections, DetectorOptions, detector_names, register_detector
+from quavf.faces.config import DetectorOptions
+from quavf.faces.detect import Detections, detector_names, register_detector
 
 Box = tuple[int, int, int, int]
 FACE = (250, 40, 200)  # RGB of a block that is a face

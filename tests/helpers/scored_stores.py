@@ -9,8 +9,8 @@ import numpy as np
 from quavf.core.clock import Clock
 from quavf.core.records import Segment
 from quavf.faces.crop import encode_jpeg
+from quavf.inference.config import PredictConfig
 from quavf.store import ClipStore, Manifest, StoreConfig
-from quavf.workflows.predict import PredictConfig
 from tests.helpers.stores import WHOLE
 
 CONFIG = PredictConfig(encoder_heads=2, n_heads=2, backbone="test_vit", device="cpu")

@@ -13,13 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from quavf.core.windows import WindowConfig
-from quavf.models.config import (
-    AudioConfig,
-    TrainAudioConfig,
-    TrainerConfig,
-    TrainVisualConfig,
-    VisualConfig,
-)
+from quavf.models.config import AudioConfig, VisualConfig
+from quavf.training.config import TrainAudioConfig, TrainerConfig, TrainVisualConfig
 
 AUDIO = TrainAudioConfig(
     audio=AudioConfig(encoder="16x1x2", encoder_weights="random", dim=16, n_heads=2),

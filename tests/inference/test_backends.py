@@ -18,22 +18,29 @@ from quavf.core.errors import CheckpointError, ConfigError
 from quavf.inference import backends as engines
 from quavf.inference import export as exporting
 from quavf.inference.backends import OpenVinoEngine
-from quavf.inference.config import Runtime
+from quavf.inference.config import InferenceConfig, PredictConfig
 from quavf.inference.export import TOLERANCE, Export, export, parity
 from quavf.inference.graphs import AudioGraph, openvino_model
-from quavf.inference.loading import load_audio, load_model, load_visual, model_files, running
+from quavf.inference.loading import (
+    load_audio,
+    load_model,
+    load_visual,
+    model_files,
+    resolve_device,
+    running,
+)
 from quavf.models.checkpoint import load_branch, save_branch
 from quavf.results.scores import Scores, read_config, read_scores
-from quavf.workflows import predict as pipeline
-from quavf.workflows.predict import PredictConfig, predict, resolve_runtime
-from quavf.workflows.run import RunConfig, Runner
+from quavf.workflows.config import RunConfig
+from quavf.workflows.predict import predict
+from quavf.workflows.run import Runner
 from tests.helpers.published import tiny_audio, tiny_visual
 from tests.helpers.stores import make_tiny_store
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 KINDS = ("audio", "visual")
-OPENVINO = Runtime("openvino")
+OPENVINO = InferenceConfig(runtime="openvino")
 CPU = PredictConfig(device="cpu", split="val")
 
 
@@ -48,9 +55,10 @@ def has_openvino() -> bool:
 def has_bf16(name: str) -> bool:
     try:
         if name == "openvino":
-            OpenVinoEngine(openvino_model(AudioGraph(tiny_audio())), "bf16")
+            config = InferenceConfig(precision="bf16")
+            OpenVinoEngine(openvino_model(AudioGraph(tiny_audio())), config)
         else:
-            Runtime(precision="bf16").require_torch_bf16()
+            InferenceConfig(precision="bf16").require_torch_bf16()
     except ConfigError:
         return False
     return True
@@ -154,7 +162,9 @@ def test_bf16_differs_but_little(kind: str, name: str, checkpoints: dict[str, Pa
     if not has_bf16(name):
         pytest.skip("no bf16 arithmetic in this processor")
     branch = load_branch(checkpoints[kind])
-    difference = parity(branch, load_model(checkpoints[kind], Runtime(name, "bf16")))
+    difference = parity(
+        branch, load_model(checkpoints[kind], InferenceConfig(runtime=name, precision="bf16"))
+    )
     assert 0 < difference < 0.05
     assert all(p.dtype == torch.float32 for p in branch.parameters())
 
@@ -175,7 +185,7 @@ def test_export_tells_what_it_wrote(
     assert set(model_files(path)) == set(made.files)
     assert made.branch == kind
     assert 0 <= made.difference <= TOLERANCE
-    model, branch = load_model(path, Runtime()), load_branch(checkpoints[kind])
+    model, branch = load_model(path, InferenceConfig()), load_branch(checkpoints[kind])
     assert (model.config, model.settings) == (branch.config, branch.settings)
     assert not [f for f in path.parent.iterdir() if f.name.startswith(".")]
 
@@ -190,7 +200,7 @@ def test_a_branch_without_quality(tmp_path: Path) -> None:
     save_branch(tmp_path / "v.safetensors", tiny_visual("test_resnet", use_quality=False, size=64))
     made = export(tmp_path / "v.safetensors", tmp_path / "v.onnx", "onnx")
     assert made.difference <= TOLERANCE
-    load_visual(tmp_path / "v.onnx", Runtime())
+    load_visual(tmp_path / "v.onnx", InferenceConfig())
 
 
 @needs_onnx
@@ -216,7 +226,7 @@ def test_raw_video_takes_exported_models(exports, checkpoints):
 def test_raw_video_runs_fan_as_it_runs_branches(quality, options, expected):
     runner = object.__new__(Runner)
     runner.config, runner.device = RunConfig(quality=quality, **options), "cuda"
-    assert runner._quality_options() == expected
+    assert runner._quality_options() == InferenceConfig(batch_size=8, **expected)
 
 
 # What cannot be.
@@ -231,22 +241,35 @@ def test_unknown_options(config: Any, field: str, value: str) -> None:
 
 def test_openvino_is_for_the_cpu() -> None:
     with pytest.raises(ConfigError, match="openvino runs on the CPU, not on cuda"):
-        Runtime("openvino", device="cuda")
+        InferenceConfig(runtime="openvino", device="cuda")
 
 
 def test_a_gpu_is_not_taken_by_itself_where_it_cannot_be_used(monkeypatch) -> None:
-    monkeypatch.setattr(pipeline, "resolve_device", lambda name: "cuda" if name == "auto" else name)
-    assert resolve_runtime(PredictConfig(), Path("a.safetensors")).device == "cuda"
-    assert resolve_runtime(PredictConfig(), Path("a.onnx")).device == "cpu"
-    config = PredictConfig(runtime="openvino")
-    assert resolve_runtime(config, Path("a.safetensors")).device == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device(InferenceConfig()).device == "cuda"
+    assert resolve_device(InferenceConfig(), Path("a.safetensors")).device == "cuda"
+    assert resolve_device(InferenceConfig(), Path("a.onnx")).device == "cpu"
+    config = InferenceConfig(runtime="openvino")
+    assert resolve_device(config, Path("a.safetensors")).device == "cpu"
+
+
+def test_threads(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """All runtimes take as many as they are told to, and otherwise as many as torch has."""
+    n_before = torch.get_num_threads()
+    try:
+        load_model(checkpoints["audio"], InferenceConfig(device="cpu"))
+        assert torch.get_num_threads() == n_before
+        load_model(checkpoints["audio"], InferenceConfig(device="cpu", threads=n_before + 2))
+        assert torch.get_num_threads() == n_before + 2
+    finally:
+        torch.set_num_threads(n_before)
 
 
 def test_no_bf16(checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     with pytest.raises(ConfigError, match=r"cpu has no bf16 arithmetic.*use fp32"):
-        load_model(checkpoints["audio"], Runtime(precision="bf16"))
+        load_model(checkpoints["audio"], InferenceConfig(precision="bf16"))
 
 
 def test_without_openvino(checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,21 +300,21 @@ def test_other_uses_of_an_exported_model(exports, tmp_path):
     with pytest.raises(CheckpointError, match="an exported model, which is for"):
         load_branch(audio)
     with pytest.raises(ConfigError, match="checkpoint of the other branch"):
-        load_audio(visual, Runtime())
+        load_audio(visual, InferenceConfig())
     with pytest.raises(ConfigError, match="checkpoint of the other branch"):
-        load_visual(audio, Runtime())
+        load_visual(audio, InferenceConfig())
     with pytest.raises(ConfigError, match="torch cannot run"):
-        load_model(audio, Runtime("torch"))
+        load_model(audio, InferenceConfig(runtime="torch"))
     with pytest.raises(ConfigError, match="bf16 with --runtime openvino"):
-        load_model(audio, Runtime(precision="bf16"))
+        load_model(audio, InferenceConfig(precision="bf16"))
     with pytest.raises(ConfigError, match="runs on the CPU, not on cuda"):
-        load_model(audio, Runtime(device="cuda"))
+        load_model(audio, InferenceConfig(device="cuda"))
     with pytest.raises(CheckpointError, match="trained with n_heads 2, not 4"):
-        load_model(audio, Runtime(), n_heads=4)
+        load_model(audio, InferenceConfig(), n_heads=4)
     with pytest.raises(CheckpointError, match="takes features, bins, expected crops"):
-        load_model(visual.with_name("visual.classifier.onnx"), Runtime())
+        load_model(visual.with_name("visual.classifier.onnx"), InferenceConfig())
     with pytest.raises(CheckpointError, match="no such file"):
-        load_model(tmp_path / "gone.onnx", Runtime())
+        load_model(tmp_path / "gone.onnx", InferenceConfig())
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -301,14 +324,14 @@ def test_damaged_files(suffix: str, exports: dict[str, Export], tmp_path: Path) 
         damaged = tmp_path / path.name
         damaged.write_bytes(content)
         with pytest.raises(CheckpointError, match=f"audio{suffix}: .*export"):
-            load_model(damaged, Runtime())
+            load_model(damaged, InferenceConfig())
 
 
 @needs_openvino
 def test_missing_weights(exports: dict[str, Export], tmp_path: Path) -> None:
     shutil.copy(main_file(exports["audio.xml"]), tmp_path)
     with pytest.raises(CheckpointError, match=r"audio\.xml: not a readable model"):
-        load_model(tmp_path / "audio.xml", Runtime())
+        load_model(tmp_path / "audio.xml", InferenceConfig())
 
 
 @needs_onnx
@@ -324,7 +347,7 @@ def test_models_of_others(tmp_path: Path) -> None:
     )
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(CheckpointError, match="not one that `quavf export` wrote"):
-        load_model(tmp_path / "other.onnx", Runtime())
+        load_model(tmp_path / "other.onnx", InferenceConfig())
     if has_openvino():
         with pytest.raises(CheckpointError, match="not one that `quavf export` wrote"):
             load_model(tmp_path / "other.onnx", OPENVINO)
@@ -334,12 +357,12 @@ def test_models_of_others(tmp_path: Path) -> None:
 def test_a_visual_branch_needs_its_own_classifier(exports, tmp_path):
     visual = Path(shutil.copy(main_file(exports["visual.onnx"]), tmp_path))
     with pytest.raises(CheckpointError, match=r"classifier\.onnx: no such file; visual\.onnx"):
-        load_model(visual, Runtime())
+        load_model(visual, InferenceConfig())
     save_branch(tmp_path / "v.safetensors", tiny_visual("test_resnet", seed=1, size=96))
     export(tmp_path / "v.safetensors", tmp_path / "other.onnx")
     shutil.copy(tmp_path / "other.classifier.onnx", tmp_path / "visual.classifier.onnx")
     with pytest.raises(CheckpointError, match=r"is of another branch than visual\.onnx"):
-        load_model(visual, Runtime())
+        load_model(visual, InferenceConfig())
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from quavf.core.clock import Clock
 from quavf.core.errors import StoreError
 from quavf.core.records import Segment
 from quavf.core.semantics import FIXED, get_semantics
+from quavf.inference.config import PredictConfig
 from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor, load_crop, repair
 from quavf.models.config import BranchSettings
 from quavf.models.transforms import face_part
@@ -24,7 +25,7 @@ from quavf.models.visual import VisualBranch
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.store import ClipStore, CropReader, StoreConfig
 from quavf.workflows import predict as pipeline
-from quavf.workflows.predict import PARTS, PredictConfig, predict
+from quavf.workflows.predict import PARTS, predict
 from tests.helpers.data import needs_golden
 from tests.helpers.published import tiny_audio, tiny_visual, write_published
 from tests.helpers.stores import make_store

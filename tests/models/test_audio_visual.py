@@ -20,17 +20,11 @@ from quavf.inference.predict import ClipData
 from quavf.models import checkpoint
 from quavf.models.audio import AudioBranch, _mel_filters, log_mel
 from quavf.models.checkpoint import load_branch
-from quavf.models.config import (
-    AudioConfig,
-    AugmentConfig,
-    BranchSettings,
-    TrainAudioConfig,
-    TrainVisualConfig,
-    VisualConfig,
-)
+from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.temporal import TemporalModule
 from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore
+from quavf.training.config import AugmentConfig, TrainAudioConfig, TrainVisualConfig
 from quavf.training.datasets import AudioTrainSet, VisualTrainSet
 from quavf.training.validate import Validator
 from tests.helpers.data import GOLDEN, needs_golden
@@ -402,11 +396,11 @@ def test_published_class_counts(e2e_store: Path) -> None:
     with gzip.open(GOLDEN / "dataset_lists.json.gz", "rt") as file:
         lists = json.load(file)
     store = ClipStore.open(e2e_store)
-    visual = VisualTrainSet(store, TrainVisualConfig("reference"), "imported")
+    visual = VisualTrainSet(store, TrainVisualConfig(semantics="reference"), "imported")
     wanted = lists["visual_train"]
     assert (visual.counts.positive, visual.counts.negative) == (wanted["pos"], wanted["neg"])
     assert sorted(visual.quality.tolist()) == sorted(item[-1] for item in wanted["items"])
-    audio = AudioTrainSet(store, TrainAudioConfig("reference"))
+    audio = AudioTrainSet(store, TrainAudioConfig(semantics="reference"))
     wanted = lists["audio_train"]
     assert (audio.counts.positive, audio.counts.negative) == (wanted["pos"], wanted["neg"])
     assert len(audio) == len(wanted["items"])

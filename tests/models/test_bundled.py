@@ -13,7 +13,7 @@ from quavf.models.audio import AudioBranch
 from quavf.models.bundled import DEFAULT, FOLDER, weights_names, weights_path
 from quavf.models.checkpoint import checkpoint_info, load_branch
 from quavf.models.visual import VisualBranch
-from quavf.workflows.run import RunConfig
+from quavf.workflows.config import RunConfig
 
 LARGEST = 12e6  # bytes, both together
 

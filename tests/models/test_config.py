@@ -8,21 +8,12 @@ from typing import Any
 
 import pytest
 
+from quavf.core.config import from_dict, to_dict
 from quavf.core.errors import ConfigError
 from quavf.core.semantics import FIXED, REFERENCE, get_semantics
 from quavf.core.windows import WindowConfig
-from quavf.models.config import (
-    AudioConfig,
-    AugmentConfig,
-    BranchSettings,
-    TrainAudioConfig,
-    TrainerConfig,
-    TrainVisualConfig,
-    VisualConfig,
-    encoder_shape,
-    from_dict,
-    to_dict,
-)
+from quavf.models.config import AudioConfig, BranchSettings, VisualConfig, encoder_shape
+from quavf.training.config import AugmentConfig, TrainAudioConfig, TrainerConfig, TrainVisualConfig
 
 NAN = float("nan")
 
@@ -142,7 +133,7 @@ CONFIGS: list[Any] = [
     WindowConfig(n_slots=5, stride=3, step=1, min_quality=0.0),
     BranchSettings("fixed", WindowConfig(n_slots=3), "light"),
     TrainAudioConfig(augment=AugmentConfig(noise=0.5), trainer=TrainerConfig(lr=1)),
-    TrainVisualConfig("reference", "fan", windows=WindowConfig(step=2)),
+    TrainVisualConfig(semantics="reference", quality="fan", windows=WindowConfig(step=2)),
 ]
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from quavf.core.errors import ConfigError
-from quavf.results.moments import MomentsConfig, find_moments
+from quavf.results.config import MomentsConfig
+from quavf.results.moments import find_moments
 
 PLAIN = {"threshold": 0.5, "margin": 0.1, "max_gap": 0.0, "min_length": 0.0}
 NAN = float("nan")

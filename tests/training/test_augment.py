@@ -21,7 +21,6 @@ from quavf.core.records import Image
 from quavf.core.semantics import FIXED, REFERENCE
 from quavf.core.windows import random_crop
 from quavf.faces.crop import decode_jpeg
-from quavf.models.config import AugmentConfig
 from quavf.models.transforms import (
     MEAN,
     STD,
@@ -31,6 +30,7 @@ from quavf.models.transforms import (
     seeded,
 )
 from quavf.training.augment import add_noise
+from quavf.training.config import AugmentConfig
 from tests.helpers.data import GOLDEN, needs_golden
 
 CONFIG = AugmentConfig()
@@ -58,7 +58,7 @@ def test_published_transforms() -> None:
     valid = face_part(crop, REFERENCE)[0].numpy()
     np.testing.assert_allclose(valid, golden["valid_ch0"], rtol=0, atol=1e-6)
     torch.manual_seed(0)
-    train = random_part(crop, CONFIG)[0].numpy()
+    train = random_part(crop, CONFIG.crop_scale, CONFIG.crop_ratio)[0].numpy()
     np.testing.assert_allclose(train, golden["train_seed0_ch0"], rtol=0, atol=1e-6)
 
 
@@ -81,7 +81,7 @@ def test_random_part_draws_the_published_boxes_one_by_one() -> None:
     crop = torch.stack([rows, columns, rows])
     torch.manual_seed(0)
     for top, left, height, width in augment()["RRC"]:
-        part = random_part(crop, CONFIG)
+        part = random_part(crop, CONFIG.crop_scale, CONFIG.crop_ratio)
         assert part.shape == (3, 224, 224)
         centre = part[:2].mean(dim=(1, 2)).tolist()
         assert centre == pytest.approx([top + (height - 1) / 2, left + (width - 1) / 2], abs=0.05)

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from quavf.core.errors import ConfigError
-from quavf.models.config import AugmentConfig
 from quavf.models.transforms import seeded
 from quavf.training.augment import FaceChanges, change_sound
+from quavf.training.config import AugmentConfig
 
 OFF = AugmentConfig()
 RATE = 16_000

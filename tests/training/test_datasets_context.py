@@ -26,16 +26,10 @@ from quavf.core.windows import (
 )
 from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
 from quavf.models.audio import AudioBranch, log_mel
-from quavf.models.config import (
-    AudioConfig,
-    AugmentConfig,
-    BranchSettings,
-    TrainAudioConfig,
-    TrainVisualConfig,
-    VisualConfig,
-)
+from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore
+from quavf.training.config import AugmentConfig, TrainAudioConfig, TrainVisualConfig
 from quavf.training.datasets import IGNORED, AudioTrainSet, VisualTrainSet
 from tests.helpers.stores import make_store
 

@@ -10,21 +10,15 @@ import pytest
 import torch
 import yaml
 
+from quavf.core.config import from_dict
 from quavf.core.errors import CheckpointError, ConfigError
 from quavf.core.windows import WindowConfig
 from quavf.models.audio import AudioBranch
 from quavf.models.bundled import weights_path
 from quavf.models.checkpoint import load_branch, save_branch
-from quavf.models.config import (
-    AudioConfig,
-    BranchSettings,
-    TrainAudioConfig,
-    TrainerConfig,
-    TrainVisualConfig,
-    VisualConfig,
-    from_dict,
-)
+from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
+from quavf.training.config import TrainAudioConfig, TrainerConfig, TrainVisualConfig
 from quavf.training.recipes import recipe_path
 from quavf.training.start import start_from
 from quavf.training.train import train_audio, train_visual

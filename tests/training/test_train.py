@@ -16,12 +16,10 @@ import torch
 from quavf.core.errors import CheckpointError, ConfigError, StoreError
 from quavf.models.audio import AudioBranch, log_mel
 from quavf.models.checkpoint import load_branch
-from quavf.models.config import (
-    AugmentConfig,
-    VisualConfig,
-)
+from quavf.models.config import VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.training import train as train_module
+from quavf.training.config import AugmentConfig
 from quavf.training.datasets import (
     AudioTrainSet,
     ChunkPlan,

@@ -16,13 +16,15 @@ import pytest
 
 from quavf.cli import main
 from quavf.core.errors import ConfigError, EngineError, MediaError
+from quavf.inference.config import PredictConfig
 from quavf.models.checkpoint import save_branch
 from quavf.results.scores import read_scores
 from quavf.utils.parallel import EngineConfig, connected, each
-from quavf.workflows.predict import PredictConfig, predict
+from quavf.workflows.config import RunConfig
+from quavf.workflows.predict import predict
 from quavf.workflows.prepare import prepare_ego4d
 from quavf.workflows.quality import score_quality
-from quavf.workflows.run import RunConfig, run_videos
+from quavf.workflows.run import run_videos
 from tests.helpers.annotations import clip, person, segment, write_annotations
 from tests.helpers.data import ROOT
 from tests.helpers.face_videos import write_video

@@ -11,12 +11,14 @@ import pytest
 import quavf.video.prepare
 from quavf.core.errors import ConfigError, MediaError, StoreError
 from quavf.core.windows import WindowConfig
+from quavf.faces.config import SearchConfig
 from quavf.faces.crop import decode_jpeg
-from quavf.faces.search import FaceSearch, SearchConfig
+from quavf.faces.search import FaceSearch
 from quavf.sources.video import is_silent, open_video_file, stored_region
 from quavf.store import CropReader
+from quavf.video.config import VideoConfig
 from quavf.video.prepare import clip_id, prepare_video
-from quavf.video.prepared import PreparedVideo, VideoConfig
+from quavf.video.prepared import PreparedVideo
 from quavf.video.schedule import first_ticks, ticks_to_score
 from quavf.workflows.quality import score_quality
 from tests.helpers.face_videos import BLOCKS, FACE, still, turn, write_video

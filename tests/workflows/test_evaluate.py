@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from quavf.core.errors import ScoresError, StoreError
-from quavf.evaluation.protocols import EvaluateConfig
+from quavf.evaluation.config import EvaluateConfig
 from quavf.results.scores import read_scores, write_scores
 from quavf.workflows.evaluate import evaluate, read_labels
 from quavf.workflows.predict import predict

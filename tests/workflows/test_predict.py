@@ -13,10 +13,12 @@ import torch
 
 import quavf
 from quavf.core.errors import CheckpointError, ConfigError, QuavfError, StoreError
-from quavf.evaluation.protocols import EvaluateConfig
+from quavf.evaluation.config import EvaluateConfig
+from quavf.inference.config import PredictConfig
+from quavf.inference.loading import resolve_device
 from quavf.results.scores import read_config, read_scores
 from quavf.store import ClipStore, StoreConfig
-from quavf.workflows.predict import PredictConfig, predict, resolve_device
+from quavf.workflows.predict import predict
 from tests.helpers.scored_stores import CONFIG, FACES
 
 
@@ -135,10 +137,11 @@ def test_impossible_options(values: dict[str, Any], message: str) -> None:
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert resolve_device("cpu") == "cpu"
+    config = PredictConfig(device="cpu")
+    assert resolve_device(config) == config
     for there, expected in ((True, "cuda"), (False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        assert resolve_device("auto") == expected
+        assert resolve_device(PredictConfig()).device == expected
     for name in ("nonsense", "cuda:99"):
         with pytest.raises(ConfigError, match=f"device: '{name}' cannot be used"):
-            resolve_device(name)
+            resolve_device(PredictConfig(device=name))

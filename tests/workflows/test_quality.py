@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ from quavf.faces.crop import (
     render_crop,
 )
 from quavf.faces.quality.light import LightScorer
-from quavf.inference.config import Runtime
+from quavf.inference.config import InferenceConfig
 from quavf.store import ClipStore, CropReader, Manifest, StoreConfig
 from quavf.workflows import quality as module
-from quavf.workflows.quality import QualitySummary, import_quality, score_quality
+from quavf.workflows.quality import QUALITY_INFERENCE, QualitySummary, import_quality, score_quality
 
 SIZE = (320, 180)
 
@@ -259,8 +260,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_defaults_are_left_to_the_scorer(store: ClipStore, opened: list[dict[str, Any]]) -> None:
-    score_quality(store.path, device="cuda")
-    score_quality(store.path, runtime="torch", batch_size=3)
+    score_quality(store.path, config=replace(QUALITY_INFERENCE, device="cuda"))
+    score_quality(store.path, config=replace(QUALITY_INFERENCE, runtime="torch", batch_size=3))
     assert opened == [
         {"weights": None, "batch_size": 8, "device": "cuda", "runner": None},
         {"weights": None, "batch_size": 3, "device": "cpu", "runner": None},
@@ -271,9 +272,10 @@ def test_defaults_are_left_to_the_scorer(store: ClipStore, opened: list[dict[str
 def test_what_runs_the_network_is_handed_on(
     store: ClipStore, opened: list[dict[str, Any]], runtime: str, precision: str
 ) -> None:
-    score_quality(store.path, runtime=runtime, precision=precision)
+    config = InferenceConfig(runtime=runtime, precision=precision, device="cpu")
+    score_quality(store.path, config=config)
     runner = opened[0]["runner"]
-    assert runner.run.keywords == {"runtime": Runtime(runtime, precision)}
+    assert runner.run.keywords == {"config": config}
     assert runner.precision == precision
 
 
@@ -289,7 +291,15 @@ def test_what_runs_the_network_is_handed_on(
 )
 def test_runtimes_that_cannot_be(store: ClipStore, how: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        score_quality(store.path, **how)
+        score_quality(store.path, config=replace(QUALITY_INFERENCE, **how))
+
+
+def test_former_keywords_still_work(store: ClipStore, opened: list[dict[str, Any]]) -> None:
+    with pytest.warns(DeprecationWarning, match="device, batch_size will go; use config=Infer"):
+        score_quality(store.path, device="cuda", batch_size=3)
+    assert opened == [{"weights": None, "batch_size": 3, "device": "cuda", "runner": None}]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'engines'"):
+        score_quality(store.path, engines=None)
 
 
 def test_unknown_scorer(store: ClipStore) -> None:

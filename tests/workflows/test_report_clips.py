@@ -12,8 +12,8 @@ import pytest
 
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Segment
+from quavf.results.config import MomentsConfig
 from quavf.results.fusion import fuse_columns
-from quavf.results.moments import MomentsConfig
 from quavf.results.scores import Scores, write_scores
 from quavf.results.video import VideoResult
 from quavf.workflows.report_clips import report_clips

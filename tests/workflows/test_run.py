@@ -15,17 +15,18 @@ import torch
 import quavf.video.scoring
 from quavf.cli import main
 from quavf.core.errors import CheckpointError, ConfigError, MediaError
-from quavf.faces.search import SearchConfig
+from quavf.faces.config import SearchConfig
 from quavf.inference.predict import AudioPredictor, VisualPredictor
 from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import save_branch
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
-from quavf.results.moments import MomentsConfig
+from quavf.results.config import MomentsConfig
 from quavf.results.video import Moment, VideoResult
 from quavf.sources.media import read_sound
-from quavf.video.prepared import VideoConfig
-from quavf.workflows.run import RunConfig, Runner, VideoRun, output_folders, run_video, run_videos
+from quavf.video.config import VideoConfig
+from quavf.workflows.config import RunConfig
+from quavf.workflows.run import Runner, VideoRun, output_folders, run_video, run_videos
 from tests.helpers.face_videos import BLOCKS, still, turn, write_video
 from tests.helpers.media_files import damage, damage_sound
 

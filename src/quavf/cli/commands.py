@@ -27,6 +27,8 @@ class Command:
 
 
 def _quality_options(parser: ArgumentParser) -> None:
+    from quavf.inference.config import InferenceConfig
+
     parser.add_argument("store", metavar="STORE", help="a store that `quavf prepare` made")
     parser.add_argument(
         "--scorer",
@@ -41,29 +43,15 @@ def _quality_options(parser: ArgumentParser) -> None:
         help="take scores from a published qualityScore.json instead",
     )
     parser.add_argument("--weights", metavar="FILE", help="the scorer's weights; default: download")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1")
-    parser.add_argument(
-        "--batch-size",
-        type=int,
-        default=8,
-        metavar="N",
-        help="faces that the scorer's network sees at once",
-    )
-    parser.add_argument(
-        "--runtime",
-        default="auto",
-        metavar="NAME",
-        help="what runs the scorer's network: torch or openvino (auto: torch)",
-    )
-    parser.add_argument(
-        "--precision", default="fp32", metavar="NAME", help="what it computes in: fp32 or bf16"
-    )
+    parser.add_class_arguments(InferenceConfig, None, skip={"audio_batch_size"})
+    parser.set_defaults(device="cpu", batch_size=8)
     engine_options(parser)
 
 
 def _quality(args: Namespace, console: Any) -> None:
     from pathlib import Path
 
+    from quavf.inference.config import InferenceConfig
     from quavf.report.summaries import print_summary
     from quavf.workflows.quality import import_quality, score_quality
 
@@ -76,11 +64,8 @@ def _quality(args: Namespace, console: Any) -> None:
             args.store,
             scorer,
             weights,
-            args.device,
-            args.batch_size,
+            fields_of(InferenceConfig, args),
             engine_of(args),
-            args.runtime,
-            args.precision,
         )
     figures = {
         "clips": summary.clips,
@@ -94,7 +79,7 @@ def _quality(args: Namespace, console: Any) -> None:
 
 
 def _predict_options(parser: ArgumentParser) -> None:
-    from quavf.workflows.predict import PredictConfig
+    from quavf.inference.config import PredictConfig
 
     parser.add_argument("store", metavar="STORE", help="a store that `quavf prepare` made")
     parser.add_argument(
@@ -113,8 +98,9 @@ def _predict_options(parser: ArgumentParser) -> None:
 
 
 def _predict(args: Namespace, console: Any) -> None:
+    from quavf.inference.config import PredictConfig
     from quavf.report.summaries import print_summary
-    from quavf.workflows.predict import PredictConfig, predict
+    from quavf.workflows.predict import predict
 
     config = fields_of(PredictConfig, args)
     summary = predict(args.store, args.out, args.audio, args.visual, config, engine_of(args))
@@ -154,8 +140,8 @@ def _branches(counts: Any) -> dict[str, int]:
 
 
 def _evaluate_options(parser: ArgumentParser) -> None:
-    from quavf.evaluation.protocols import EvaluateConfig
-    from quavf.results.moments import MomentsConfig
+    from quavf.evaluation.config import EvaluateConfig
+    from quavf.results.config import MomentsConfig
 
     parser.add_argument("scores", metavar="SCORES", help="a folder that `quavf predict` made")
     parser.add_argument("--store", required=True, metavar="STORE", help="the store with the labels")
@@ -181,7 +167,7 @@ def _evaluate_options(parser: ArgumentParser) -> None:
 
 def _evaluate(args: Namespace, console: Any) -> None:
     from quavf.core.errors import ConfigError
-    from quavf.evaluation.protocols import EvaluateConfig
+    from quavf.evaluation.config import EvaluateConfig
     from quavf.report.evaluation import print_evaluation
     from quavf.workflows.evaluate import evaluate
     from quavf.workflows.report_clips import report_clips
@@ -228,7 +214,7 @@ def _submit(args: Namespace, console: Any) -> int:
 
 
 def _run_options(parser: ArgumentParser) -> None:
-    from quavf.workflows.run import RunConfig
+    from quavf.workflows.config import RunConfig
 
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files, of any frame rate")
     parser.add_argument(
@@ -257,7 +243,8 @@ def _run(args: Namespace, console: Any) -> int:
     from dataclasses import replace
 
     from quavf.report.words import summarise
-    from quavf.workflows.run import RunConfig, run_videos
+    from quavf.workflows.config import RunConfig
+    from quavf.workflows.run import run_videos
 
     config = fields_of(RunConfig, args)
     if args.rate is not None:

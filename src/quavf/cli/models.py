@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def train_options(branch: str) -> Callable[[ArgumentParser], None]:
     def options(parser: ArgumentParser) -> None:
-        from quavf.models.config import TrainAudioConfig, TrainVisualConfig
+        from quavf.training.config import TrainAudioConfig, TrainVisualConfig
         from quavf.training.recipes import recipe_names
 
         parser.add_argument(
@@ -43,8 +43,8 @@ def train_options(branch: str) -> Callable[[ArgumentParser], None]:
 
 def train(branch: str) -> Callable[[Namespace, Any], None]:
     def run(args: Namespace, console: Any) -> None:
-        from quavf.models.config import TrainAudioConfig, TrainVisualConfig
         from quavf.report.summaries import print_summary
+        from quavf.training.config import TrainAudioConfig, TrainVisualConfig
         from quavf.training.train import leads, train_audio, train_visual
 
         if branch == "audio":

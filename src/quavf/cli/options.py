@@ -14,7 +14,8 @@ def fields_of(config: type[Any], args: Namespace) -> Any:
     """The dataclass out of a parsed command line."""
     from dataclasses import fields
 
-    return config(**{f.name: getattr(args, f.name) for f in fields(config)})
+    names = [f.name for f in fields(config) if hasattr(args, f.name)]
+    return config(**{name: getattr(args, name) for name in names})
 
 
 def engine_options(parser: ArgumentParser) -> None:

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from quavf.core.errors import ConfigError
 from quavf.core.records import Array, Floats, Image
 from quavf.core.registry import Registry
+from quavf.faces.config import DetectorOptions
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,6 @@ class FaceDetector(Protocol):
     def detect(self, image: Image) -> Detections:
         """The faces of an RGB picture (H, W, 3), in its own pixels."""
         ...
-
-
-@dataclass(frozen=True)
-class DetectorOptions:
-    """What the user can say about any detector; ConfigError where a value cannot be used."""
-
-    min_score: float = 0.5  # faces that the detector is less sure of are not reported, 0 to 1
-    n_threads: int = 0  # of the CPU; 0: the detector's own choice
-
-    def __post_init__(self) -> None:
-        if not 0 < self.min_score < 1:
-            raise ConfigError(f"detector min_score: {self.min_score} is not between 0 and 1")
-        if self.n_threads < 0:
-            raise ConfigError(f"detector n_threads: {self.n_threads} is under 0")
 
 
 DetectorFactory = Callable[[DetectorOptions], FaceDetector]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from quavf.core.records import Floats, Image
-from quavf.faces.detect import Detections, DetectorOptions, distinct
+from quavf.faces.config import DetectorOptions
+from quavf.faces.detect import Detections, distinct
 
 STRIDES = (8, 16, 32)  # pixels between anchors, by level
 ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))  # pixels, by level

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from quavf.core.errors import ConfigError
 from quavf.core.records import Floats, Image
 from quavf.faces.camera import picture_shift
+from quavf.faces.config import SearchConfig
 from quavf.faces.detect import Detections, FaceDetector, distinct
 
 PATCH_GROWTH = 3.0  # side of the patch around a known face, over the face's
@@ -34,41 +34,6 @@ HUES, SATURATIONS = 12, 4
 DESCRIPTOR = 2 * HUES * SATURATIONS  # numbers that tell how a face and the clothes below look
 SCENE_BINS = 4  # of each colour
 TIME, BOX, SCORE, PAN, N_NUMBERS = 0, slice(1, 5), 5, slice(6, 8), 8  # of a face, as kept
-
-
-@dataclass(frozen=True)
-class SearchConfig:
-    """How faces are looked for.
-
-    Args:
-        detector: Face detector (retinaface, or one that was registered).
-        min_score: Detector's score from which a face is one, 0 to 1.
-        scan_height: Height in which whole pictures are searched, pixels; 864 keeps faces of 40
-            pixels at 1080p.
-        scan_rate: Whole pictures searched a second.
-        look_rate: Pictures a second in which known faces are followed, at most 30.
-        cut_change: Share of a picture's colours that changes at a camera cut, 0 to 1.
-    """
-
-    detector: str = "retinaface"
-    min_score: float = 0.5
-    scan_height: int = 864
-    scan_rate: float = 1.0
-    look_rate: float = 10.0
-    cut_change: float = 0.4
-
-    def __post_init__(self) -> None:
-        if not 0 < self.min_score < 1:
-            raise ConfigError(f"search.min_score: {self.min_score} is not between 0 and 1")
-        if not 64 <= self.scan_height <= 4320:
-            raise ConfigError(f"search.scan_height: {self.scan_height} is not in 64 to 4320")
-        if not 0 < self.scan_rate <= self.look_rate <= 30:
-            raise ConfigError(
-                f"search: scan_rate {self.scan_rate} and look_rate {self.look_rate} must be over "
-                "0 and at most 30, and look_rate the higher one"
-            )
-        if not 0 < self.cut_change <= 1:
-            raise ConfigError(f"search.cut_change: {self.cut_change} is not in (0, 1]")
 
 
 class View(Protocol):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quavf.core.errors import ConfigError
 from quavf.core.records import Array, Floats, Ints
+from quavf.faces.config import TrackConfig
 from quavf.faces.search import Found, alike
 
 LOST_FRAMES = 30  # 1/30 s: ByteTrack keeps a track that is not found for so long
@@ -23,26 +23,6 @@ NEAR_ALIKE = 0.5
 FAR_ALIKE = 0.92  # anywhere in the picture, or after a camera cut: it must look this much alike,
 FAR_MARGIN = 0.05  # and more so than anyone else by this
 SIZE_RATIO = 2.5  # faces that differ more in size are not the same after a moment
-
-
-@dataclass(frozen=True)
-class TrackConfig:
-    """How faces become persons.
-
-    Args:
-        min_length: Persons seen for less are left out, s.
-        max_gap: Boxes are interpolated over so much time without a face, s.
-        join_gap: Tracks of one person are joined over at most so much time, s; 0 joins none.
-    """
-
-    min_length: float = 0.7
-    max_gap: float = 1.0
-    join_gap: float = 60.0
-
-    def __post_init__(self) -> None:
-        for name in ("min_length", "max_gap", "join_gap"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"track.{name}: {getattr(self, name)} is under 0")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Graphs that another library than torch runs: ONNX Runtime and OpenVINO, tensors in and out.
 
-Both take as many threads as torch does (`OMP_NUM_THREADS`, else one a core).
+Without `threads`, both take as many threads as torch (`OMP_NUM_THREADS`, else one per core).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from quavf.core.errors import CheckpointError, ConfigError
-from quavf.inference.config import Runtime, no_bf16
+from quavf.inference.config import InferenceConfig, no_bf16
 from quavf.models.checkpoint import METADATA_KEY
 from quavf.models.tensors import reason
 
@@ -28,12 +28,12 @@ class Engine(Protocol):
 class OnnxEngine:
     """An ONNX file in ONNX Runtime, fp32. Raises CheckpointError when it cannot be read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int = 0) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors come as exceptions too
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
@@ -53,18 +53,18 @@ class OnnxEngine:
 
 
 class OpenVinoEngine:
-    """A model of OpenVINO's, compiled for this CPU in fp32 or bf16; inputs and output are fp32."""
+    """A model of OpenVINO's, compiled for this CPU; inputs and output are fp32."""
 
-    def __init__(self, model: Any, precision: str) -> None:
+    def __init__(self, model: Any, config: InferenceConfig) -> None:
         core = openvino().Core()
-        if precision == "bf16" and "BF16" not in core.get_property(
+        if config.precision == "bf16" and "BF16" not in core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
             raise no_bf16("CPU")
         settings = {
-            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[config.precision],
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": config.threads or torch.get_num_threads(),
         }
         self._compiled = core.compile_model(model, "CPU", settings)
         self.inputs = [value.any_name for value in self._compiled.inputs]
@@ -106,22 +106,22 @@ def read_openvino(path: Path) -> tuple[Any, Mapping[str, str]]:
     return model, found
 
 
-def opened(path: Path, runtime: Runtime) -> tuple[Engine, list[str], Mapping[str, str]]:
+def opened(path: Path, config: InferenceConfig) -> tuple[Engine, list[str], Mapping[str, str]]:
     """An exported graph ready to run, the names of its inputs, and its metadata.
 
     Raises CheckpointError for a file that cannot be read, ConfigError for a runtime that cannot
     run it.
     """
-    runtime.require_cpu(str(path))
-    if runtime.name == "torch":
+    config.require_cpu(str(path))
+    if config.runtime == "torch":
         raise ConfigError(f"runtime: torch cannot run the exported {path}; leave --runtime out")
-    if path.suffix == ".xml" or runtime.name == "openvino":
+    if path.suffix == ".xml" or config.runtime == "openvino":
         model, metadata = read_openvino(path)
-        engine = OpenVinoEngine(model, runtime.precision)
+        engine = OpenVinoEngine(model, config)
         return engine, engine.inputs, metadata
-    if runtime.precision != "fp32":
-        raise ConfigError(f"precision: {path} runs in {runtime.precision} with --runtime openvino")
-    session = OnnxEngine(path)
+    if config.precision != "fp32":
+        raise ConfigError(f"precision: {path} runs in {config.precision} with --runtime openvino")
+    session = OnnxEngine(path, config.threads)
     return session, session.inputs, session.metadata
 
 

@@ -1,4 +1,4 @@
-"""What runs a branch's networks, and in which precision: the options and what can be had."""
+"""Options of inference: which library runs the networks, how precisely, and where."""
 
 from __future__ import annotations
 
@@ -6,44 +6,58 @@ import platform
 from dataclasses import dataclass
 
 from quavf.core.errors import ConfigError
+from quavf.core.records import SPLITS
 
 RUNTIMES = ("auto", "torch", "openvino")
 PRECISIONS = ("fp32", "bf16")
 
 
-@dataclass(frozen=True)
-class Runtime:
-    """How the networks of a branch run.
+@dataclass(frozen=True, kw_only=True)
+class InferenceConfig:
+    """How networks run. Raises ConfigError for unknown values and impossible combinations.
 
-    `name` auto: torch for checkpoints, for exported models the library that their format is of.
-    `device` is torch's; OpenVINO and exported models run on the CPU only. Raises ConfigError for
-    what is not known, or cannot be had together.
+    Args:
+        runtime: Library that runs the networks: torch or openvino; auto: torch for checkpoints,
+            and for exported models the library of their format.
+        precision: Arithmetic of the networks: fp32 or bf16.
+        device: Torch device such as cpu, cuda or cuda:1; auto: a GPU if there is one and the
+            runtime can use it. OpenVINO and exported models run on the CPU only.
+        threads: CPU threads; 0: one per core.
+        batch_size: Face crops per batch.
+        audio_batch_size: Audio windows of 30 s per batch.
     """
 
-    name: str = "auto"
+    runtime: str = "auto"
     precision: str = "fp32"
-    device: str = "cpu"
+    device: str = "auto"
+    threads: int = 0
+    batch_size: int = 64
+    audio_batch_size: int = 4
 
     def __post_init__(self) -> None:
-        for field, value, known in (
-            ("runtime", self.name, RUNTIMES),
-            ("precision", self.precision, PRECISIONS),
-        ):
-            if value not in known:
-                raise ConfigError(f"{field}: {value!r} is not one of {', '.join(known)}")
-        if self.name == "openvino":
+        for name, known in (("runtime", RUNTIMES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"{name}: {getattr(self, name)!r} is not one of {', '.join(known)}"
+                )
+        if self.threads < 0:
+            raise ConfigError(f"threads: {self.threads} is under 0; use 0 for one per core")
+        for name in ("batch_size", "audio_batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: {getattr(self, name)} is under 1")
+        if self.runtime == "openvino":
             self.require_cpu("runtime: openvino")
 
     def require_cpu(self, what: str) -> None:
-        """Raise ConfigError unless the networks run on the CPU."""
-        if self.device.partition(":")[0] != "cpu":
+        """Raise ConfigError unless the networks can run on the CPU."""
+        if self.device.partition(":")[0] not in ("cpu", "auto"):
             raise ConfigError(f"{what} runs on the CPU, not on {self.device}; use --device cpu")
 
     def require_torch_bf16(self) -> None:
         """Raise ConfigError where torch could only emulate bf16."""
         import torch
 
-        if torch.device(self.device).type == "cuda":
+        if self.device.partition(":")[0] == "cuda":
             able = torch.cuda.is_bf16_supported(including_emulation=False)
         elif platform.machine().lower() in ("x86_64", "amd64"):
             able = torch.cpu._is_avx512_bf16_supported()
@@ -53,7 +67,36 @@ class Runtime:
             raise no_bf16(self.device)
 
 
+@dataclass(frozen=True)
+class PredictConfig(InferenceConfig):
+    """How a store is scored.
+
+    Args:
+        split: Only the clips of this split: train, val or test; empty: all.
+        quality: Scorer whose quality is used; empty: the only one in the store.
+        encoder_heads: Heads of a published checkpoint's Whisper encoder; default: width / 64.
+        n_heads: Heads of a published checkpoint's temporal attention; default: 8.
+        backbone: Image network of a published checkpoint, a timm name; default: recognised.
+    """
+
+    split: str = ""
+    quality: str = ""
+    encoder_heads: int | None = None
+    n_heads: int | None = None
+    backbone: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.split not in ("", *SPLITS):
+            raise ConfigError(f"split: {self.split!r} is not train, val or test")
+        for name in ("encoder_heads", "n_heads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}: {value} is under 1; leave it out for the default")
+
+
 def no_bf16(device: str) -> ConfigError:
+    """The error for a device that would only emulate bf16."""
     return ConfigError(
         f"precision: this machine's {device} has no bf16 arithmetic, which would make it slower "
         "and less exact; use fp32"

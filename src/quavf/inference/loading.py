@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from quavf.core.errors import CheckpointError, ConfigError
 from quavf.inference.backends import Engine, OpenVinoEngine, opened
-from quavf.inference.config import Runtime
+from quavf.inference.config import InferenceConfig
 from quavf.inference.graphs import AudioGraph, EncoderGraph, openvino_graph, openvino_model
 from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import (
@@ -89,20 +89,23 @@ class VisualRunner:
 
 
 def load_audio(
-    path: Path, runtime: Runtime, encoder_heads: int | None = None, n_heads: int | None = None
+    path: Path,
+    config: InferenceConfig,
+    encoder_heads: int | None = None,
+    n_heads: int | None = None,
 ) -> AudioModel:
     """`load_model` of an audio branch. Raises ConfigError for a visual one."""
-    model = load_model(path, runtime, encoder_heads=encoder_heads, n_heads=n_heads)
+    model = load_model(path, config, encoder_heads=encoder_heads, n_heads=n_heads)
     if isinstance(model, AudioBranch | AudioRunner):
         return model
     raise ConfigError(f"--audio {path}: this is a checkpoint of the other branch")
 
 
 def load_visual(
-    path: Path, runtime: Runtime, n_heads: int | None = None, backbone: str | None = None
+    path: Path, config: InferenceConfig, n_heads: int | None = None, backbone: str | None = None
 ) -> VisualModel:
     """`load_model` of a visual branch. Raises ConfigError for an audio one."""
-    model = load_model(path, runtime, n_heads=n_heads, backbone=backbone)
+    model = load_model(path, config, n_heads=n_heads, backbone=backbone)
     if isinstance(model, VisualBranch | VisualRunner):
         return model
     raise ConfigError(f"--visual {path}: this is a checkpoint of the other branch")
@@ -110,35 +113,37 @@ def load_visual(
 
 def load_model(
     path: Path,
-    runtime: Runtime,
+    config: InferenceConfig,
     *,
     encoder_heads: int | None = None,
     n_heads: int | None = None,
     backbone: str | None = None,
 ) -> Branch | AudioRunner | VisualRunner:
-    """A branch from any checkpoint (see `load_branch`) or exported model, as `runtime` says.
+    """A branch from any checkpoint (see `load_branch`) or exported model, as `config` says.
 
     Raises CheckpointError for the file, ConfigError when it cannot be run in this way.
     """
     if is_exported(path):
-        model = _open_exported(path, runtime)
+        model = _open_exported(path, config)
         check_agreement(path, model.config, encoder_heads, n_heads, backbone)
         return model
     branch = load_branch(path, encoder_heads=encoder_heads, n_heads=n_heads, backbone=backbone)
-    return running(branch, runtime)
+    return running(branch, config)
 
 
-def running(branch: Branch, runtime: Runtime) -> Branch | AudioRunner | VisualRunner:
-    """A branch as `runtime` says; the classifier of windows stays torch's, in fp32."""
+def running(branch: Branch, config: InferenceConfig) -> Branch | AudioRunner | VisualRunner:
+    """A branch as `config` says; the classifier of windows stays torch's, in fp32."""
+    config = resolve_device(config)
+    use_threads(config.threads)
     network: Callable[[Tensor], Tensor]
-    if runtime.name == "openvino":
+    if config.runtime == "openvino":
         part = AudioGraph(branch) if isinstance(branch, AudioBranch) else EncoderGraph(branch)
-        network = OpenVinoEngine(openvino_model(part), runtime.precision)
-    elif runtime.precision == "fp32":
-        return branch.to(runtime.device)
+        network = OpenVinoEngine(openvino_model(part), config)
+    elif config.precision == "fp32":
+        return branch.to(config.device)
     else:
-        runtime.require_torch_bf16()
-        branch.to(runtime.device)
+        config.require_torch_bf16()
+        branch.to(config.device)
         network = _in_bf16(branch if isinstance(branch, AudioBranch) else branch.backbone)
     if isinstance(branch, AudioBranch):
         return AudioRunner(branch.config, branch.settings, network)
@@ -146,18 +151,18 @@ def running(branch: Branch, runtime: Runtime) -> Branch | AudioRunner | VisualRu
 
 
 def run_network(
-    network: nn.Module, example: Tensor, runtime: Runtime
+    network: nn.Module, example: Tensor, config: InferenceConfig
 ) -> Callable[[Tensor], Tensor]:
-    """Any network that is on its device already, as `runtime` says: fp32 in and out.
+    """Any network that is on its device already, as `config` says: fp32 in and out.
 
     `example` is a batch of two such as it takes.
     """
-    if runtime.name == "openvino":
+    if config.runtime == "openvino":
         model = openvino_graph(network, (example,), type(network).__name__)
-        return OpenVinoEngine(model, runtime.precision)
-    if runtime.precision == "fp32":
+        return OpenVinoEngine(model, config)
+    if config.precision == "fp32":
         return network
-    runtime.require_torch_bf16()
+    config.require_torch_bf16()
     return _in_bf16(network)
 
 
@@ -170,6 +175,35 @@ def _in_bf16(network: nn.Module) -> Callable[[Tensor], Tensor]:
         return found.float()
 
     return run
+
+
+Options = TypeVar("Options", bound=InferenceConfig)
+
+
+def resolve_device(config: Options, path: Path | None = None) -> Options:
+    """Choose the device where it is `auto`: a GPU if there is one and the model can use it.
+
+    `path` is the model's file. Raises ConfigError for a device that does not exist.
+    """
+    if config.device != "auto":
+        _check_device(config.device)
+        return config
+    only_cpu = config.runtime == "openvino" or (path is not None and is_exported(path))
+    device = "cuda" if torch.cuda.is_available() and not only_cpu else "cpu"
+    return replace(config, device=device)
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device: {name!r} cannot be used ({reason(error)}); try cpu") from None
+
+
+def use_threads(threads: int) -> None:
+    """Let torch use so many CPU threads in this process; 0 leaves its own choice."""
+    if threads:
+        torch.set_num_threads(threads)
 
 
 def is_exported(path: Path) -> bool:
@@ -191,22 +225,22 @@ def model_files(path: Path) -> list[Path]:
     return [file for file in found if file == path or file.is_file()]
 
 
-def _open_exported(path: Path, runtime: Runtime) -> AudioRunner | VisualRunner:
+def _open_exported(path: Path, config: InferenceConfig) -> AudioRunner | VisualRunner:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; give a checkpoint, or an exported model")
-    network, inputs, metadata = opened(path, runtime)
+    network, inputs, metadata = opened(path, config)
     description = _description(path, metadata)
-    config, settings = read_description(path, description)
-    if isinstance(config, AudioConfig):
+    model_config, settings = read_description(path, description)
+    if isinstance(model_config, AudioConfig):
         _check_part(path, inputs, ["mel"])
-        return AudioRunner(config, settings, network)
+        return AudioRunner(model_config, settings, network)
     _check_part(path, inputs, ["crops"])
-    classifier = _open_classifier(path, config, description, runtime)
-    return VisualRunner(config, settings, network, classifier)
+    classifier = _open_classifier(path, model_config, description, config)
+    return VisualRunner(model_config, settings, network, classifier)
 
 
 def _open_classifier(
-    encoder: Path, config: VisualConfig, description: dict[str, Any], runtime: Runtime
+    encoder: Path, model: VisualConfig, description: dict[str, Any], config: InferenceConfig
 ) -> Engine:
     """The graph that goes with an encoder, always in fp32: it costs next to nothing."""
     path = classifier_path(encoder)
@@ -214,10 +248,10 @@ def _open_classifier(
         raise CheckpointError(
             f"{path}: no such file; {encoder.name} needs it beside it, export both again"
         )
-    network, inputs, metadata = opened(path, Runtime(runtime.name, "fp32", runtime.device))
+    network, inputs, metadata = opened(path, replace(config, precision="fp32"))
     if _description(path, metadata) != description:
         raise CheckpointError(f"{path}: is of another branch than {encoder.name}; export it again")
-    _check_part(path, inputs, ["features", "bins"] if config.use_quality else ["features"])
+    _check_part(path, inputs, ["features", "bins"] if model.use_quality else ["features"])
     return network
 
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from quavf.core.config import from_dict, to_dict
 from quavf.core.errors import CheckpointError, ConfigError
 from quavf.core.semantics import REFERENCE
 from quavf.core.version import __version__
@@ -23,8 +24,6 @@ from quavf.models.config import (
     BranchSettings,
     VisualConfig,
     encoder_shape,
-    from_dict,
-    to_dict,
 )
 from quavf.models.tensors import StateDict, is_safetensors, read_weights, reason
 from quavf.models.visual import VisualBranch

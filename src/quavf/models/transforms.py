@@ -1,4 +1,4 @@
-"""What a crop and a sound go through before a branch sees them, random changes included.
+"""Transforms of crops before the network, and generators seeded per sample.
 
 Everything random is drawn from generators that are seeded per sample, so that a run can be repeated
 and resumed to the same bit.
@@ -18,7 +18,6 @@ from torchvision.transforms import functional as F  # noqa: N812
 
 from quavf.core.records import CROP_SIZE, Image
 from quavf.core.semantics import Semantics
-from quavf.models.config import AugmentConfig
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB
 STD = (0.229, 0.224, 0.225)
@@ -39,11 +38,16 @@ def face_part(crop: Tensor, semantics: Semantics) -> Tensor:
     return F.resize(crop[..., FACE_ROWS, columns], [CROP_SIZE, CROP_SIZE])  # type: ignore[no-any-return]
 
 
-def random_part(crop: Tensor, config: AugmentConfig) -> Tensor:
-    """A random part of a 2x crop, 224 x 224; draws from torch's global generator."""
-    top, left, height, width = RandomResizedCrop.get_params(
-        crop, list(config.crop_scale), list(config.crop_ratio)
-    )
+Range = tuple[float, float]  # lowest and highest
+
+
+def random_part(crop: Tensor, scale: Range, ratio: Range) -> Tensor:
+    """Cut a random part out of a 2x crop and resize it to 224 x 224.
+
+    `scale` is its share of the area, `ratio` its width to height. Draws from torch's global
+    generator.
+    """
+    top, left, height, width = RandomResizedCrop.get_params(crop, list(scale), list(ratio))
     return F.resized_crop(crop, top, left, height, width, [CROP_SIZE, CROP_SIZE])  # type: ignore[no-any-return]
 
 

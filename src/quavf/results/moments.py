@@ -2,50 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from quavf.core.errors import ConfigError
 from quavf.core.records import Floats
+from quavf.results.config import MomentsConfig
 from quavf.results.video import Moment
-
-
-@dataclass(frozen=True)
-class MomentsConfig:
-    """How scores become moments.
-
-    A moment begins where the score reaches `threshold` and ends where it falls under `threshold -
-    margin`: a score that wavers around the threshold makes one moment and not ten. The defaults
-    follow from speech: pauses inside a sentence are mostly under 0.5 s, and less than half a
-    second is a word that a listener would not call being talked to.
-
-    Scores tell to whom somebody talks and hardly whether: a silent look at the wearer can score as
-    high as speech, and no other threshold was better throughout (docs/reference/raw_video.md).
-
-    Args:
-        threshold: Fused score from which a moment begins, 0 to 1.
-        margin: A moment ends this much below the threshold, 0 to 1.
-        max_gap: Moments of a person that are less apart are one, s.
-        min_length: Shorter moments are left out (after joining), s.
-        max_unseen: A moment ends when a person is not scored for longer, s.
-    """
-
-    threshold: float = 0.5
-    margin: float = 0.1
-    max_gap: float = 0.5
-    min_length: float = 0.5
-    max_unseen: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold <= 1:
-            raise ConfigError(f"moments.threshold: {self.threshold} is not in (0, 1]")
-        if not 0 <= self.margin <= 1:
-            raise ConfigError(f"moments.margin: {self.margin} is not in [0, 1]")
-        for name in ("max_gap", "min_length", "max_unseen"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"moments.{name}: {getattr(self, name)} is under 0")
 
 
 def find_moments(

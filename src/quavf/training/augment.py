@@ -17,8 +17,8 @@ from torch import Tensor
 from quavf.core.clock import SAMPLE_RATE
 from quavf.core.records import Image
 from quavf.faces.crop import decode_jpeg, encode_jpeg
-from quavf.models.config import AugmentConfig
 from quavf.models.transforms import random_part
+from quavf.training.config import AugmentConfig
 
 FILTER_BANDS = 8  # between 60 Hz and half the sampling rate, evenly in octaves
 LOWEST_HZ = 60.0
@@ -151,7 +151,7 @@ class FaceChanges:
         if self.side:
             small = F.interpolate(crop[None], [self.side] * 2, mode="area")
             crop = F.interpolate(small, crop.shape[1:], mode="bilinear", align_corners=False)[0]
-        crop = random_part(crop, self.config)
+        crop = random_part(crop, self.config.crop_scale, self.config.crop_ratio)
         if self.flip:
             crop = crop.flip(-1)
         if self.grey:

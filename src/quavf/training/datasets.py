@@ -31,10 +31,10 @@ from quavf.core.windows import (
     unlabelled_windows,
 )
 from quavf.inference.predict import ClipData, load_crop, load_picture
-from quavf.models.config import TrainAudioConfig, TrainVisualConfig
 from quavf.models.transforms import normalised, seeded
 from quavf.store import ClipStore, CropReader
 from quavf.training.augment import FaceChanges, change_sound
+from quavf.training.config import TrainAudioConfig, TrainVisualConfig
 
 IGNORED = -100  # label of an output that is not trained on
 UNKNOWN = -1  # label of an item whose outputs differ

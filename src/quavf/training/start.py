@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from quavf.core.config import to_dict
 from quavf.core.errors import ConfigError
 from quavf.models.bundled import weights_path
 from quavf.models.checkpoint import Branch, branch_kind, load_branch
-from quavf.models.config import to_dict
 
 # Settings of a model that may change when training starts from its weights.
 FREE = ("encoder_weights", "backbone_weights", "size", "frozen", "frozen_stages", "dropout")

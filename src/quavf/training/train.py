@@ -23,21 +23,18 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from quavf.core.config import to_dict
 from quavf.core.semantics import get_semantics
 from quavf.models.audio import AudioBranch, log_mel
 from quavf.models.backbones import load_pretrained
 from quavf.models.checkpoint import Branch
-from quavf.models.config import (
-    BranchSettings,
-    TrainAudioConfig,
-    TrainVisualConfig,
-    to_dict,
-)
+from quavf.models.config import BranchSettings
 from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore
 from quavf.training.cache.predictors import FeatureCache
 from quavf.training.cache.sets import Share, cached_set
 from quavf.training.callbacks import METRIC, RESUME, Bar, Saver, resume_checkpoint
+from quavf.training.config import TrainAudioConfig, TrainVisualConfig
 from quavf.training.datasets import (
     IGNORED,
     AudioTrainSet,
@@ -61,7 +58,7 @@ LIGHTNING_SMALL_TALK = (  # warnings that tell a user of ours nothing
     ".*It is recommended to use `self.log.'val/map'.*",  # all processes hold the same value
     ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
 )
-TrainConfig = TrainAudioConfig | TrainVisualConfig
+BuiltInConfig = TrainAudioConfig | TrainVisualConfig
 
 
 def train_audio(store: Path, out: Path, config: TrainAudioConfig | None = None) -> TrainSummary:
@@ -89,7 +86,7 @@ def leads() -> bool:
 class BranchModule(L.LightningModule):
     """One branch with its loss and optimizer."""
 
-    def __init__(self, branch: Branch, weights: Tensor | None, config: TrainConfig) -> None:
+    def __init__(self, branch: Branch, weights: Tensor | None, config: BuiltInConfig) -> None:
         super().__init__()
         self.branch, self.options = branch, config.trainer
         # Whisper's encoder has no statistics; in training mode it draws random numbers in vain.
@@ -228,7 +225,7 @@ class TrainingModule(BranchModule):
 class _Run:
     store: ClipStore
     out: Path
-    config: TrainConfig
+    config: BuiltInConfig
 
     @property
     def scorer(self) -> str:

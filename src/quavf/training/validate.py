@@ -10,7 +10,8 @@ import numpy as np
 from quavf.core.errors import ScoresError
 from quavf.core.records import Floats, Ints, Segment
 from quavf.core.windows import frames_to_ticks
-from quavf.evaluation.protocols import EvaluateConfig, evaluate_scores
+from quavf.evaluation.config import EvaluateConfig
+from quavf.evaluation.protocols import evaluate_scores
 from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
 from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import Branch

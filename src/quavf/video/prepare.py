@@ -25,7 +25,8 @@ from quavf.core.errors import MediaError, StoreError
 from quavf.core.records import Floats, Ints
 from quavf.core.semantics import FIXED
 from quavf.core.windows import WindowConfig
-from quavf.faces.detect import DetectorOptions, open_detector
+from quavf.faces.config import DetectorOptions
+from quavf.faces.detect import open_detector
 from quavf.faces.search import DESCRIPTOR, LOOK_SCORE, FaceSearch, Found
 from quavf.faces.tracker import PersonTrack, track_persons
 from quavf.sources.media import Samples
@@ -35,8 +36,9 @@ from quavf.utils.files import config_hash, replacing
 from quavf.utils.memory import give_back
 from quavf.utils.progress import progress
 from quavf.utils.threads import overlapped
+from quavf.video.config import VideoConfig
 from quavf.video.cut import CropRequests, cut_faces
-from quavf.video.prepared import PreparedVideo, VideoConfig
+from quavf.video.prepared import PreparedVideo
 
 log = logging.getLogger(__name__)
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from quavf.core.clock import TICKS_PER_SECOND, Clock
-from quavf.core.errors import ConfigError
 from quavf.core.records import Floats, Ints
 from quavf.core.windows import WindowConfig
-from quavf.faces.search import SearchConfig
-from quavf.faces.tracker import PersonTrack, TrackConfig
+from quavf.faces.tracker import PersonTrack
 from quavf.sources.media import LONGEST_HOLD_S
 from quavf.sources.video import VideoFile
 from quavf.store import ClipStore
+from quavf.video.config import VideoConfig
 from quavf.video.schedule import (
     FaceTicks,
     PersonSchedule,
@@ -25,28 +24,6 @@ from quavf.video.schedule import (
 )
 
 LONGEST_HOLD_TICKS = int(LONGEST_HOLD_S * TICKS_PER_SECOND)
-
-
-@dataclass(frozen=True)
-class VideoConfig:
-    """What is cut from a raw video.
-
-    Args:
-        rate: Scores a second for each person, 0 to 30; 0: every picture (at most 30 a second).
-        search: How faces are looked for.
-        track: How faces become persons.
-    """
-
-    rate: float = 10.0
-    search: SearchConfig = field(default_factory=SearchConfig)
-    track: TrackConfig = field(default_factory=TrackConfig)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rate <= TICKS_PER_SECOND:
-            raise ConfigError(
-                f"rate: {self.rate} is not in 0 to {TICKS_PER_SECOND} (the models' own rate); "
-                "0 scores every picture"
-            )
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
 from quavf.core.records import Floats, Ints
 from quavf.core.windows import WINDOW_TICKS
 from quavf.faces.crop import decode_jpeg, encode_jpeg
+from quavf.results.config import MomentsConfig
 from quavf.results.fusion import fuse_columns
-from quavf.results.moments import MomentsConfig, find_moments
+from quavf.results.moments import find_moments
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.store import ClipStore, CropReader, Faces
 from quavf.utils.files import replacing

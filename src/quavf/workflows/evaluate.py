@@ -6,7 +6,8 @@ from pathlib import Path
 
 from quavf.core.errors import StoreError
 from quavf.core.records import Segment
-from quavf.evaluation.protocols import EvaluateConfig, Evaluation, evaluate_scores
+from quavf.evaluation.config import EvaluateConfig
+from quavf.evaluation.protocols import Evaluation, evaluate_scores
 from quavf.results.scores import read_scores
 from quavf.store import ClipStore
 

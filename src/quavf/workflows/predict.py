@@ -9,12 +9,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quavf.core.errors import ConfigError, StoreError
-from quavf.inference.config import Runtime
+from quavf.inference.config import PredictConfig
 from quavf.models.bundled import weights_path
 from quavf.results.fusion import FusionCounts, count_branches, fuse_columns
 from quavf.results.scores import Scores, concatenate, read_scores, write_scores
@@ -29,48 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PARTS = ".parts"  # finished clips of a run that is under way, in its --out
-
-
-@dataclass(frozen=True)
-class PredictConfig:
-    """How prediction runs.
-
-    Args:
-        split: Only the clips of this split: train, val or test; empty: all.
-        quality: Scorer whose quality is used; empty: the only one in the store.
-        runtime: What runs the networks: torch or openvino; auto is torch for checkpoints, and for
-            exported models the library that their format is of.
-        precision: What they compute in: fp32 or bf16.
-        device: cpu, cuda; auto is a GPU if there is one and the runtime can use it.
-        batch_size: Crops that the image network sees at once.
-        audio_batch_size: Windows of 30 s that the audio branch sees at once.
-        encoder_heads: Heads of a published checkpoint's Whisper encoder; default: width / 64.
-        n_heads: Heads of a published checkpoint's temporal attention; default: 8.
-        backbone: Image network of a published checkpoint, a timm name; default: recognised.
-    """
-
-    split: str = ""
-    quality: str = ""
-    runtime: str = "auto"
-    precision: str = "fp32"
-    device: str = "auto"
-    batch_size: int = 64
-    audio_batch_size: int = 4
-    encoder_heads: int | None = None
-    n_heads: int | None = None
-    backbone: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.split not in ("", "train", "val", "test"):
-            raise ConfigError(f"split: {self.split!r} is not train, val or test")
-        Runtime(self.runtime, self.precision)
-        for name in ("batch_size", "audio_batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is under 1")
-        for name in ("encoder_heads", "n_heads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name}: {value} is under 1; leave it out for the default")
 
 
 @dataclass(frozen=True)
@@ -171,20 +129,20 @@ class _PredictRun:
 
     @cached_property
     def _predictors(self) -> tuple[AudioPredictor | None, VisualPredictor | None]:
-        from quavf.inference.loading import load_audio, load_visual
+        from quavf.inference.loading import load_audio, load_visual, resolve_device
         from quavf.inference.predict import AudioPredictor, VisualPredictor
 
         config = self.config
         audio = visual = None
         if self.audio is not None:
-            runtime = resolve_runtime(config, self.audio)
-            heard = load_audio(self.audio, runtime, config.encoder_heads, config.n_heads)
-            audio = AudioPredictor(heard, runtime.device, config.audio_batch_size)
+            own = resolve_device(config, self.audio)
+            heard = load_audio(self.audio, own, config.encoder_heads, config.n_heads)
+            audio = AudioPredictor(heard, own.device, config.audio_batch_size)
         if self.visual is not None:
-            runtime = resolve_runtime(config, self.visual)
-            seen = load_visual(self.visual, runtime, config.n_heads, config.backbone)
+            own = resolve_device(config, self.visual)
+            seen = load_visual(self.visual, own, config.n_heads, config.backbone)
             scorer = self.store.choose_scorer(config.quality, seen.settings.quality)
-            visual = VisualPredictor(seen, scorer, runtime.device, config.batch_size)
+            visual = VisualPredictor(seen, scorer, own.device, config.batch_size)
         return audio, visual
 
     def _resolved(
@@ -255,41 +213,6 @@ def _score_clip(
     faces = data.faces
     own = {name: values[rows] for name, values in columns.items()}
     return Scores(clips, faces.person[rows], faces.frame[rows], own)
-
-
-class _Options(Protocol):
-    """Of a command that loads branches."""
-
-    @property
-    def runtime(self) -> str: ...
-    @property
-    def precision(self) -> str: ...
-    @property
-    def device(self) -> str: ...
-
-
-def resolve_runtime(options: _Options, path: Path) -> Runtime:
-    """How the branch of this file runs, its device found. Raises ConfigError."""
-    from quavf.inference.loading import is_exported
-
-    device = options.device
-    if device == "auto" and (options.runtime == "openvino" or is_exported(path)):
-        device = "cpu"
-    return Runtime(options.runtime, options.precision, resolve_device(device))
-
-
-def resolve_device(name: str) -> str:
-    """`auto` becomes a GPU if there is one. Raises ConfigError for a device that is not there."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise ConfigError(f"device: {name!r} cannot be used ({reason}); try cpu") from None
-    return name
 
 
 def _sha256(path: Path) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from quavf.core.records import Floats, Image
 from quavf.core.semantics import get_semantics
 from quavf.faces.crop import CropGeometry, decode_jpeg, quality_region
 from quavf.faces.quality.scorer import NetworkRunner, QualityScorer, open_scorer
-from quavf.inference.config import Runtime
+from quavf.inference.config import InferenceConfig
 from quavf.store import ClipStore, CropReader, Faces
 from quavf.utils.files import config_hash, read_json, replacing
 from quavf.utils.parallel import EngineConfig, each
@@ -29,6 +30,8 @@ from quavf.utils.progress import progress
 log = logging.getLogger(__name__)
 
 CHUNK = 32  # crops held at once; a close face at 4K is 4 MB at the resolution of the video
+QUALITY_INFERENCE = InferenceConfig(device="cpu", batch_size=8)
+RENAMED = ("device", "batch_size", "runtime", "precision")  # now in InferenceConfig
 SAVE_EVERY_S = 30.0  # of a clip that is under way, so that an interruption loses no more
 
 
@@ -48,29 +51,29 @@ def score_quality(
     store: Path,
     scorer: str = "light",
     weights: Path | None = None,
-    device: str = "cpu",
-    batch_size: int = 8,
+    config: InferenceConfig | None = None,
     engine: EngineConfig | None = None,
-    runtime: str = "auto",
-    precision: str = "fp32",
+    **renamed: Any,
 ) -> QualitySummary:
     """Score every crop of a store for how well its face can be seen.
 
     `scorer`: `fan` (published; downloads a network, or takes `weights`, a file) or `light` (no
-    download). `runtime` (torch or openvino; auto: torch) and `precision` (fp32 or bf16) are those
-    of its network. Clips that this scorer has scored with the same settings are skipped; an
-    interrupted run goes on where it was. Raises ConfigError for a runtime or precision that the
-    scorer has no network for.
+    download). `config` says how its network runs; by default on the CPU, 8 faces per batch. Clips
+    that this scorer has scored with the same settings are skipped; an interrupted run resumes.
+    Raises ConfigError for a runtime or precision that the scorer has no network for.
+
+    The keywords `device`, `batch_size`, `runtime` and `precision` are deprecated; set them in
+    `config`.
     """
-    how = Runtime(runtime, precision, device)
+    config = _with_renamed(config or QUALITY_INFERENCE, renamed)
     clips = ClipStore.open(Path(store))
-    score = _Scoring(clips, scorer, {"weights": weights, "batch_size": batch_size}, how)
+    score = _Scoring(clips, scorer, weights, config)
     judge, notes, names = score.judge, Counter[str](), clips.clips()
     missing = [clip for clip in names if not clips.has_quality(clip, judge.name, judge.settings)]
     with progress("Scoring faces", len(names), inner="faces") as bar:
         bar.advance(len(names) - len(missing))
         score.report = lambda n_faces: bar.advance(0, n_faces)
-        for done in each(score, missing, engine, gpu=device != "cpu"):
+        for done in each(score, missing, engine, gpu=config.device != "cpu"):
             notes += done.result
             bar.advance(1)
     return _summarise(clips, judge.name, notes)
@@ -80,11 +83,11 @@ class _Scoring:
     """Scores clips with a scorer that is opened once in each process."""
 
     def __init__(
-        self, store: ClipStore, scorer: str, options: dict[str, Any], how: Runtime
+        self, store: ClipStore, scorer: str, weights: Path | None, config: InferenceConfig
     ) -> None:
-        self._settings = store, scorer, options, how
+        self._settings = store, scorer, weights, config
         self.store = store
-        self.judge = open_scorer(scorer, device=how.device, runner=_runner(how), **options)
+        self.judge = _open(scorer, weights, config)
         self.report: Callable[[int], None] = lambda n_faces: None
 
     def __reduce__(self) -> tuple[type[_Scoring], tuple[Any, ...]]:
@@ -99,13 +102,39 @@ class _Scoring:
         return notes
 
 
-def _runner(how: Runtime) -> NetworkRunner | None:
-    """None for what scorers do by themselves: torch in fp32."""
-    if how.name != "openvino" and how.precision == "fp32":
-        return None
-    from quavf.inference.loading import run_network
+def _open(scorer: str, weights: Path | None, config: InferenceConfig) -> QualityScorer:
+    """Load a scorer; torch, which some do without, only where the options need it."""
+    runner = None
+    if config.device == "auto" or config.threads:
+        from quavf.inference.loading import resolve_device, use_threads
 
-    return NetworkRunner(partial(run_network, runtime=how), how.precision)
+        config = resolve_device(config)
+        use_threads(config.threads)
+    if config.runtime == "openvino" or config.precision != "fp32":
+        from quavf.inference.loading import run_network
+
+        runner = NetworkRunner(partial(run_network, config=config), config.precision)
+    return open_scorer(
+        scorer,
+        weights=weights,
+        device=config.device,
+        batch_size=config.batch_size,
+        runner=runner,
+    )
+
+
+def _with_renamed(config: InferenceConfig, renamed: dict[str, Any]) -> InferenceConfig:
+    """Take the deprecated keywords of `score_quality` into the config."""
+    for name in renamed:
+        if name not in RENAMED:
+            raise TypeError(f"score_quality() got an unexpected keyword argument {name!r}")
+    if renamed:
+        warnings.warn(
+            f"score_quality: {', '.join(renamed)} will go; use config=InferenceConfig(...)",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    return replace(config, **renamed)
 
 
 class _ClipScoring:

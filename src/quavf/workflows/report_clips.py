@@ -16,7 +16,7 @@ from quavf.core.records import WEARER, Floats, Segment
 from quavf.report.index import IndexEntry, write_index
 from quavf.report.video import REPORT_FILE, write_report
 from quavf.report.words import Summary, summarise
-from quavf.results.moments import MomentsConfig
+from quavf.results.config import MomentsConfig
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.sources.ego4d import media_path

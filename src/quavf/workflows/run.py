@@ -8,26 +8,24 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quavf.core.errors import CheckpointError, ConfigError, QuavfError
 from quavf.core.windows import WindowConfig
-from quavf.inference.config import Runtime
+from quavf.inference.config import InferenceConfig
 from quavf.models.bundled import DEFAULT, weights_names, weights_path
-from quavf.results.moments import MomentsConfig
 from quavf.results.video import RESULT_FILE, Moment, Person, PersonScores, VideoResult
 from quavf.utils.files import config_hash, read_json, write_json
 from quavf.utils.memory import give_back
 from quavf.utils.parallel import EngineConfig, each
 from quavf.utils.progress import Progress, progress
 from quavf.video.prepare import prepare_video, video_fingerprint
-from quavf.video.prepared import VideoConfig
 from quavf.video.scoring import VideoScoring, step_s, with_moments
-from quavf.workflows.predict import resolve_device, resolve_runtime
-from quavf.workflows.quality import score_quality
+from quavf.workflows.config import RunConfig
+from quavf.workflows.quality import QUALITY_INFERENCE, score_quality
 
 if TYPE_CHECKING:
     from quavf.inference.predict import AudioPredictor, VisualPredictor
@@ -39,48 +37,6 @@ PARTS = "parts"  # of scores, until all are there
 RUN_FILE = "run.json"
 ANNOTATED = "annotated.mp4"
 REPORT = "report.html"
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """How a raw video is scored and what is made of it.
-
-    Args:
-        audio: Checkpoint or exported model of the audio branch, or small; empty: leave it out.
-        visual: Checkpoint or exported model of the visual branch, or small; empty: leave it out.
-        video: How faces are found, and how often they are scored.
-        moments: How scores become moments.
-        quality: Scorer of face quality: light, fan, or one that was registered.
-        runtime: What runs the networks (those of branches, and fan's): torch or openvino; auto:
-            torch for checkpoints, and for exported models the library that their format is of.
-        precision: What they compute in: fp32 or bf16.
-        device: cpu, cuda, ...; auto: a GPU if there is one and the runtime can use it.
-        batch_size: Crops that the image network sees at once.
-        audio_batch_size: Windows of 30 s that the audio branch hears at once.
-        annotated: Write annotated.mp4.
-        report: Write report.html.
-        keep_store: Keep the crops and the sound (store/) after the run.
-    """
-
-    audio: str = DEFAULT
-    visual: str = DEFAULT
-    video: VideoConfig = field(default_factory=VideoConfig)
-    moments: MomentsConfig = field(default_factory=MomentsConfig)
-    quality: str = "light"
-    runtime: str = "auto"
-    precision: str = "fp32"
-    device: str = "auto"
-    batch_size: int = 32
-    audio_batch_size: int = 1
-    annotated: bool = True
-    report: bool = True
-    keep_store: bool = False
-
-    def __post_init__(self) -> None:
-        Runtime(self.runtime, self.precision)
-        for name in ("batch_size", "audio_batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is under 1")
 
 
 @dataclass(frozen=True)
@@ -136,23 +92,23 @@ class Runner:
     def __init__(self, config: RunConfig) -> None:
         if not config.audio and not config.visual:
             raise ConfigError("run: give --audio, --visual, or both")
-        from quavf.inference.loading import load_audio, load_visual
+        from quavf.inference.loading import load_audio, load_visual, resolve_device
         from quavf.inference.predict import AudioPredictor, VisualPredictor
 
         self.config = config
-        self.device = resolve_device(config.device)
+        self.device = resolve_device(config).device
         self._audio: AudioPredictor | None = None
         self._visual: VisualPredictor | None = None
         if config.audio:
             path = weights_path(config.audio, "audio")
-            runtime = resolve_runtime(config, path)
-            heard = load_audio(path, runtime)
-            self._audio = AudioPredictor(heard, runtime.device, config.audio_batch_size)
+            own = resolve_device(config, path)
+            heard = load_audio(path, own)
+            self._audio = AudioPredictor(heard, own.device, config.audio_batch_size)
         if config.visual:
             path = weights_path(config.visual, "visual")
-            runtime = resolve_runtime(config, path)
-            seen = load_visual(path, runtime)
-            self._visual = VisualPredictor(seen, config.quality, runtime.device, config.batch_size)
+            own = resolve_device(config, path)
+            seen = load_visual(path, own)
+            self._visual = VisualPredictor(seen, config.quality, own.device, config.batch_size)
 
     def __reduce__(self) -> tuple[type[Runner], tuple[RunConfig]]:
         """Without the networks: each process loads its own."""
@@ -203,7 +159,7 @@ class Runner:
             result = with_moments(result, config.moments, step_s(config.video.rate, result.fps))
         else:
             prepared = prepare_video(video, out / STORE, config.video, self.windows)
-            score_quality(prepared.store.path, config.quality, **self._quality_options())
+            score_quality(prepared.store.path, config.quality, config=self._quality_options())
             give_back()
             scoring = VideoScoring(
                 prepared, self._audio, self._visual, config.quality, out / PARTS / key
@@ -215,13 +171,14 @@ class Runner:
         shutil.rmtree(out / PARTS, ignore_errors=True)
         return result
 
-    def _quality_options(self) -> dict[str, Any]:
-        """How the scorer's network runs, if it has one that can be run in several ways."""
+    def _quality_options(self) -> InferenceConfig:
+        """How the scorer runs; only fan has a network that other runtimes can run."""
         config = self.config
+        options = replace(QUALITY_INFERENCE, threads=config.threads)
         if config.quality != "fan":
-            return {"device": self.device}
+            return replace(options, device=self.device)
         device = "cpu" if config.runtime == "openvino" else self.device
-        return {"device": device, "runtime": config.runtime, "precision": config.precision}
+        return replace(options, device=device, runtime=config.runtime, precision=config.precision)
 
     def _models(self) -> dict[str, str]:
         models = {"faces": self.config.video.search.detector, "quality": self.config.quality}

@@ -19,7 +19,7 @@ import torch
 from quavf.core.errors import CheckpointError, ConfigError, QuavfError
 from quavf.faces.quality.fan import FanScorer, fan_input
 from quavf.faces.quality.scorer import NetworkRunner, ScorerOptions, open_scorer
-from quavf.inference.config import Runtime
+from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import run_network
 from tests.helpers.data import GOLDEN, needs_golden
 
@@ -201,12 +201,12 @@ REGIONS = [noise(h, w, seed=h) for h, w in SIZES]
 
 def runner(name: str, precision: str) -> NetworkRunner:
     """Skips where this machine or installation has no such thing."""
-    how = Runtime(name, precision)
+    how = InferenceConfig(runtime=name, precision=precision)
     try:
         run_network(torch.nn.Identity(), torch.zeros(2, 1), how)
     except ConfigError as error:
         pytest.skip(str(error))
-    return NetworkRunner(partial(run_network, runtime=how), precision)
+    return NetworkRunner(partial(run_network, config=how), precision)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -16,14 +16,14 @@ from safetensors.torch import load_file
 
 from quavf.core.errors import ConfigError, StoreError
 from quavf.models.audio import AudioBranch
-from quavf.models.config import AugmentConfig, TrainAudioConfig, TrainVisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore
 from quavf.training.cache import sets as cached_sets
 from quavf.training.cache.predictors import FeatureCache
 from quavf.training.cache.sets import CachedCrops, cached_set
+from quavf.training.config import AugmentConfig, TrainAudioConfig, TrainConfig, TrainVisualConfig
 from quavf.training.datasets import AudioTrainSet, VisualTrainSet
-from quavf.training.train import TrainConfig, train_audio, train_visual
+from quavf.training.train import train_audio, train_visual
 from tests.helpers.stores import make_tiny_store
 from tests.helpers.training import (
     AUDIO,

@@ -19,7 +19,7 @@ from quavf.core.windows import AudioWindow, Span
 from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor, tick_scores
 from quavf.models.audio import N_POSITIONS, AudioBranch, log_mel
 from quavf.models.checkpoint import Branch, branch_kind
-from quavf.models.config import TrainAudioConfig, TrainVisualConfig, encoder_shape
+from quavf.models.config import encoder_shape
 from quavf.models.visual import VisualBranch, check_split
 from quavf.training.cache.table import (
     FeatureTable,
@@ -29,6 +29,7 @@ from quavf.training.cache.table import (
     feature_type,
     weights_hash,
 )
+from quavf.training.config import TrainAudioConfig, TrainVisualConfig
 from quavf.utils.files import config_hash
 
 FORMAT = 1  # of the tables and of what is in them

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from quavf.core.config import to_dict
 from quavf.core.errors import ConfigError
 from quavf.core.records import CROP_SIZE, Ints
 from quavf.core.windows import EMPTY, WINDOW_TICKS
 from quavf.models.audio import AudioBranch, log_mel
 from quavf.models.checkpoint import Branch
-from quavf.models.config import to_dict
 from quavf.models.visual import VisualBranch, of_seen
 from quavf.training.cache.predictors import FeatureCache
 from quavf.training.cache.table import FeatureTable, Spec, arrays_hash

@@ -1,0 +1,37 @@
+"""Options of the workflows that compose several stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from quavf.inference.config import InferenceConfig
+from quavf.models.bundled import DEFAULT
+from quavf.results.config import MomentsConfig
+from quavf.video.config import VideoConfig
+
+
+@dataclass(frozen=True)
+class RunConfig(InferenceConfig):
+    """How a raw video is scored and what is made of it.
+
+    Args:
+        audio: Checkpoint or exported model of the audio branch, or small; empty: leave it out.
+        visual: Checkpoint or exported model of the visual branch, or small; empty: leave it out.
+        video: How faces are found, and how often they are scored.
+        moments: How scores become moments.
+        quality: Scorer of face quality: light, fan, or one that was registered.
+        annotated: Write annotated.mp4.
+        report: Write report.html.
+        keep_store: Keep the crops and the sound (store/) after the run.
+    """
+
+    batch_size: int = field(default=32, kw_only=True)
+    audio_batch_size: int = field(default=1, kw_only=True)
+    audio: str = DEFAULT
+    visual: str = DEFAULT
+    video: VideoConfig = field(default_factory=VideoConfig)
+    moments: MomentsConfig = field(default_factory=MomentsConfig)
+    quality: str = "light"
+    annotated: bool = True
+    report: bool = True
+    keep_store: bool = False

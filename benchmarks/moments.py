@@ -29,7 +29,7 @@ from quavf.results.video import VideoResult
 from quavf.simulate.config import SimulateConfig
 from quavf.utils.files import write_json
 from quavf.workflows.config import RunConfig
-from quavf.workflows.run import Runner
+from quavf.workflows.run import Pipeline
 from quavf.workflows.simulate import list_clip_keys, simulate_clips
 from raw_faces import matched
 
@@ -122,7 +122,7 @@ def best(tracks: Sequence[Scored], gated: bool = False) -> MomentsConfig:
     return max(configs, key=lambda config: judge(tracks, config, gated)["f1"])
 
 
-def run_world(world: str, options: argparse.Namespace, runner: Runner) -> list[Scored]:
+def run_world(world: str, options: argparse.Namespace, pipeline: Pipeline) -> list[Scored]:
     """Simulate and run the clips of one world, where that is not done yet; their tracks."""
     preset, _, seed = world.partition(":")
     data = options.work / f"{preset}-{seed}"
@@ -134,7 +134,7 @@ def run_world(world: str, options: argparse.Namespace, runner: Runner) -> list[S
     tracks = []
     for key in list_clip_keys(config):
         video = data / "clips" / f"{key.name}.mp4"
-        result = runner.run(video, options.work / "runs" / f"{preset}-{key.name}").result
+        result = pipeline.run(video, options.work / "runs" / f"{preset}-{key.name}").result
         table = pq.read_table(data / "truth" / f"{key.name}.parquet")
         truth = {name: table[name].to_numpy() for name in table.column_names}
         tracks += scored_tracks(result, truth)
@@ -179,9 +179,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
     plain = RunConfig(audio=options.weights, visual=options.weights, annotated=False, report=False)
-    runner = Runner(plain)
+    pipeline = Pipeline(plain)
     by_world = {
-        world: run_world(world, options, runner) for world in [*options.tune, *options.check]
+        world: run_world(world, options, pipeline) for world in [*options.tune, *options.check]
     }
     parts = {"tune": [t for w in options.tune for t in by_world[w]]}
     for preset in dict.fromkeys(w.partition(":")[0] for w in options.tune):

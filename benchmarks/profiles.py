@@ -29,7 +29,7 @@ import runtimes
 from quavf.inference.predict import AudioPredictor, VisualPredictor
 from quavf.workflows.config import RunConfig
 from quavf.workflows.prepare import prepare_ego4d
-from quavf.workflows.run import Runner
+from quavf.workflows.run import Pipeline
 
 INTERVAL_S = 0.01
 WAITING = {"wait", "_wait_for_tstate_lock", "select", "acquire", "result", "get", "_worker"}
@@ -130,7 +130,7 @@ def profiles(setting: measures.Setting) -> dict[str, dict[str, float]]:
     (root, _), video = setting.dataset_1080p, setting.video_of_faces
     hearing = AudioPredictor(runtimes.audio(), batch_size=1)
     seeing = VisualPredictor(runtimes.visual(), "light")
-    runner = Runner(RunConfig())
+    pipeline = Pipeline(RunConfig())
 
     def predict() -> None:
         hearing.faces(setting.clip)
@@ -142,7 +142,9 @@ def profiles(setting: measures.Setting) -> dict[str, dict[str, float]]:
             lambda: prepare_ego4d(root / "annotations", root / "clips", root / "store")
         ),
         "predict (published size)": sampled(predict),
-        "run (1080p, two faces, small)": sampled(lambda: runner.run(video, setting.folder / "out")),
+        "run (1080p, two faces, small)": sampled(
+            lambda: pipeline.run(video, setting.folder / "out")
+        ),
     }
 
 

@@ -28,7 +28,7 @@ from quavf.utils.files import write_json
 from quavf.workflows.config import RunConfig
 from quavf.workflows.predict import predict
 from quavf.workflows.quality import score_quality
-from quavf.workflows.run import STORE, Runner
+from quavf.workflows.run import STORE, Pipeline
 
 Change = Callable[[Image], Image]
 
@@ -88,7 +88,7 @@ def write_variant(source: ClipStore, out: Path, *, sound: bool, change: Change |
 def judged(video: Path, audio: str, visual: str, scratch: Path) -> dict[str, dict[str, float]]:
     """Mean scores of all faces of one video, by variant."""
     config = RunConfig(audio=audio, visual=visual, annotated=False, report=False, keep_store=True)
-    Runner(config).run(video, scratch / "run")
+    Pipeline(config).run(video, scratch / "run")
     source = ClipStore.open(scratch / "run" / STORE)
     score_quality(source.path)
     found = {}

@@ -33,7 +33,7 @@ from quavf.models.checkpoint import load_branch, save_branch
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.workflows.config import RunConfig
 from quavf.workflows.predict import predict
-from quavf.workflows.run import Runner
+from quavf.workflows.run import Pipeline
 from tests.helpers.published import tiny_audio, tiny_visual
 from tests.helpers.stores import make_tiny_store
 
@@ -206,9 +206,9 @@ def test_a_branch_without_quality(tmp_path: Path) -> None:
 @needs_onnx
 def test_raw_video_takes_exported_models(exports, checkpoints):
     files = {kind: str(main_file(exports[f"{kind}.onnx"])) for kind in KINDS}
-    runner = Runner(RunConfig(**files, device="cpu"))
+    pipeline = Pipeline(RunConfig(**files, device="cpu"))
     visual = load_branch(checkpoints["visual"])
-    assert runner.windows == visual.settings.windows
+    assert pipeline.windows == visual.settings.windows
 
 
 @pytest.mark.parametrize(
@@ -224,9 +224,9 @@ def test_raw_video_takes_exported_models(exports, checkpoints):
     ],
 )
 def test_raw_video_runs_fan_as_it_runs_branches(quality, options, expected):
-    runner = object.__new__(Runner)
-    runner.config, runner.device = RunConfig(quality=quality, **options), "cuda"
-    assert runner._quality_options() == InferenceConfig(batch_size=8, **expected)
+    pipeline = object.__new__(Pipeline)
+    pipeline.config, pipeline.device = RunConfig(quality=quality, **options), "cuda"
+    assert pipeline._quality_options() == InferenceConfig(batch_size=8, **expected)
 
 
 # What cannot be.

@@ -49,9 +49,9 @@ def test_a_folder_of_that_name_is_told_apart(tmp_path: Path) -> None:
 
 def test_loading_by_name_and_by_folder() -> None:
     for name in ("small", FOLDER / "small"):
-        runner = quavf.load(name, RunConfig(report=False))
-        assert not runner.config.report
-        assert runner.windows.n_slots == 15
+        pipeline = quavf.load(name, RunConfig(report=False))
+        assert not pipeline.config.report
+        assert pipeline.windows.n_slots == 15
 
 
 def test_unknown_weights() -> None:

@@ -209,9 +209,9 @@ def test_run(engine: EngineConfig, tmp_path: Path) -> None:
     assert [o.video.name for o in outcomes] == ["broken.mp4", "a.mp4", "b.mp4"]
     assert "not a readable media file" in outcomes[0].error
     (alone,) = run_videos(videos[:1], tmp_path / "here", replace(config))
-    assert alone.run is not None
-    assert outcomes[1].run is not None
-    assert outcomes[1].run.result.to_json() == alone.run.result.to_json()
+    assert alone.analysis is not None
+    assert outcomes[1].analysis is not None
+    assert outcomes[1].analysis.result.to_json() == alone.analysis.result.to_json()
 
 
 @pytest.mark.parametrize("engine", OTHERS)

@@ -26,7 +26,7 @@ from quavf.results.video import Moment, VideoResult
 from quavf.sources.media import read_sound
 from quavf.video.config import VideoConfig
 from quavf.workflows.config import RunConfig
-from quavf.workflows.run import Runner, VideoRun, output_folders, run_video, run_videos
+from quavf.workflows.run import Pipeline, VideoAnalysis, output_folders, run_video, run_videos
 from tests.helpers.face_videos import BLOCKS, still, turn, write_video
 from tests.helpers.media_files import damage, damage_sound
 
@@ -120,16 +120,16 @@ def test_long_sound_is_heard_in_windows_of_30_s(tmp_path: Path, config: RunConfi
 
     path = write_video(tmp_path / "v.mp4", seconds=65, fps=5, size=(160, 120), faces=faces)
     heard: list[int] = []
-    runner = Runner(replace(config, visual=""))
-    assert runner._audio is not None
-    windows = runner._audio._windows
+    pipeline = Pipeline(replace(config, visual=""))
+    assert pipeline._audio is not None
+    windows = pipeline._audio._windows
 
     def counted(sounds: Any) -> Any:
         heard.append(len(sounds))
         return windows(sounds)
 
-    runner._audio._windows = counted  # type: ignore[method-assign]
-    rows = runner.run(path, tmp_path / "out").scores[1]
+    pipeline._audio._windows = counted  # type: ignore[method-assign]
+    rows = pipeline.run(path, tmp_path / "out").scores[1]
     assert sum(heard) == 3
     assert not np.isnan(rows.audio).any()
     assert np.isnan(rows.visual).all()
@@ -156,7 +156,7 @@ def test_rates(tmp_path: Path, config: RunConfig, rate: float, n: int) -> None:
 
 def test_without_a_folder_nothing_is_written(tmp_path: Path, config: RunConfig) -> None:
     path = write_video(tmp_path / "v.mp4")
-    run = Runner(config).run(path)
+    run = Pipeline(config).run(path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["v.mp4"]
     folder = run.save(tmp_path / "out")
     assert (folder / "scores.csv").is_file()
@@ -208,7 +208,7 @@ def _interrupt(self: Any, data: Any) -> dict[int, bytes]:
 # What can be wrong with a video ---------------------------------------------------------------
 
 
-def notes_of(path: Path, tmp_path: Path, config: RunConfig) -> tuple[VideoRun, str]:
+def notes_of(path: Path, tmp_path: Path, config: RunConfig) -> tuple[VideoAnalysis, str]:
     run = run_video(path, tmp_path / "out", config)
     return run, " ".join(run.notes)
 
@@ -353,7 +353,7 @@ def test_a_broken_video_stops_no_other(tmp_path: Path, config: RunConfig) -> Non
     bad = tmp_path / "bad.mp4"
     bad.write_text("no")
     outcomes = run_videos([bad, good, tmp_path / "gone.mp4"], tmp_path / "out", config)
-    assert [o.run is not None for o in outcomes] == [False, True, False]
+    assert [o.analysis is not None for o in outcomes] == [False, True, False]
     assert "bad.mp4: not a readable media file" in outcomes[0].error
     assert "gone.mp4: no such file" in outcomes[2].error
     assert (tmp_path / "out" / "good" / "scores.csv").is_file()
@@ -398,11 +398,11 @@ def test_output_folders_differ() -> None:
 
 def test_configurations_that_cannot_be_used(tmp_path: Path, checkpoints: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="--audio, --visual, or both"):
-        Runner(RunConfig(audio="", visual=""))
+        Pipeline(RunConfig(audio="", visual=""))
     with pytest.raises(ConfigError, match="other branch"):
-        Runner(RunConfig(audio=checkpoints["visual"], visual=""))
+        Pipeline(RunConfig(audio=checkpoints["visual"], visual=""))
     with pytest.raises(CheckpointError, match="no such file"):
-        Runner(RunConfig(audio=str(tmp_path / "none.pt")))
+        Pipeline(RunConfig(audio=str(tmp_path / "none.pt")))
     with pytest.raises(ConfigError, match="batch_size"):
         RunConfig(batch_size=0)
 

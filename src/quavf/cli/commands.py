@@ -253,14 +253,15 @@ def _run(args: Namespace, console: Any) -> int:
         config = replace(config, moments=replace(config.moments, threshold=args.threshold))
     outcomes = run_videos(args.videos, args.out, config, engine_of(args))
     for outcome in outcomes:
-        if outcome.run is None:
+        if outcome.analysis is None:
             console.print(f"{outcome.video}: failed: {outcome.error}", markup=False)
         else:
-            console.print(f"{outcome.video}: {summarise(outcome.run.result).text}", markup=False)
-            for note in outcome.run.notes:
+            text = summarise(outcome.analysis.result).text
+            console.print(f"{outcome.video}: {text}", markup=False)
+            for note in outcome.analysis.notes:
                 console.print(f"  {note}", markup=False)
             console.print(f"  {outcome.folder}", markup=False)
-    return USER_ERROR if any(outcome.run is None for outcome in outcomes) else 0
+    return USER_ERROR if any(outcome.analysis is None for outcome in outcomes) else 0
 
 
 def _demo_options(parser: ArgumentParser) -> None:

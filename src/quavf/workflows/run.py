@@ -40,8 +40,8 @@ REPORT = "report.html"
 
 
 @dataclass(frozen=True)
-class VideoRun:
-    """A finished run: what was found, and how to write it down."""
+class VideoAnalysis:
+    """The analysis of one video: scores, moments, persons; `save` writes it to a folder."""
 
     result: VideoResult
     config: RunConfig
@@ -75,16 +75,16 @@ class VideoRun:
 
 @dataclass(frozen=True)
 class VideoOutcome:
-    """What became of one of several videos: `run` is None when it failed, `error` says why."""
+    """The outcome for one of several videos: an analysis, or why it failed (`error`)."""
 
     video: Path
     folder: Path
-    run: VideoRun | None
+    analysis: VideoAnalysis | None
     error: str = ""
 
 
-class Runner:
-    """Both branches, loaded once, ready to go through videos.
+class Pipeline:
+    """Loaded models, ready to analyse videos.
 
     Raises ConfigError when there is no branch, CheckpointError when one cannot be loaded.
     """
@@ -110,9 +110,9 @@ class Runner:
             seen = load_visual(path, own)
             self._visual = VisualPredictor(seen, config.quality, own.device, config.batch_size)
 
-    def __reduce__(self) -> tuple[type[Runner], tuple[RunConfig]]:
+    def __reduce__(self) -> tuple[type[Pipeline], tuple[RunConfig]]:
         """Without the networks: each process loads its own."""
-        return Runner, (self.config,)
+        return Pipeline, (self.config,)
 
     @property
     def windows(self) -> WindowConfig:
@@ -124,16 +124,16 @@ class Runner:
         video: Path | str,
         out: Path | str | None = None,
         truth: Sequence[Moment] | None = None,
-    ) -> VideoRun:
+    ) -> VideoAnalysis:
         """What a video shows: who talked to the camera wearer, and when.
 
         With `out` all is written there, and an interrupted run goes on where it was; without it
-        nothing is kept, and `VideoRun.save` writes. `truth` are labels to show beside. Raises
+        nothing is kept, and `VideoAnalysis.save` writes. `truth` are labels to show beside. Raises
         MediaError when the file is no video.
         """
         if out is None:
             with tempfile.TemporaryDirectory(prefix="quavf-") as temporary:
-                return VideoRun(self._scored(Path(video), Path(temporary), truth), self.config)
+                return VideoAnalysis(self._scored(Path(video), Path(temporary), truth), self.config)
         folder = Path(out)
         before = _read_run(folder)
         result = self._scored(Path(video), folder, truth)
@@ -143,7 +143,7 @@ class Runner:
         write_shown(result, folder, self.config)
         if not self.config.keep_store:
             shutil.rmtree(folder / STORE, ignore_errors=True)
-        return VideoRun(result, self.config)
+        return VideoAnalysis(result, self.config)
 
     def _scored(self, video: Path, out: Path, truth: Sequence[Moment] | None) -> VideoResult:
         """The result, from the folder when it is there and made in the same way."""
@@ -196,7 +196,7 @@ class Runner:
         return config_hash([fingerprint, weights, self.config.quality, how])
 
 
-def load(weights: Path | str = DEFAULT, config: RunConfig | None = None) -> Runner:
+def load(weights: Path | str = DEFAULT, config: RunConfig | None = None) -> Pipeline:
     """Both branches of the weights that come with the package, or of a folder with
     `audio.safetensors` and `visual.safetensors`: `quavf.load("small").run("dinner.mp4")`.
 
@@ -212,7 +212,7 @@ def load(weights: Path | str = DEFAULT, config: RunConfig | None = None) -> Runn
             f"{weights}: no such folder, and no weights of that name come with the package (there "
             f"are: {', '.join(weights_names()) or 'none'})"
         )
-    return Runner(replace(config or RunConfig(), audio=audio, visual=visual))
+    return Pipeline(replace(config or RunConfig(), audio=audio, visual=visual))
 
 
 def run_video(
@@ -220,9 +220,9 @@ def run_video(
     out: Path | str,
     config: RunConfig,
     truth: Sequence[Moment] | None = None,
-) -> VideoRun:
+) -> VideoAnalysis:
     """Score a video and write scores, moments, annotated video and report to `out`."""
-    return Runner(config).run(video, out, truth)
+    return Pipeline(config).run(video, out, truth)
 
 
 def run_videos(
@@ -236,7 +236,7 @@ def run_videos(
     A single video goes into `out` itself.
     """
     engine = engine or EngineConfig()
-    work = partial(_outcome, Runner(config))
+    work = partial(_outcome, Pipeline(config))
     folders = output_folders(videos, Path(out))
     jobs = [_Job(Path(video), folder) for video, folder in zip(videos, folders, strict=True)]
     alone = len(jobs) == 1 or engine == EngineConfig()  # then each stage shows a bar of its own
@@ -259,10 +259,10 @@ class _Job:
         return str(self.video)
 
 
-def _outcome(runner: Runner, job: _Job) -> VideoOutcome:
+def _outcome(pipeline: Pipeline, job: _Job) -> VideoOutcome:
     """Of one of several videos; a failure is told, not raised."""
     try:
-        return VideoOutcome(job.video, job.folder, runner.run(job.video, job.folder))
+        return VideoOutcome(job.video, job.folder, pipeline.run(job.video, job.folder))
     except QuavfError as error:
         log.warning("%s", error)
         return VideoOutcome(job.video, job.folder, None, str(error))

@@ -29,7 +29,9 @@ sys.modules["raw_faces"] = raw_faces  # dataclasses look their module up
 spec.loader.exec_module(raw_faces)
 
 NAN = float("nan")
-LEFT, RIGHT, FAR = [0, 0, 40, 40], [100, 0, 140, 40], [300, 0, 340, 40]
+LEFT: list[float] = [0, 0, 40, 40]
+RIGHT: list[float] = [100, 0, 140, 40]
+FAR: list[float] = [300, 0, 340, 40]
 
 
 def boxes(*rows: list[float]) -> np.ndarray:
@@ -40,7 +42,8 @@ def test_overlap() -> None:
     found = raw_faces.iou(
         boxes(LEFT, [0, 0, 0, 0]), boxes(LEFT, [20, 0, 60, 40], FAR, [5, 5, 5, 5])
     )
-    np.testing.assert_allclose(found, [[1, 1 / 3, 0, 0], [0, 0, 0, 0]])
+    expected = np.array([[1, 1 / 3, 0, 0], [0, 0, 0, 0]])
+    np.testing.assert_allclose(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +136,9 @@ def test_raw_scores_take_the_place_of_annotated_ones(tmp_path: Path) -> None:
 
     scores = {1: rows([0, 3], [RIGHT, RIGHT], [0.1, 0.2]), 2: rows([0, 3], [LEFT, FAR], [0.8, 0.9])}
     result = VideoResult(Path("clip.mp4"), 1.0, Fraction(30), (640, 360), scores=scores)
-    person, frame = (np.array(column) for column in zip(*keys, strict=True))
+    persons, frames = np.array(keys).T
     half = dict.fromkeys(("audio", "quality", "fused"), np.full(4, 0.5))
-    annotated = Scores(np.full(4, "clip", object), person, frame, half)
+    annotated = Scores(np.full(4, "clip", object), persons, frames, half)
     raw = raw_faces.raw_scores(annotated, store, {"clip": result})
     np.testing.assert_array_equal(raw.fused, [0.8, NAN, 0.1, 0.2])
     filled, coverage = raw_faces.with_lowest(raw, annotated)

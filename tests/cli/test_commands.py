@@ -341,7 +341,12 @@ def test_hyphens_do_for_underscores(words: list[str]) -> None:
 
 def test_hyphens_in_values_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
-    monkeypatch.setattr(submit, "write_submission", lambda *a: given.append(a) or {})
+
+    def write(*args: Any) -> dict[str, int]:
+        given.append(args)
+        return {}
+
+    monkeypatch.setattr(submit, "write_submission", write)
     with contextlib.suppress(KeyError):
         main(["submit", "my-scores", "--out", "a-b_c.json"])
     assert given == [("my-scores", "a-b_c.json")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import floor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,8 @@ def test_nearest_frame(seconds: Fraction, frame: int) -> None:
 
 
 def test_numpy_frames() -> None:
-    assert Clock(NTSC).frame_to_sample(np.int64(10**9)) == Clock(NTSC).frame_to_sample(10**9)
+    frame: Any = np.int64(10**9)
+    assert Clock(NTSC).frame_to_sample(frame) == Clock(NTSC).frame_to_sample(10**9)
 
 
 @pytest.mark.parametrize("clock", [{"fps": Fraction(0)}, {"fps": Fraction(-1)}, {"sample_rate": 0}])

@@ -231,7 +231,7 @@ def test_a_system_with_one_class_has_no_map_but_the_others_do() -> None:
     assert audio is not None
     assert (visual.map, visual.map_ci, visual.n_rows) == (None, None, 3)
     assert audio.map == 1
-    assert audio.map_ci == (1, 1)
+    assert audio.map_ci == (1.0, 1.0)
     assert frame.differences["visual-audio"].map is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ def row(video: Any = "a", frame: Any = 0, label: Any = 1, score: Any = 0.5) -> d
 
 def good_rows() -> list[Any]:
     return [row(frame=0), row(frame=5), row(frame=7), row("b", 3)]
+
+
+def with_row(bad: Any, rows: list[Any]) -> list[Any]:
+    return [*rows, bad]
 
 
 def write(path: Path, results: Any, **top: Any) -> Path:
@@ -103,9 +108,10 @@ def test_good_file_in_any_order_with_either_kind_of_frame_id(tmp_path: Path) -> 
             )
         ),
         *(
-            (lambda r, bad=bad: [*r, bad], "1 malformed")
+            (partial(with_row, bad), "1 malformed")
             for bad in (
-                None, 3, [], {}, {"video_id": "a"}, row(video=3), row(frame=1.0), row(frame="-1"),
+                None, 3, list[Any](), dict[str, Any](), {"video_id": "a"}, row(video=3),
+                row(frame=1.0), row(frame="-1"),
                 row(frame=None), row(frame="one"), row(frame="²"), row(frame=True),
                 row(frame="9" * 5000),
             )

@@ -7,7 +7,6 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,7 +23,7 @@ from quavf.faces.crop import (
     quality_region,
     render_crop,
 )
-from tests.helpers.data import GOLDEN, needs_golden
+from tests.helpers.data import GOLDEN, needs_golden, read_picture
 
 FRAME = (640, 360)  # width, height
 WHOLE = (0, CROP_SIZE, 0, CROP_SIZE)
@@ -66,8 +65,7 @@ def test_as_published(case: str) -> None:
     meta: dict[str, Any] = json.loads((GOLDEN / "crops_meta.json").read_text())
     assert sorted(meta) == sorted(CASES)
     expected, golden = meta[case], np.load(GOLDEN / "crops.npz")
-    frame = cv2.imread(str(GOLDEN / "crop_frame.png"))
-    assert frame is not None
+    frame = read_picture(GOLDEN / "crop_frame.png")
     size = (frame.shape[1], frame.shape[0])
     geometry = geometry_of(expected["box"], size)
     assert geometry is not None
@@ -171,7 +169,7 @@ def test_padding_is_black_and_the_picture_is_not() -> None:
     assert not crop[:, :x0].any()
 
 
-PLACES = {
+PLACES: dict[str, list[float]] = {
     "middle": [300, 120, 360, 180],
     "fractions": [300.4, 120.7, 360.9, 200.2],
     "left": [2, 100, 42, 200],

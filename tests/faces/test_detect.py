@@ -19,7 +19,7 @@ needs_head = pytest.mark.skipif(not HEAD.is_file(), reason=f"no talking head at 
 
 def head() -> Image:
     with av.open(str(HEAD)) as container:
-        return next(container.decode(video=0)).to_ndarray(format="rgb24")
+        return np.asarray(next(container.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
 
 
 def test_detectors_are_found_by_name() -> None:
@@ -49,7 +49,7 @@ def test_no_face_in_a_plain_picture(shape: tuple[int, int, int]) -> None:
 def test_retinaface_agrees_with_the_package_it_comes_from() -> None:
     from retinaface import detect_faces
 
-    picture = cv2.resize(head(), (301, 299))
+    picture = np.asarray(cv2.resize(head(), (301, 299)), np.uint8)
     ours = open_detector("retinaface").detect(picture)
     theirs = detect_faces(picture, score_threshold=0.5)
     assert len(ours) == len(theirs) == 1
@@ -77,14 +77,14 @@ def test_faces_of_40_pixels_in_1080p_are_kept() -> None:
         picture[y : y + small.shape[0], x : x + small.shape[1]] = small
     height = SearchConfig().scan_height
     scan = cv2.resize(picture, (height * 16 // 9, height), interpolation=cv2.INTER_AREA)
-    found = detector.detect(scan).boxes * 1080 / height
+    found = detector.detect(np.asarray(scan, np.uint8)).boxes * 1080 / height
     expected = [box * scale + [x, y, x, y] for x, y in places]
     hits = [np.abs(found - e).max(axis=1).min() < 12 if len(found) else False for e in expected]
     assert np.mean(hits) >= 0.9
     for face in expected:
         (x1, y1, x2, y2), zoom = patch(face, (1920, 1080))
         cut = cv2.resize(picture[y1:y2, x1:x2], None, fx=zoom, fy=zoom)
-        assert len(detector.detect(cut)) >= 1
+        assert len(detector.detect(np.asarray(cut, np.uint8))) >= 1
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,7 @@ def test_fixed_tracks_are_sound(items: list[Row], order: list[int]) -> None:
     assert (track.boxes >= 0).all()
     assert (track.boxes[:, 2:] >= track.boxes[:, :2]).all()
     found = as_dict(track)
+    assert found is not None
     for frame, (x, y, w, h) in usable.items():
         cut = [max(x, 0), max(y, 0), max(x + w, 0), max(y + h, 0)]
         np.testing.assert_allclose(found[frame], cut, atol=1e-12)

@@ -112,10 +112,12 @@ def write_video(
     times = times or [i / fps for i in range(int(seconds * fps))]
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=fps)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 60_000)
         tone = output.add_stream(sound, rate=48_000) if sound else None
         if tone is not None:
+            assert isinstance(tone, av.AudioStream)
             tone.layout = "mono"
             wave = np.sin(np.arange(int(48_000 * float(times[-1]))) / 48_000 * 440 * 2 * np.pi)
             frame = av.AudioFrame.from_ndarray(

@@ -145,7 +145,11 @@ def damage(path: Path, start: float, end: float) -> Path:
 def damage_sound(path: Path) -> Path:
     """Overwrite every third packet of a file's sound; its pictures stay whole."""
     with av.open(str(path)) as container:
-        packets = [(p.pos, p.size) for p in container.demux(container.streams.audio[0]) if p.size]
+        packets = [
+            (p.pos, p.size)
+            for p in container.demux(container.streams.audio[0])
+            if p.pos is not None and p.size
+        ]
     data, random = bytearray(path.read_bytes()), np.random.default_rng(0)
     for at, size in packets[::3]:
         data[at : at + size] = random.bytes(size)

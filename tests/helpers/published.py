@@ -28,13 +28,18 @@ WHISPER = {  # ours (transformers): theirs (openai-whisper)
 def tiny_audio(n_layers: int = 1, seed: int = 0, **options: Any) -> AudioBranch:
     """Whisper of width 16, 1 layer, 2 heads; 2 heads in the temporal attention."""
     torch.manual_seed(seed)
-    values = {"encoder": "16x1x2", "encoder_weights": "random", "dim": 16, "n_heads": 2} | options
+    values: dict[str, Any] = {
+        "encoder": "16x1x2",
+        "encoder_weights": "random",
+        "dim": 16,
+        "n_heads": 2,
+    } | options
     return AudioBranch(AudioConfig(n_layers=n_layers, **values), BranchSettings("reference")).eval()
 
 
 def tiny_visual(backbone: str = "test_vit", seed: int = 0, **options: Any) -> VisualBranch:
     torch.manual_seed(seed)
-    values = {"backbone_weights": "random", "dim": 16, "n_heads": 2} | options
+    values: dict[str, Any] = {"backbone_weights": "random", "dim": 16, "n_heads": 2} | options
     config = VisualConfig(backbone=backbone, **values)
     return VisualBranch(config, BranchSettings("reference")).eval()
 

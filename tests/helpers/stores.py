@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ def _sound() -> np.ndarray:
 
 def make_store(
     path: Path,
-    faces: dict[int, Sequence[int]],
+    faces: Mapping[int, Sequence[int]],
     segments: Sequence[Segment] = (),
     n_samples: int | None = 2_000_000,
     clock: Clock | None = None,

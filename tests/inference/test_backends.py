@@ -75,7 +75,7 @@ FORMATS = [
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Miniature branches; the visual one sees crops smaller than those stored."""
     folder = tmp_path_factory.mktemp("checkpoints")
     save_branch(folder / "audio.safetensors", tiny_audio(), {"val_map": 0.5})
@@ -105,7 +105,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(
-    store: Path, checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    store: Path, checkpoints: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Scores:
     """By torch in fp32."""
     out = tmp_path_factory.mktemp("expected")
@@ -129,7 +129,7 @@ def assert_close(found: Scores, expected: Scores, atol: float) -> None:
 def test_exported_models_give_the_same_predictions(
     suffix: str, exports: dict[str, Export], store: Path, expected: Scores, tmp_path: Path
 ) -> None:
-    files = {kind: main_file(exports[kind + suffix]) for kind in KINDS}
+    files: dict[str, Any] = {kind: main_file(exports[kind + suffix]) for kind in KINDS}
     predict(store, tmp_path, **files, config=replace(CPU, batch_size=7, audio_batch_size=3))
     assert_close(read_scores(tmp_path), expected, 1e-5)
 
@@ -137,7 +137,7 @@ def test_exported_models_give_the_same_predictions(
 @needs_openvino
 @needs_onnx
 def test_openvino_reads_onnx_files_too(exports, store, expected, tmp_path):
-    files = {kind: main_file(exports[f"{kind}.onnx"]) for kind in KINDS}
+    files: dict[str, Any] = {kind: main_file(exports[f"{kind}.onnx"]) for kind in KINDS}
     predict(store, tmp_path, **files, config=replace(CPU, runtime="openvino"))
     assert_close(read_scores(tmp_path), expected, 1e-5)
 
@@ -205,7 +205,7 @@ def test_a_branch_without_quality(tmp_path: Path) -> None:
 
 @needs_onnx
 def test_raw_video_takes_exported_models(exports, checkpoints):
-    files = {kind: str(main_file(exports[f"{kind}.onnx"])) for kind in KINDS}
+    files: dict[str, Any] = {kind: str(main_file(exports[f"{kind}.onnx"])) for kind in KINDS}
     pipeline = Pipeline(RunConfig(**files, device="cpu"))
     visual = load_branch(checkpoints["visual"])
     assert pipeline.windows == visual.settings.windows

@@ -158,9 +158,14 @@ def test_each_crop_is_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     segments = [Segment(1, 0, 60, 1), Segment(1, 50, 100, 0)]
     store = make_store(tmp_path / "store", {1: frames, 2: [7]}, segments)
     branch = tiny_visual()
-    encoded = []
+    encoded: list[int] = []
     encode = branch.encode
-    monkeypatch.setattr(branch, "encode", lambda x: encoded.append(len(x)) or encode(x))
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        encoded.append(len(x))
+        return encode(x)
+
+    monkeypatch.setattr(branch, "encode", counted)
     VisualPredictor(branch, "light", batch_size=8).faces(ClipData(store, "clip"))
     n_scored = sum(frame <= 100 for frame in frames)
     assert sum(encoded) == n_scored + 1  # and one empty slot
@@ -187,10 +192,19 @@ def test_windows_are_judged_while_crops_still_come(
     faces = {1: list(range(0, 260, 4)), 2: list(range(30, 90, 4))}
     store = make_store(tmp_path / "store", faces, segments)
     branch = tiny_visual()
-    events = []
-    encode, classify = branch.encode, branch.classify
-    monkeypatch.setattr(branch, "encode", lambda x: events.append("encode") or encode(x))
-    monkeypatch.setattr(branch, "classify", lambda *x: events.append("classify") or classify(*x))
+    events: list[str] = []
+
+    def record(name: str) -> None:
+        original = getattr(branch, name)
+
+        def recorded(*x: torch.Tensor) -> Any:
+            events.append(name)
+            return original(*x)
+
+        monkeypatch.setattr(branch, name, recorded)
+
+    record("encode")
+    record("classify")
     predictor = VisualPredictor(branch, "light", batch_size=4)
     whole = predictor.faces(ClipData(store, "clip"))
     monkeypatch.setattr("quavf.inference.predict.WINDOWS", 8)
@@ -370,10 +384,10 @@ def test_weights_that_are_no_numbers(
     audio, visual = tiny_audio(), tiny_visual()
     for branch in (audio, visual):
         torch.nn.init.constant_(branch.head.weight, NAN)
-    paths = [
+    paths = (
         write_published(tmp_path / "audio.ckpt", audio),
         write_published(tmp_path / "visual.ckpt", visual),
-    ]
+    )
     summary = predict(store.path, tmp_path / "scores", *paths, HEADS)
     scores = read_scores(tmp_path / "scores")
     assert summary.repaired == 2 * len(scores)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quavf.core.errors import ConfigError, StoreError
 from quavf.core.records import Segment
@@ -149,7 +149,7 @@ def test_full_size_checkpoint_loads(kind: str, expected: Any, tmp_path: Path) ->
 # The temporal module.
 
 
-def naive_attention(module: TemporalModule, x: np.ndarray, n_heads: int) -> np.ndarray:
+def naive_attention(module: nn.Module, x: np.ndarray, n_heads: int) -> np.ndarray:
     """The same by the formula: softmax(q k / sqrt(d)) v for each head, over token and inputs."""
     weights = {k: v.detach().double().numpy() for k, v in module.state_dict().items()}
     batches = []

@@ -175,7 +175,8 @@ def test_changed_description_of_ours(
     "text", ["", "{", "3", "[1, 2]", "null", '"config"', "{}", "[" * 100_000], ids=lambda t: t[:8]
 )
 def test_description_that_is_none(text: str, tmp_path: Path) -> None:
-    path = own(tmp_path / "x.safetensors", **{METADATA_KEY: text})
+    metadata: dict[str, Any] = {METADATA_KEY: text}
+    path = own(tmp_path / "x.safetensors", **metadata)
     refused(path, "checkpoint")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av import AudioFrame, VideoFrame
 
 from quavf.core.errors import MediaError
 from quavf.report.annotate import plays_in_browsers, start_offset_s, write_annotated_video
@@ -28,17 +29,22 @@ from tests.helpers.face_videos import write_video as write_tone
 from tests.helpers.made_up_results import made_up, write_video
 
 
+def time_of(frame: VideoFrame | AudioFrame) -> float:
+    assert frame.time is not None
+    return frame.time
+
+
 def probe(path: Path) -> dict[str, Any]:
     with av.open(str(path)) as container:
         video = container.streams.video[0]
         sounds = list(container.streams.audio)
-        start = video.start_time or 0
-        found = {
+        start_s = float((video.start_time or 0) * (video.time_base or 1))
+        found: dict[str, Any] = {
             "codec": video.codec_context.name,
             "format": video.codec_context.pix_fmt,
             "size": (video.width, video.height),
             "sound": [s.codec_context.codec.canonical_name for s in sounds],
-            "times": [float((f.pts - start) * f.time_base) for f in container.decode(video=0)],
+            "times": [time_of(f) - start_s for f in container.decode(video=0)],
         }
     if sounds:
         with av.open(str(path)) as container:
@@ -97,7 +103,7 @@ def test_sound_stays_beside_the_pictures(tmp_path: Path, name: str, start_s: flo
             first = next(f for f in container.decode(audio=0) if np.abs(f.to_ndarray()).max() > 0.1)
         with av.open(str(path)) as container:
             picture = next(container.decode(video=0))
-        starts.append(first.time - picture.time)
+        starts.append(time_of(first) - time_of(picture))
     assert starts[1] == pytest.approx(starts[0], abs=0.03)
     assert starts[1] == pytest.approx(start_s, abs=0.06)
 

@@ -102,6 +102,14 @@ def open_page(browser: Any) -> Iterator[Open]:
     """Opens a folder's page; at the end nothing may have been written to the console."""
     contexts, said = [], []
 
+    def dismissed(dialog: Any) -> None:
+        said.append(dialog.message)
+        dialog.dismiss()
+
+    def requested(request: Any) -> None:
+        if not request.url.startswith(("file:", "data:")):
+            said.append(request.url)
+
     def opened(folder: Path, width: int = 1280, scheme: str = "light", **options: Any) -> Any:
         context = browser.new_context(
             viewport={"width": width, "height": 844}, color_scheme=scheme, **options
@@ -111,8 +119,8 @@ def open_page(browser: Any) -> Iterator[Open]:
         page.set_default_timeout(10_000)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda r: r.url.startswith(("file:", "data:")) or said.append(r.url))
+        page.on("dialog", dismissed)
+        page.on("request", requested)
         page.goto((folder / "report.html").as_uri())
         until(page, "document.querySelector('.axis svg').childElementCount > 0")
         if page.locator("video").is_visible():

@@ -423,9 +423,9 @@ def test_tracks_as_published_end_to_end(e2e_root: Path) -> None:
             if merged is not None:
                 found[str(number)] = merged
         assert sorted(found) == sorted(key for key, value in expected.items() if value)
-        for number, merged in found.items():
-            assert merged.frames.tolist() == sorted(map(int, expected[number]))
-            boxes = [expected[number][str(frame)] for frame in merged.frames]
+        for name, merged in found.items():
+            assert merged.frames.tolist() == sorted(map(int, expected[name]))
+            boxes = [expected[name][str(frame)] for frame in merged.frames]
             np.testing.assert_array_equal(merged.boxes, np.array(boxes))
 
 
@@ -433,8 +433,10 @@ def test_labels_as_published(e2e_root: Path) -> None:
     index = read_ego4d(e2e_root / "annotations", e2e_root / "clips", None, REFERENCE)
     for record in index.records:
         expected = json.loads((e2e_root / "ttm" / f"{record.clip}.json").read_text())
-        keys = ("person", "startFrame", "endFrame")
         labels = [
-            Segment(*(row[k] for k in keys), int(row["target"] is not None)) for row in expected
+            Segment(
+                row["person"], row["startFrame"], row["endFrame"], int(row["target"] is not None)
+            )
+            for row in expected
         ]
         assert list(record.segments) == labels

@@ -295,7 +295,7 @@ def test_crop_equals_the_cut_picture(tmp_path: Path, kind: str) -> None:
         with video.container:
             (picture,) = video.pictures({number % 3})
             cut = picture.bgr(region)
-            whole = picture.source.to_ndarray(format="bgr24")
+            whole = np.asarray(picture.source.to_ndarray(format="bgr24"), np.uint8)
         x1, y1, x2, y2 = region
         np.testing.assert_array_equal(cut, whole[y1:y2, x1:x2])
         assert number_of(whole) == number % 3
@@ -304,7 +304,8 @@ def test_crop_equals_the_cut_picture(tmp_path: Path, kind: str) -> None:
 def test_colours_follow_the_tag(tmp_path: Path) -> None:
     """Were the tag lost on the way to a crop, its colours would be another standard's."""
     shown = []
-    for name, tags in (("x", {}), ("y", BT709)):
+    variants: dict[str, dict[str, Any]] = {"x": {}, "y": BT709}
+    for name, tags in variants.items():
         video = open_video(write_video(tmp_path / f"{name}.mkv", 1, **tags))
         with video.container:
             (picture,) = video.pictures({0})

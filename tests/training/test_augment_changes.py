@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,8 +141,9 @@ def test_hard_compression_changes_the_picture_a_little() -> None:
 
 @pytest.mark.parametrize("name", ["colour", "grey", "soften", "jpeg", "cover", "codec", "mute"])
 def test_probabilities_are_checked(name: str) -> None:
+    values: dict[str, Any] = {name: 1.5}
     with pytest.raises(ConfigError, match=rf"augment\.{name}: 1\.5 is not in \[0, 1\]"):
-        AugmentConfig(**{name: 1.5})
+        AugmentConfig(**values)
 
 
 def test_ranges_are_checked() -> None:

@@ -28,6 +28,7 @@ from quavf.training.datasets import (
     VisualTrainSet,
 )
 from quavf.training.train import BranchModule, n_trained, train_audio, train_visual
+from quavf.training.validate import Validator
 from tests.helpers.data import GOLDEN, ROOT, needs_golden
 from tests.helpers.stores import make_tiny_store
 from tests.helpers.training import AUDIO, VISUAL, same, weights
@@ -93,11 +94,11 @@ def test_one_published_step():
             torch.from_numpy(np.load(GOLDEN / "audio_mel2_f16.npy").astype(np.float32)),
         ]
     )
+    class_weights = module.class_weights
+    assert isinstance(class_weights, torch.Tensor)
     labels = torch.full((2, 900), -100)
     labels[0, :210], labels[1] = 1, 0
-    loss = torch.nn.functional.cross_entropy(
-        branch(mel), labels, module.class_weights, ignore_index=-100
-    )
+    loss = torch.nn.functional.cross_entropy(branch(mel), labels, class_weights, ignore_index=-100)
     loss.backward()
     trainable = [p for p in module.parameters() if p.requires_grad]
     norm = torch.nn.utils.clip_grad_norm_(trainable, 1.0)
@@ -301,7 +302,7 @@ def test_other_settings_are_refused_before_anything_is_loaded(store, tmp_path, m
 
 
 def test_early_stopping(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_module.Validator, "map_of", lambda self, parts: 0.5)
+    monkeypatch.setattr(Validator, "map_of", lambda self, parts: 0.5)
     trainer = replace(AUDIO.trainer, epochs=6, patience=2)
     summary = train_audio(store.path, tmp_path / "run", replace(AUDIO, trainer=trainer))
     assert summary.stopped_early

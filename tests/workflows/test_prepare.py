@@ -16,12 +16,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from quavf.core.errors import AnnotationError, ConfigError, QuavfError, StoreError
 from quavf.faces.crop import decode_jpeg, encode_jpeg
-from quavf.sources.media import open_video
+from quavf.sources.media import open_video, read_sound
 from quavf.store import ClipStore, ClipWriter, CropReader
 from quavf.store import clips as clips_module
 from quavf.workflows import prepare as module
@@ -113,7 +114,8 @@ def crops(store: ClipStore, name: str) -> dict[tuple[int, int], Any]:
 def test_crops_as_published(e2e_root: Path, e2e_store: Path) -> None:
     """Every JPEG byte of 6785 crops, and the boxes that go with them."""
     lines = (e2e_root / "faceCrops_sha1.txt").read_text().split("\n")
-    expected = dict(reversed(line.split()) for line in lines if line)
+    pairs = (line.split() for line in lines if line)
+    expected = {name: digest for digest, name in pairs}
     boxes = json.loads((e2e_root / "metaData.json").read_text())
     store, found, n_boxes = ClipStore.open(e2e_store), {}, 0
     for name in store.clips():
@@ -207,7 +209,7 @@ def test_crops_equal_those_of_whole_pictures(root: Path) -> None:
     assert (x1, y1, x2, y2) == (0, 18, 46, 66)  # 24 px at (10, 30), twice as large, cut on the left
     assert faces.picture[row].tolist() == [10, 224, 0, 224]
     expected = np.zeros((224, 224, 3), np.uint8)
-    expected[:, 10:] = module.cv2.resize(pictures[5][y1:y2, x1:x2], (214, 224))
+    expected[:, 10:] = cv2.resize(pictures[5][y1:y2, x1:x2], (214, 224))
     assert reader.read(int(row)) == encode_jpeg(expected)
 
 
@@ -583,7 +585,6 @@ def test_full_disk(root: Path, n_bytes: int) -> None:
 
 def test_media_that_goes_away_half_way(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of reading is not told as one of writing, and leaves no half a clip."""
-    read_sound = module.read_sound
 
     def gone(path: Path, notes: Any) -> Any:
         if path.name == "a.mp4":

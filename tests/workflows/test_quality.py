@@ -289,7 +289,7 @@ def test_what_runs_the_network_is_handed_on(
         ({"runtime": "openvino", "device": "cuda"}, "openvino runs on the CPU"),
     ],
 )
-def test_runtimes_that_cannot_be(store: ClipStore, how: dict[str, str], says: str) -> None:
+def test_runtimes_that_cannot_be(store: ClipStore, how: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         score_quality(store.path, config=replace(QUALITY_INFERENCE, **how))
 

@@ -47,7 +47,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def config(checkpoints: dict[str, str]) -> RunConfig:
+def config(checkpoints: dict[str, Any]) -> RunConfig:
     """Everything but the pictures for people, which have tests of their own."""
     return RunConfig(**checkpoints, video=FACES, device="cpu", annotated=False, report=False)
 
@@ -140,7 +140,8 @@ def test_long_sound_is_heard_in_windows_of_30_s(tmp_path: Path, config: RunConfi
 def test_one_branch_is_enough(tmp_path: Path, config: RunConfig, kind: str) -> None:
     path = write_video(tmp_path / "v.mp4")
     other = "visual" if kind == "audio" else "audio"
-    rows = run_video(path, tmp_path / "out", replace(config, **{other: ""})).scores[1]
+    unset: dict[str, Any] = {other: ""}
+    rows = run_video(path, tmp_path / "out", replace(config, **unset)).scores[1]
     assert np.isnan(getattr(rows, other)).all()
     np.testing.assert_array_equal(rows.fused, getattr(rows, kind))
 

@@ -50,8 +50,8 @@ def decoded(path: Path) -> tuple[str, str]:
             picture.update(frame.to_ndarray(format="yuv420p").tobytes())
     with av.open(str(path)) as container:
         sound = hashlib.sha256()
-        for frame in container.decode(audio=0):
-            sound.update(frame.to_ndarray().tobytes())
+        for piece in container.decode(audio=0):
+            sound.update(piece.to_ndarray().tobytes())
     return picture.hexdigest(), sound.hexdigest()
 
 

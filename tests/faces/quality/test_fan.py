@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,7 +20,7 @@ from quavf.faces.quality.fan import FanScorer, fan_input
 from quavf.faces.quality.scorer import NetworkRunner, ScorerOptions, open_scorer
 from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import run_network
-from tests.helpers.data import GOLDEN, needs_golden
+from tests.helpers.data import GOLDEN, needs_golden, read_picture
 
 SIZES = [(1, 1), (1, 40), (40, 1), (2, 3), (63, 64)]
 
@@ -59,7 +58,7 @@ def test_fan_input_is_the_published_one() -> None:
         assert hashlib.sha1(picture.tobytes()).hexdigest() == meta[name]["sha1"], name
     middle = fan_input(regions["middle_tall__scoreinput"])
     np.testing.assert_array_equal(middle, pictures["middle_tall"])
-    frame = cv2.imread(str(GOLDEN / "crop_frame.png"))
+    frame = read_picture(GOLDEN / "crop_frame.png")
     whole = fan_input(np.ascontiguousarray(frame[:224, :224, ::-1]))
     np.testing.assert_array_equal(whole, pictures["test224_top_left_of_crop_frame_rgb"])
 

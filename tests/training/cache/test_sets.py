@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from quavf.store import ClipStore
 from quavf.training.cache import sets as cached_sets
 from quavf.training.cache.predictors import FeatureCache
 from quavf.training.cache.sets import CachedCrops, cached_set
+from quavf.training.cache.table import FeatureTable
 from quavf.training.config import AugmentConfig, TrainAudioConfig, TrainConfig, TrainVisualConfig
 from quavf.training.datasets import AudioTrainSet, VisualTrainSet
 from quavf.training.train import train_audio, train_visual
@@ -240,7 +242,7 @@ def test_other_weights_or_seed_are_other_features(store: ClipStore, tmp_path: Pa
     with torch.no_grad():
         branch.head.weight += 1
         assert FeatureCache.of(branch, config, "content").clip("clip", "rows", 3).path == before
-        branch.encoder.layers[0].fc1.weight[0, 0] += 1e-6
+        branch.encoder.get_parameter("layers.0.fc1.weight")[0, 0] += 1e-6
     assert FeatureCache.of(branch, config, "content").clip("clip", "rows", 3).path != before
     assert FeatureCache.of(branch, config, "other").clip("clip", "rows", 3).path != before
     assert len(paths) == 2
@@ -271,7 +273,7 @@ def test_interrupted_filling_goes_on(
     train(store.path, tmp_path / "whole", with_cache(config, tmp_path / "a"))
     whole = embedded.total()
     embedded.clear()
-    write, n_written = cached_sets.FeatureTable.write, []
+    write, n_written = FeatureTable.write, []
 
     def interrupted(self: Any, row: int, tensors: Any) -> None:
         n_written.append(row)
@@ -279,12 +281,12 @@ def test_interrupted_filling_goes_on(
             raise KeyboardInterrupt
         write(self, row, tensors)
 
-    monkeypatch.setattr(cached_sets.FeatureTable, "write", interrupted)
+    monkeypatch.setattr(FeatureTable, "write", interrupted)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         train(store.path, tmp_path / "cut", with_cache(config, tmp_path / "b"))
     signal.signal(signal.SIGINT, handler)
-    monkeypatch.setattr(cached_sets.FeatureTable, "write", write)
+    monkeypatch.setattr(FeatureTable, "write", write)
     embedded.clear()
     train(store.path, tmp_path / "cut", with_cache(config, tmp_path / "b"))
     n_done = 5 // (16 if config is PLAIN else 4)  # whole batches
@@ -360,7 +362,7 @@ def test_a_full_disk_is_told_before_the_run_begins(
     store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("usage", (), {"free": 1000})
-    monkeypatch.setattr(cached_sets.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(ConfigError, match=r"would take 0\.0 GB more.*fewer trainer.cache_versions"):
         train_audio(store.path, tmp_path / "run", with_cache(AUDIO, tmp_path))
     assert not (tmp_path / "run").exists()

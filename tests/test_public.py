@@ -34,8 +34,14 @@ FUNCTIONS = {
         "semantics_name",
     ],
     "prepare_simulated": ["store", "config", "every", "engine"],
+    "read_scores": ["folder"],
+    "register_branch": ["spec"],
+    "register_detector": ["name", "factory"],
+    "register_scorer": ["name", "factory"],
     "report_clips": ["scores", "store", "out", "clips", "moments"],
     "run_video": ["video", "out", "config", "truth"],
+    "run_videos": ["videos", "out", "config", "engine"],
+    "save_branch": ["path", "branch", "info"],
     "score_quality": [
         "store",
         "scorer",
@@ -44,6 +50,7 @@ FUNCTIONS = {
         "engine",
         "renamed",
     ],
+    "simulate_clips": ["out", "config", "engine", "progress"],
     "train_audio": ["store", "out", "config"],
     "train_visual": ["store", "out", "config"],
     "write_submission": ["scores", "out"],
@@ -51,21 +58,55 @@ FUNCTIONS = {
 CONFIGS = [
     "AudioConfig",
     "AugmentConfig",
+    "BranchSettings",
+    "DetectorOptions",
     "EngineConfig",
     "EvaluateConfig",
+    "InferenceConfig",
+    "MomentsConfig",
     "PredictConfig",
     "RunConfig",
+    "ScorerOptions",
+    "SearchConfig",
+    "SimulateConfig",
+    "TrackConfig",
     "TrainAudioConfig",
+    "TrainConfig",
     "TrainVisualConfig",
     "TrainerConfig",
+    "VideoConfig",
     "VisualConfig",
     "WindowConfig",
+]
+CLASSES = [
+    "BranchSpec",
+    "ClipStore",
+    "Detections",
+    "FaceDetector",
+    "Moment",
+    "Person",
+    "PersonScores",
+    "Pipeline",
+    "QualityScorer",
+    "Scores",
+    "VideoAnalysis",
+    "VideoResult",
+]
+ERRORS = [
+    "AnnotationError",
+    "CheckpointError",
+    "ConfigError",
+    "EngineError",
+    "MediaError",
+    "QuavfError",
+    "ScoresError",
+    "StoreError",
 ]
 HEAVY = ("torch", "lightning", "av", "cv2", "pyarrow", "timm", "transformers", "numpy", "rich")
 
 
 def test_public_names_are_these_and_no_others() -> None:
-    assert sorted(quavf.__all__) == sorted([*FUNCTIONS, *CONFIGS, "QuavfError"])
+    assert sorted(quavf.__all__) == sorted([*FUNCTIONS, *CONFIGS, *CLASSES, *ERRORS])
     assert set(dir(quavf)) == {*quavf.__all__, "__version__"}
 
 
@@ -98,30 +139,26 @@ def test_every_error_of_ours_is_a_quavf_error() -> None:
     from quavf.core import errors
 
     own = [e for e in vars(errors).values() if inspect.isclass(e)]
-    assert len(own) == 8
+    assert sorted(e.__name__ for e in own) == ERRORS
     assert all(issubclass(e, quavf.QuavfError) for e in own)
 
 
-def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
-    """The imports under TYPE_CHECKING are what users' type checkers read; both lists must agree."""
-    tree = ast.parse(Path(quavf.__file__).read_text())
-    block = next(
-        node
-        for node in tree.body
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-    )
-    seen = {
-        alias.asname or alias.name: f"{node.module}:{alias.name}"
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    loaded = {}
-    for name, source in quavf._MODULES.items():
-        module, _, other = source.partition(":")
-        loaded[name] = f"quavf.{module}:{other or name}"
-    assert seen == loaded
-    assert {*seen, "QuavfError"} == set(quavf.__all__)
+def test_type_checkers_see_the_same_names() -> None:
+    """The stub lists each public name once; it is both what is loaded and what checkers read."""
+    stub = Path(quavf.__file__).with_suffix(".pyi")
+    imported = [
+        node for node in ast.parse(stub.read_text()).body if isinstance(node, ast.ImportFrom)
+    ]
+    names = [(alias.name, alias.asname) for node in imported for alias in node.names]
+    assert all(name == shown for name, shown in names)
+    assert sorted(name for name, _ in names) == sorted(quavf.__all__)
+
+
+@pytest.mark.parametrize(("former", "name"), vars(quavf)["_RENAMED"].items())
+def test_former_names_still_work(former: str, name: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"quavf.{former} is now quavf.{name}"):
+        assert getattr(quavf, former) is getattr(quavf, name)
+    assert former not in dir(quavf)
 
 
 def test_package_is_marked_as_typed() -> None:

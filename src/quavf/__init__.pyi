@@ -1,0 +1,71 @@
+# The public names, each once: the package loads them from here when they are first used, and type
+# checkers read them here.
+
+from .core.branches import BranchSpec as BranchSpec
+from .core.branches import register_branch as register_branch
+from .core.errors import AnnotationError as AnnotationError
+from .core.errors import CheckpointError as CheckpointError
+from .core.errors import ConfigError as ConfigError
+from .core.errors import EngineError as EngineError
+from .core.errors import MediaError as MediaError
+from .core.errors import QuavfError as QuavfError
+from .core.errors import ScoresError as ScoresError
+from .core.errors import StoreError as StoreError
+from .core.windows import WindowConfig as WindowConfig
+from .evaluation.config import EvaluateConfig as EvaluateConfig
+from .faces.config import DetectorOptions as DetectorOptions
+from .faces.config import SearchConfig as SearchConfig
+from .faces.config import TrackConfig as TrackConfig
+from .faces.detect import Detections as Detections
+from .faces.detect import FaceDetector as FaceDetector
+from .faces.detect import register_detector as register_detector
+from .faces.quality.scorer import QualityScorer as QualityScorer
+from .faces.quality.scorer import ScorerOptions as ScorerOptions
+from .faces.quality.scorer import register_scorer as register_scorer
+from .inference.config import InferenceConfig as InferenceConfig
+from .inference.config import PredictConfig as PredictConfig
+from .inference.export import export as export
+from .models.checkpoint import load_branch as load_branch
+from .models.checkpoint import save_branch as save_branch
+from .models.config import AudioConfig as AudioConfig
+from .models.config import BranchSettings as BranchSettings
+from .models.config import VisualConfig as VisualConfig
+from .results.config import MomentsConfig as MomentsConfig
+from .results.scores import Scores as Scores
+from .results.scores import read_scores as read_scores
+from .results.video import Moment as Moment
+from .results.video import Person as Person
+from .results.video import PersonScores as PersonScores
+from .results.video import VideoResult as VideoResult
+from .simulate.config import SimulateConfig as SimulateConfig
+from .store import ClipStore as ClipStore
+from .training.config import AugmentConfig as AugmentConfig
+from .training.config import TrainAudioConfig as TrainAudioConfig
+from .training.config import TrainConfig as TrainConfig
+from .training.config import TrainerConfig as TrainerConfig
+from .training.config import TrainVisualConfig as TrainVisualConfig
+from .training.train import train_audio as train_audio
+from .training.train import train_visual as train_visual
+from .utils.parallel import EngineConfig as EngineConfig
+from .video.config import VideoConfig as VideoConfig
+from .workflows.config import RunConfig as RunConfig
+from .workflows.evaluate import evaluate as evaluate
+from .workflows.fuse import fuse as fuse
+from .workflows.predict import predict as predict
+from .workflows.prepare import prepare_challenge as prepare_challenge
+from .workflows.prepare import prepare_ego4d as prepare_ego4d
+from .workflows.prepare_simulated import prepare_simulated as prepare_simulated
+from .workflows.quality import import_quality as import_quality
+from .workflows.quality import score_quality as score_quality
+from .workflows.report_clips import report_clips as report_clips
+from .workflows.run import Pipeline as Pipeline
+from .workflows.run import VideoAnalysis as VideoAnalysis
+from .workflows.run import load as load
+from .workflows.run import run_video as run_video
+from .workflows.run import run_videos as run_videos
+from .workflows.simulate import simulate_clips as simulate_clips
+from .workflows.submit import check_submission as check_submission
+from .workflows.submit import write_submission as write_submission
+
+__all__: list[str]
+__version__: str

@@ -73,10 +73,8 @@ def write_variant(source: ClipStore, out: Path, *, sound: bool, change: Change |
                     picture = decode_jpeg(data)
                     assert picture is not None
                     data = encode_jpeg(change(picture)[..., ::-1])
-                place = (faces.box[row].tolist(), faces.region[row].tolist())
-                geometry = (*place, faces.picture[row].tolist())
                 key = int(faces.person[row]), int(faces.frame[row])
-                writer.add_crop(*key, float(faces.time_s[row]), geometry, data)
+                writer.add_crop(*key, float(faces.time_s[row]), faces.geometry(row), data)
             if manifest.n_samples is not None:
                 samples = source.sound(clip, 0, manifest.n_samples) * 32768
                 writer.add_sound((samples * sound).astype(np.int16))

@@ -47,7 +47,7 @@ from quavf.core.windows import (
 from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import mean_average_precision
 from quavf.evaluation.protocols import evaluate_scores
-from quavf.faces.crop import CropGeometry, crop_regions, decode_jpeg, quality_region
+from quavf.faces.crop import crop_regions, decode_jpeg, quality_region
 from quavf.faces.quality.scorer import open_scorer
 from quavf.faces.track import build_track, merge_tracks
 from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
@@ -199,9 +199,8 @@ def regions(data: Data) -> Iterator[str]:
         for row in np.flatnonzero((right < CROP_SIZE) | (bottom < CROP_SIZE)):
             picture = decode_jpeg(reader.read(int(row)))
             assert picture is not None
-            region, inside = (tuple(c[row].tolist()) for c in (faces.region, faces.picture))
-            geometry, box = CropGeometry(region, inside), faces.box[row]
-            seen = [quality_region(picture, geometry, box, r) for r in (REFERENCE, semantics)]
+            geometry = faces.geometry(int(row))
+            seen = [quality_region(picture, geometry, s) for s in (REFERENCE, semantics)]
             scores = [0.0 if r is None else judge.score([r])[0] for r in seen]
             changes.append(abs(scores[1] - scores[0]))
             fitted = min(right[row], bottom[row])

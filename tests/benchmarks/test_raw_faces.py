@@ -14,6 +14,7 @@ import pytest
 
 from quavf.core.branches import score_columns
 from quavf.core.clock import Clock
+from quavf.core.records import READY_MADE, CropGeometry
 from quavf.faces.crop import encode_jpeg
 from quavf.results.scores import Scores
 from quavf.results.video import PersonScores, VideoResult
@@ -122,9 +123,10 @@ def test_raw_scores_take_the_place_of_annotated_ones(tmp_path: Path) -> None:
     keys = [(1, 0), (1, 3), (2, 0), (2, 3)]
     with store.writing("clip") as writer:
         for person, frame in keys:
-            where = (place[person], (0, 0, 224, 224), (0, 224, 0, 224))
+            left, top, right, bottom = place[person]
+            geometry = CropGeometry((left, top, right, bottom), READY_MADE.region)
             jpeg = encode_jpeg(np.zeros((224, 224, 3), np.uint8))
-            writer.add_crop(person, frame, frame / 30, where, jpeg)
+            writer.add_crop(person, frame, frame / 30, geometry, jpeg)
         writer.finish(
             Manifest("clip", "val", Clock(), (), None, 4, (640, 360), "0", store.config.hash, {})
         )

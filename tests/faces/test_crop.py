@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quavf.core.records import CROP_SIZE, Image
+from quavf.core.records import CROP_SIZE, READY_MADE, CropGeometry, Image
 from quavf.core.semantics import FIXED, REFERENCE
 from quavf.faces.crop import (
-    CropGeometry,
     crop_geometry,
     crop_regions,
     decode_jpeg,
     encode_jpeg,
+    fit_region,
     quality_region,
     render_crop,
 )
@@ -30,7 +30,7 @@ WHOLE = (0, CROP_SIZE, 0, CROP_SIZE)
 
 
 def geometry_of(box: list[float], frame: tuple[int, int] = FRAME) -> CropGeometry | None:
-    return crop_geometry(crop_regions(np.array([box], float), frame)[0], frame)
+    return crop_geometry(np.array(box, float), frame)
 
 
 def slope(width: int = FRAME[0], height: int = FRAME[1]) -> Image:
@@ -78,7 +78,7 @@ def test_as_published(case: str) -> None:
     # The published scorer reads the stored JPEG, not the crop before it was compressed.
     decoded = decode_jpeg(jpeg)
     assert decoded is not None
-    region = quality_region(decoded, geometry, np.array(expected["box"]), REFERENCE)
+    region = quality_region(decoded, geometry, REFERENCE)
     assert region is not None
     x1, y1, x2, y2 = expected["scoreBbox"]
     assert region.shape == (y2 - y1, x2 - x1, 3)
@@ -137,7 +137,7 @@ def test_no_boxes() -> None:
 def test_where_the_picture_lands(
     region: tuple[int, int, int, int], picture: tuple[int, int, int, int]
 ) -> None:
-    assert crop_geometry(np.array(region), FRAME) == CropGeometry(region, picture)
+    assert fit_region(region, FRAME) == picture
 
 
 @pytest.mark.parametrize(
@@ -151,12 +151,11 @@ def test_where_the_picture_lands(
     ],
 )
 def test_no_area(region: tuple[int, int, int, int]) -> None:
-    assert crop_geometry(np.array(region), FRAME) is None
+    assert fit_region(region, FRAME) is None
 
 
 def test_tall_frame_pads_left_before_right() -> None:
-    geometry = crop_geometry(np.array((0, 0, 90, 160)), (90, 160))
-    assert geometry == CropGeometry((0, 0, 90, 160), (98, 224, 0, 224))
+    assert fit_region((0, 0, 90, 160), (90, 160)) == (98, 224, 0, 224)
 
 
 def test_padding_is_black_and_the_picture_is_not() -> None:
@@ -205,7 +204,7 @@ def test_inverse(place: str) -> None:
     geometry = geometry_of(box)
     assert geometry is not None
     crop = render_crop(cut(frame, geometry), geometry)
-    region = quality_region(crop, geometry, np.array(box, float), FIXED)
+    region = quality_region(crop, geometry, FIXED)
     expected = original(frame, box)
     assert region is not None
     assert region.shape == expected.shape
@@ -222,9 +221,7 @@ def test_flag_unpad_wrong_side(place: str, wrong: bool) -> None:
     geometry = geometry_of(box)
     assert geometry is not None
     crop = render_crop(cut(frame, geometry), geometry)
-    published = quality_region(
-        crop, geometry, np.array(box, float), replace(FIXED, unpad_wrong_side=True)
-    )
+    published = quality_region(crop, geometry, replace(FIXED, unpad_wrong_side=True))
     assert published is not None
     error = np.abs(published.astype(int) - original(frame, box)).max()
     assert (error > 20) if wrong else (error <= 2)
@@ -239,7 +236,7 @@ def test_what_the_published_inverse_keeps(axis: int, box: list[float]) -> None:
     kept = np.indices((CROP_SIZE, CROP_SIZE))[axis] < n_kept
     for inside, expected in ((255, 255), (0, 0)):
         crop = np.where(kept[..., None], inside, 255 - inside).repeat(3, 2).astype(np.uint8)
-        region = quality_region(crop, geometry, np.array(box, float), REFERENCE)
+        region = quality_region(crop, geometry, REFERENCE)
         assert region is not None
         assert (region == expected).all()
 
@@ -258,7 +255,7 @@ def test_inverse_anywhere(x: float, y: float, width: float, height: float) -> No
     assert geometry is not None
     frame = np.full((FRAME[1], FRAME[0], 3), 255, np.uint8)
     crop = render_crop(cut(frame, geometry), geometry)
-    region = quality_region(crop, geometry, np.array(box), FIXED)
+    region = quality_region(crop, geometry, FIXED)
     expected = original(frame, [x, y, min(x + width, 1e9), y + height])
     assert region is not None
     assert region.shape == expected.shape
@@ -271,17 +268,17 @@ def test_inverse_anywhere(x: float, y: float, width: float, height: float) -> No
     ids=["right of the frame", "below the frame", "a point", "less than a pixel"],
 )
 def test_nothing_to_score(box: list[float]) -> None:
-    geometry = CropGeometry((200, 100, 400, 200))
+    x1, y1, x2, y2 = box
+    geometry = CropGeometry((x1, y1, x2, y2), (200, 100, 400, 200))
     crop = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
-    assert quality_region(crop, geometry, np.array(box, float), FIXED) is None
+    assert quality_region(crop, geometry, FIXED) is None
 
 
 def test_a_picture_cut_at_the_face_is_scored_whole() -> None:
     """Challenge pictures: their box is the picture."""
     picture = slope(CROP_SIZE, CROP_SIZE)
-    geometry = CropGeometry((0, 0, CROP_SIZE, CROP_SIZE))
     for semantics in (FIXED, REFERENCE):
-        region = quality_region(picture, geometry, np.array([0, 0, 224, 224.0]), semantics)
+        region = quality_region(picture, READY_MADE, semantics)
         np.testing.assert_array_equal(region, picture)
 
 

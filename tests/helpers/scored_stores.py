@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from quavf.core.clock import Clock
-from quavf.core.records import Segment
+from quavf.core.records import READY_MADE, Segment
 from quavf.faces.crop import encode_jpeg
 from quavf.inference.config import PredictConfig
 from quavf.store import ClipStore, Manifest, StoreConfig
-from tests.helpers.stores import WHOLE
 
 CONFIG = PredictConfig(encoder_heads=2, n_heads=2, backbone="test_vit", device="cpu")
 SEGMENTS = (Segment(1, 0, 30, 1), Segment(2, 0, 30, 0))
@@ -27,7 +26,7 @@ def make_store(path: Path, splits: tuple[str, ...], labelled: bool = True) -> Cl
             for person, frame in FACES:
                 crop = np.full((224, 224, 3), 40 * person + frame, np.uint8)
                 person = person if labelled else 1
-                writer.add_crop(person, frame, 0.0, WHOLE, encode_jpeg(crop))
+                writer.add_crop(person, frame, 0.0, READY_MADE, encode_jpeg(crop))
             writer.add_sound(np.arange(40_000) * (index + 1) % 9000)
             segments = SEGMENTS if labelled else ()
             writer.finish(

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from quavf.core.clock import SAMPLE_RATE, Clock
-from quavf.core.records import Segment
+from quavf.core.records import READY_MADE, Segment
 from quavf.faces.crop import encode_jpeg
 from quavf.store import ClipStore, Manifest, StoreConfig
 
-WHOLE = (0, 0, 224, 224), (0, 0, 224, 224), (0, 224, 0, 224)
 SEGMENTS = (Segment(1, 0, 60, 1), Segment(2, 30, 95, 0), Segment(1, 80, 119, 0))
 N_FRAMES = 120
 
@@ -33,7 +32,7 @@ def make_tiny_store(
             for person, frame, label in _labelled_frames() if faces else ():
                 crop = rng.integers(0, 60, (224, 224, 3), dtype=np.uint8)
                 crop[..., 2 if label else 0] += np.uint8(150)
-                writer.add_crop(person, frame, frame / 30, WHOLE, encode_jpeg(crop))
+                writer.add_crop(person, frame, frame / 30, READY_MADE, encode_jpeg(crop))
                 n_crops += 1
             if sound:
                 writer.add_sound(_sound())
@@ -90,7 +89,7 @@ def make_store(
             for index, (person, frame) in enumerate(rows):
                 slope = np.linspace(0, 40 + index * 37 % 200, 224).astype(np.uint8)
                 crop = np.tile(slope[:, None], (224, 1, 3))
-                writer.add_crop(person, frame, 0.0, WHOLE, encode_jpeg(crop))
+                writer.add_crop(person, frame, 0.0, READY_MADE, encode_jpeg(crop))
             if n_samples is not None:
                 writer.add_sound(np.arange(n_samples) % 30_000)
             writer.finish(

@@ -26,12 +26,13 @@ import pytest
 
 from quavf.core.clock import Clock
 from quavf.core.errors import QuavfError, StoreError
-from quavf.core.records import Segment
+from quavf.core.records import CropGeometry, Segment
 from quavf.store import FORMAT, ClipStore, CropReader, Manifest, StoreConfig
 from quavf.store import clips as clips_module
 
 CONFIG = StoreConfig("ego4d", "fixed", "grown")
 SEGMENTS = (Segment(1, 0, 9, 1), Segment(0, 3, 4, 0))
+NOWHERE = CropGeometry((0,) * 4, (0,) * 4, (0,) * 4)
 CROPS = [(2, 7), (1, 5), (1, 3), (12, 0), (2, 6)]  # person, frame: in the order of decoding
 
 
@@ -60,7 +61,7 @@ def write(store: ClipStore, clip: str = "a", **changes: Any) -> None:
     with store.writing(clip) as writer:
         for person, frame in CROPS:
             box = (person + 0.5, frame, person + 10.25, frame + 20)
-            geometry = (box, (person, frame, 100, 101), (0, 224, frame, 224))
+            geometry = CropGeometry(box, (person, frame, 100, 101), (0, 224, frame, 224))
             writer.add_crop(person, frame, frame / 30, geometry, content(person, frame))
         writer.add_sound(np.arange(-500, 500, dtype=np.int16) * 60)
         writer.finish(manifest(clip, n_crops=writer.n_crops, **changes))
@@ -210,7 +211,7 @@ class Interrupted(BaseException):
 def interrupt(store: ClipStore, after: str) -> None:
     with store.writing("a") as writer:
         if after != "nothing":
-            writer.add_crop(1, 5, 0.0, ((0,) * 4, (0,) * 4, (0,) * 4), b"x" * 5000)
+            writer.add_crop(1, 5, 0.0, NOWHERE, b"x" * 5000)
         if after in ("sound", "finish"):
             writer.add_sound(np.zeros(10, np.int16))
         if after == "finish":
@@ -332,7 +333,7 @@ def test_what_others_are_writing_is_left_alone(store: ClipStore) -> None:
     table.parent.mkdir()
     table.write_text("half")
     with store.writing("b") as writer:
-        writer.add_crop(1, 5, 0.0, ((0,) * 4, (0,) * 4, (0,) * 4), b"x")
+        writer.add_crop(1, 5, 0.0, NOWHERE, b"x")
         other = ClipStore.create(store.path, CONFIG)
         refused(other)
         write(other, "c")

@@ -14,12 +14,10 @@ import pytest
 
 from quavf.core.clock import Clock
 from quavf.core.errors import AnnotationError, ConfigError, QuavfError, StoreError
-from quavf.core.records import Image
+from quavf.core.records import CropGeometry, Image
 from quavf.core.semantics import get_semantics
 from quavf.faces.crop import (
-    CropGeometry,
     crop_geometry,
-    crop_regions,
     decode_jpeg,
     encode_jpeg,
     quality_region,
@@ -50,13 +48,12 @@ def make(
         with store.writing(clip) as writer:
             for person, frames in people.items():
                 for frame in frames:
-                    box = np.array([[290.0, 60, 315, 100 + frame % 7]])
-                    geometry = crop_geometry(crop_regions(box, SIZE)[0], SIZE)
+                    box = np.array([290.0, 60, 315, 100 + frame % 7])
+                    geometry = crop_geometry(box, SIZE)
                     assert geometry is not None
                     x1, y1, x2, y2 = geometry.region
                     crop = render_crop(noisy(frame + 100 * person)[y1:y2, x1:x2], geometry)
-                    where = (box[0].tolist(), geometry.region, geometry.picture)
-                    writer.add_crop(person, frame, frame / 30, where, encode_jpeg(crop))
+                    writer.add_crop(person, frame, frame / 30, geometry, encode_jpeg(crop))
             writer.finish(
                 Manifest(clip, "train", Clock(), (), None, writer.n_crops, SIZE, "f",
                          store.config.hash)
@@ -91,10 +88,7 @@ def test_scores_are_of_the_inverse_crops(tmp_path: Path, semantics: str) -> None
     for row in range(len(faces)):
         picture = decode_jpeg(CropReader(store, "a", faces).read(row))
         assert picture is not None
-        geometry = CropGeometry(
-            tuple(faces.region[row].tolist()), tuple(faces.picture[row].tolist())
-        )
-        regions.append(quality_region(picture, geometry, faces.box[row], get_semantics(semantics)))
+        regions.append(quality_region(picture, faces.geometry(row), get_semantics(semantics)))
     expected = LightScorer().score([r for r in regions if r is not None])
     np.testing.assert_array_equal(store.quality("a", "light"), expected)
 
@@ -231,8 +225,8 @@ def test_a_damaged_crop(store: ClipStore) -> None:
 def test_faces_without_a_pixel_score_zero(tmp_path: Path) -> None:
     store = ClipStore.create(tmp_path / "store", StoreConfig("ego4d", "fixed", "grown"))
     with store.writing("a") as writer:
-        where = ([100.0, 100.0, 100.4, 100.4], (99, 99, 102, 102), (0, 224, 0, 224))
-        writer.add_crop(1, 0, 0.0, where, encode_jpeg(np.zeros((224, 224, 3), np.uint8)))
+        geometry = CropGeometry((100.0, 100.0, 100.4, 100.4), (99, 99, 102, 102))
+        writer.add_crop(1, 0, 0.0, geometry, encode_jpeg(np.zeros((224, 224, 3), np.uint8)))
         writer.finish(Manifest("a", "val", Clock(), (), None, 1, SIZE, "f", store.config.hash))
     summary = score_quality(store.path)
     assert store.quality("a", "light").tolist() == [0.0]

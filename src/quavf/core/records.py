@@ -69,6 +69,29 @@ class TrackRows:
         assert self.xywh.shape == (len(self.frames), 4), (self.xywh.shape, len(self.frames))
 
 
+Region = tuple[int, int, int, int]
+UNPADDED: Region = (0, CROP_SIZE, 0, CROP_SIZE)
+
+
+@dataclass(frozen=True)
+class CropGeometry:
+    """Where one face crop comes from: enough to undo it."""
+
+    box: tuple[float, float, float, float]  # the face, xyxy pixels of the frame
+    region: Region  # the part of the frame that was cut out, xyxy pixels
+    picture: Region = UNPADDED  # x0, x1, y0, y1: the part of the crop that is not zero padding
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height before resizing, pixels."""
+        x1, y1, x2, y2 = self.region
+        return x2 - x1, y2 - y1
+
+
+READY_MADE = CropGeometry((0, 0, CROP_SIZE, CROP_SIZE), (0, 0, CROP_SIZE, CROP_SIZE))
+"""Of a crop that came as a picture of its own: no frame is known."""
+
+
 @dataclass(frozen=True)
 class ClipRecord:
     """What a source knows of one clip, before any picture or sound is read."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
-from quavf.core.records import CROP_SIZE, Floats, Image, Ints
+from quavf.core.records import (
+    CROP_SIZE,
+    UNPADDED,
+    CropGeometry,
+    Floats,
+    Image,
+    Ints,
+    Region,
+)
 from quavf.core.semantics import Semantics
 
 CROP_GROWTH = 0.5  # of the box's width and height, added on each side
@@ -15,40 +21,32 @@ QUALITY_MARGIN = 0.1  # the same for the region that is scored for quality
 JPEG_QUALITY = 95
 
 
-@dataclass(frozen=True)
-class CropGeometry:
-    """How one crop was cut: enough to undo it.
-
-    `region` (x1, y1, x2, y2): the cut part of the frame, pixels; `picture` (x0, x1, y0, y1): the
-    part of the 224 x 224 crop that holds it, the rest is zero padding.
-    """
-
-    region: tuple[int, int, int, int]
-    picture: tuple[int, int, int, int] = (0, CROP_SIZE, 0, CROP_SIZE)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height before resizing, pixels."""
-        x1, y1, x2, y2 = self.region
-        return x2 - x1, y2 - y1
-
-
 def crop_regions(boxes: Floats, frame_size: tuple[int, int]) -> Ints:
     """(N, 4) pixel regions twice as large as `boxes` (N, 4), cut to the frame (width, height)."""
     return _grown(boxes, CROP_GROWTH, frame_size)
 
 
-def crop_geometry(region: Ints, frame_size: tuple[int, int]) -> CropGeometry | None:
-    """Where a region lands in its crop; None when it has no area.
+def crop_geometry(box: Floats, frame_size: tuple[int, int]) -> CropGeometry | None:
+    """How to cut the face in `box` (4,) out of a frame; None when nothing of it is inside."""
+    x1, y1, x2, y2 = crop_regions(box[None], frame_size)[0].tolist()
+    picture = fit_region((x1, y1, x2, y2), frame_size)
+    if picture is None:
+        return None
+    left, top, right, bottom = box.tolist()
+    return CropGeometry((left, top, right, bottom), (x1, y1, x2, y2), picture)
 
-    The aspect ratio is not kept, but for a region that the frame's border cuts to be longer
-    along that border: it is padded on the side where the picture is missing.
+
+def fit_region(region: Region, frame_size: tuple[int, int]) -> Region | None:
+    """The part of the crop (x0, x1, y0, y1) that a region fills; None when it has no area.
+
+    The aspect ratio is not kept, except where the frame's border leaves a region that is longer
+    along that border: such a region is padded on the side where the picture is missing.
     """
-    x1, y1, x2, y2 = (int(side) for side in region)
+    x1, y1, x2, y2 = region
     width, height = x2 - x1, y2 - y1
     if width <= 0 or height <= 0:
         return None
-    picture = (0, CROP_SIZE, 0, CROP_SIZE)
+    picture = UNPADDED
     if width < height and (x1 == 0 or x2 == frame_size[0]):
         fitted = int(width * CROP_SIZE / height)
         picture = (
@@ -67,7 +65,7 @@ def crop_geometry(region: Ints, frame_size: tuple[int, int]) -> CropGeometry | N
         )
     if picture[0] == picture[1] or picture[2] == picture[3]:
         return None
-    return CropGeometry((x1, y1, x2, y2), picture)
+    return picture
 
 
 def render_crop(patch: Image, geometry: CropGeometry) -> Image:
@@ -81,12 +79,10 @@ def render_crop(patch: Image, geometry: CropGeometry) -> Image:
     return crop
 
 
-def quality_region(
-    crop: Image, geometry: CropGeometry, box: Floats, semantics: Semantics
-) -> Image | None:
-    """The annotated face with a tenth of margin, at its size in the frame; None without area.
+def quality_region(crop: Image, geometry: CropGeometry, semantics: Semantics) -> Image | None:
+    """The face with a tenth of margin, at its size in the frame; None without area.
 
-    `crop` (224, 224, 3) as stored, `box` (4,) as annotated, in frame pixels.
+    `crop` (224, 224, 3) as stored.
     """
     x0, x1, y0, y1 = geometry.picture
     if semantics.unpad_wrong_side:
@@ -98,7 +94,9 @@ def quality_region(
         return None
     patch = cv2.resize(crop[y0:y1, x0:x1], geometry.size, interpolation=cv2.INTER_LINEAR)
     left, top = geometry.region[:2]
-    whole_pixels = np.trunc(box[None])  # before it grows; the crop's box is cut off after it grew
+    whole_pixels = np.trunc(
+        [geometry.box]
+    )  # before it grows; the crop's box is cut off after it grew
     grown = _truncated(whole_pixels, QUALITY_MARGIN)[0] - (left, top, left, top)
     fx1, fy1 = (max(int(side), 0) for side in grown[:2])
     fx2, fy2 = (min(int(side), end) for side, end in zip(grown[2:], geometry.size, strict=True))

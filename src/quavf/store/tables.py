@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quavf.core.errors import StoreError
-from quavf.core.records import Floats, Ints
+from quavf.core.records import CropGeometry, Floats, Ints
 
 SCHEMA = pa.schema(
     [("person", pa.int64()), ("frame", pa.int64()), ("time_s", pa.float64())]
@@ -28,14 +28,19 @@ class Faces:
     person: Ints
     frame: Ints
     time_s: Floats
-    box: Floats  # as annotated, xyxy pixels of the frame
-    region: Ints  # the part of the frame that was cut, xyxy
-    picture: Ints  # x0, x1, y0, y1: the part of the crop that is picture and not padding
+    box: Floats  # box, region and picture: see `CropGeometry`
+    region: Ints
+    picture: Ints
     offset: Ints  # bytes, of the JPEG in crops.tar
     size: Ints  # bytes
 
     def __len__(self) -> int:
         return len(self.person)
+
+    def geometry(self, row: int) -> CropGeometry:
+        """Where the crop of a row comes from."""
+        box, region, picture = (c[row].tolist() for c in (self.box, self.region, self.picture))
+        return CropGeometry(tuple(box), tuple(region), tuple(picture))
 
     def rows_of(self, person: int) -> slice:
         """Where one person's rows are; their frames ascend."""

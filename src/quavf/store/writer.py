@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quavf.core.clock import SAMPLE_RATE
-from quavf.core.records import Ints
+from quavf.core.records import CropGeometry, Ints
 from quavf.store.manifest import Manifest
 from quavf.store.tables import SCHEMA
 from quavf.utils.files import write_json
@@ -39,17 +39,16 @@ class ClipWriter:
         person: int,
         frame: int,
         time_s: float,
-        geometry: tuple[Sequence[float], Sequence[int], Sequence[int]],
+        geometry: CropGeometry,
         jpeg: bytes,
     ) -> None:
-        """`geometry`: box (4,), region (4,) and picture (4,), as in `Faces`."""
         member = tarfile.TarInfo(f"{person}/{frame}.jpg")
         member.size = len(jpeg)
         offset = self._tar.offset + TAR_BLOCK
         self._tar.addfile(member, io.BytesIO(jpeg))
         self._tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
-        box, region, picture = geometry
-        row = (person, frame, time_s, *box, *region, *picture, offset, len(jpeg))
+        where = (*geometry.box, *geometry.region, *geometry.picture)
+        row = (person, frame, time_s, *where, offset, len(jpeg))
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from quavf.core.clock import TICKS_PER_SECOND
-from quavf.core.records import Floats, Ints
-from quavf.faces.crop import crop_geometry, crop_regions, encode_jpeg, render_crop
+from quavf.core.records import CropGeometry, Floats, Ints
+from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
 from quavf.sources.video import Shown
 from quavf.video.schedule import PersonSchedule
 
@@ -21,7 +21,7 @@ class CutFace:
     person: int
     tick: int
     score: float  # the detector's
-    where: tuple[list[float], Sequence[int], Sequence[int]]  # box, region, picture part
+    geometry: CropGeometry
     jpeg: bytes
 
     @property
@@ -71,9 +71,8 @@ def cut_faces(requests: CropRequests, shown: Shown) -> tuple[Shown, list[CutFace
 
 
 def _cut_face(shown: Shown, tick: int, person: int, box: Floats, score: float) -> CutFace | None:
-    region = crop_regions(box[None], shown.size)[0]
-    geometry = crop_geometry(region, shown.size)
+    geometry = crop_geometry(box, shown.size)
     if geometry is None:
         return None
     jpeg = encode_jpeg(render_crop(shown.bgr(geometry.region), geometry))
-    return CutFace(person, tick, score, (box.tolist(), geometry.region, geometry.picture), jpeg)
+    return CutFace(person, tick, score, geometry, jpeg)

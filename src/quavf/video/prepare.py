@@ -246,7 +246,9 @@ class _Preparation:
                     if face is None:
                         notes["boxes outside the picture"] += 1
                     else:
-                        writer.add_crop(face.person, face.tick, face.time_s, face.where, face.jpeg)
+                        writer.add_crop(
+                            face.person, face.tick, face.time_s, face.geometry, face.jpeg
+                        )
                         confidences.append(face.score)
             bar.advance(max(total - second, 0))
         writer.add_confidences(confidences)

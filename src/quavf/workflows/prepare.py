@@ -16,12 +16,18 @@ import numpy as np
 
 from quavf.core.clock import SAMPLE_RATE, Clock
 from quavf.core.errors import MediaError, StoreError
-from quavf.core.records import CROP_SIZE, ClipRecord, Segment, Track, TrackRows
+from quavf.core.records import (
+    CROP_SIZE,
+    READY_MADE,
+    ClipRecord,
+    CropGeometry,
+    Segment,
+    Track,
+    TrackRows,
+)
 from quavf.core.semantics import FIXED, Semantics, get_semantics
 from quavf.faces.crop import (
-    CropGeometry,
     crop_geometry,
-    crop_regions,
     decode_jpeg,
     encode_jpeg,
     render_crop,
@@ -199,8 +205,8 @@ def _write_ego4d_clip(semantics: Semantics, store: ClipStore, job: _Job) -> int:
     video = open_video(record.media)
     with video.container, store.writing(record.clip) as writer:
         tracks = _tracks(record, semantics, notes)
-        wanted = _wanted(record.segments, tracks, video, notes)
-        n_decoded = _write_crops(writer, video, wanted, notes)
+        requests = _crop_requests(record.segments, tracks, video, notes)
+        n_decoded = _write_crops(writer, video, requests, notes)
         samples = read_sound(record.media, notes)
         if samples is not None:
             writer.add_sound(samples)
@@ -252,43 +258,40 @@ def _usable(parts: Iterable[TrackRows], semantics: Semantics, notes: Notes) -> I
             yield track
 
 
-Wanted = dict[int, list[tuple[int, CropGeometry, list[float]]]]  # by frame: person, how, box
+Requests = dict[int, list[tuple[int, CropGeometry]]]  # by frame: person and crop
 
 
-def _wanted(
+def _crop_requests(
     segments: Iterable[Segment], tracks: dict[int, Track], video: Video, notes: Notes
-) -> Wanted:
+) -> Requests:
     """The crops to cut, by frame: every box of a person inside one of that person's segments."""
-    wanted: Wanted = defaultdict(list)
+    requests: Requests = defaultdict(list)
     for person, track in sorted(tracks.items()):
         inside = np.zeros(len(track.frames), bool)
         for s in segments:
             if s.person == person:
                 inside |= (track.frames >= s.start_frame) & (track.frames <= s.last_frame)
-        frames, boxes = track.frames[inside], track.boxes[inside]
-        regions = crop_regions(boxes, video.size)
-        for frame, box, region in zip(frames.tolist(), boxes.tolist(), regions, strict=True):
-            geometry = crop_geometry(region, video.size)
+        for frame, box in zip(track.frames[inside].tolist(), track.boxes[inside], strict=True):
+            geometry = crop_geometry(box, video.size)
             if geometry is None:
                 notes["boxes outside the picture"] += 1
             else:
-                wanted[frame].append((person, geometry, box))
-    return wanted
+                requests[frame].append((person, geometry))
+    return requests
 
 
-def _write_crops(writer: ClipWriter, video: Video, wanted: Wanted, notes: Notes) -> int:
-    n_wanted, n_pictures = sum(map(len, wanted.values())), 0
+def _write_crops(writer: ClipWriter, video: Video, requests: Requests, notes: Notes) -> int:
+    n_requested, n_pictures = sum(map(len, requests.values())), 0
 
     def jpegs(picture: Picture) -> tuple[Picture, list[bytes]]:
-        faces = (geometry for _, geometry, _ in wanted[picture.frame])
+        faces = (geometry for _, geometry in requests[picture.frame])
         return picture, [encode_jpeg(render_crop(picture.bgr(g.region), g)) for g in faces]
 
-    for picture, encoded in overlapped(jpegs, video.pictures(set(wanted))):
+    for picture, encoded in overlapped(jpegs, video.pictures(set(requests))):
         n_pictures += 1
-        for (person, geometry, box), jpeg in zip(wanted[picture.frame], encoded, strict=True):
-            where = (box, geometry.region, geometry.picture)
-            writer.add_crop(person, picture.frame, picture.time_s, where, jpeg)
-    notes["boxes on pictures that are not in the video"] += n_wanted - writer.n_crops
+        for (person, geometry), jpeg in zip(requests[picture.frame], encoded, strict=True):
+            writer.add_crop(person, picture.frame, picture.time_s, geometry, jpeg)
+    notes["boxes on pictures that are not in the video"] += n_requested - writer.n_crops
     return n_pictures
 
 
@@ -296,13 +299,11 @@ def _write_challenge_segment(store: ClipStore, job: _Job) -> int:
     segment: ChallengeSegment = job.source
     notes: Notes = Counter(segment.notes)
     clock = Clock()
-    whole = (0, 0, CROP_SIZE, CROP_SIZE)
     with store.writing(segment.segment) as writer:
         for frame, path in segment.faces.items():
             jpeg = _face_jpeg(_file_bytes(path), notes)
             if jpeg is not None:
-                where = (whole, whole, (0, CROP_SIZE, 0, CROP_SIZE))
-                writer.add_crop(PERSON, frame, clock.frame_to_s(frame), where, jpeg)
+                writer.add_crop(PERSON, frame, clock.frame_to_s(frame), READY_MADE, jpeg)
         samples = None
         if segment.sound is not None:
             try:

@@ -6,8 +6,6 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from quavf.core.clock import Clock
 from quavf.core.errors import ConfigError, StoreError
 from quavf.core.semantics import FIXED
@@ -97,11 +95,10 @@ def _write_crops(writer: ClipWriter, clip: SimulatedClip, every: int) -> int:
     """Render and write the faces; return how many lie outside the frame."""
     n_empty = 0
     for crop in clip.render_faces(every, everywhere=True):
-        geometry = crop_geometry(np.array(crop.expanded), clip.renderer.size)
+        geometry = crop_geometry(crop.box, clip.renderer.size)
         if geometry is None:
             n_empty += 1
             continue
         jpeg = encode_jpeg(render_crop(crop.region, geometry))
-        place = (crop.box.tolist(), geometry.region, geometry.picture)
-        writer.add_crop(crop.person, crop.frame, CLOCK.frame_to_s(crop.frame), place, jpeg)
+        writer.add_crop(crop.person, crop.frame, CLOCK.frame_to_s(crop.frame), geometry, jpeg)
     return n_empty

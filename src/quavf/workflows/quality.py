@@ -19,7 +19,7 @@ from quavf.core.errors import AnnotationError, ConfigError, StoreError
 from quavf.core.names import is_safe_name
 from quavf.core.records import Floats, Image
 from quavf.core.semantics import get_semantics
-from quavf.faces.crop import CropGeometry, decode_jpeg, quality_region
+from quavf.faces.crop import decode_jpeg, quality_region
 from quavf.faces.quality.scorer import NetworkRunner, QualityScorer, open_scorer
 from quavf.inference.config import InferenceConfig
 from quavf.store import ClipStore, CropReader, Faces
@@ -195,9 +195,7 @@ class _ClipScoring:
                 f"{self.reader.path}: crop {row} is damaged; delete the clip's folder and prepare "
                 "again"
             )
-        region, inside = self.faces.region[row].tolist(), self.faces.picture[row].tolist()
-        geometry = CropGeometry(tuple(region), tuple(inside))
-        return quality_region(picture, geometry, self.faces.box[row], self.semantics)
+        return quality_region(picture, self.faces.geometry(row), self.semantics)
 
 
 def import_quality(store: Path, path: Path, scorer: str = "imported") -> QualitySummary:

@@ -11,6 +11,11 @@ from .core.errors import MediaError as MediaError
 from .core.errors import QuavfError as QuavfError
 from .core.errors import ScoresError as ScoresError
 from .core.errors import StoreError as StoreError
+from .core.records import ClipIndex as ClipIndex
+from .core.records import ClipRecord as ClipRecord
+from .core.records import CroppedClip as CroppedClip
+from .core.records import Segment as Segment
+from .core.records import TrackRows as TrackRows
 from .core.windows import WindowConfig as WindowConfig
 from .evaluation.config import EvaluateConfig as EvaluateConfig
 from .faces.config import DetectorOptions as DetectorOptions
@@ -38,6 +43,10 @@ from .results.video import Person as Person
 from .results.video import PersonScores as PersonScores
 from .results.video import VideoResult as VideoResult
 from .simulate.config import SimulateConfig as SimulateConfig
+from .sources.config import ChallengeConfig as ChallengeConfig
+from .sources.config import Ego4dConfig as Ego4dConfig
+from .sources.registry import SourceSpec as SourceSpec
+from .sources.registry import register_source as register_source
 from .store import ClipStore as ClipStore
 from .training.config import AugmentConfig as AugmentConfig
 from .training.config import TrainAudioConfig as TrainAudioConfig
@@ -54,6 +63,7 @@ from .workflows.fuse import fuse as fuse
 from .workflows.predict import predict as predict
 from .workflows.prepare import prepare_challenge as prepare_challenge
 from .workflows.prepare import prepare_ego4d as prepare_ego4d
+from .workflows.prepare import prepare_source as prepare_source
 from .workflows.prepare_simulated import prepare_simulated as prepare_simulated
 from .workflows.quality import import_quality as import_quality
 from .workflows.quality import score_quality as score_quality

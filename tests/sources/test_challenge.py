@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from quavf.core.errors import AnnotationError, StoreError
+from quavf.core.records import CroppedClip
 from quavf.faces.crop import decode_jpeg
-from quavf.sources.challenge import ChallengeSegment, read_challenge
+from quavf.sources.challenge import read_challenge
 from quavf.store import ClipStore, CropReader
 from quavf.workflows.prepare import PrepareSummary, prepare_challenge
 from tests.helpers.media_files import tone, write_wav
@@ -31,7 +32,7 @@ def segment(root: Path, name: str, *files: str, data: bytes | None = None) -> Pa
     return root / name
 
 
-def read_one(root: Path) -> ChallengeSegment:
+def read_one(root: Path) -> CroppedClip:
     (found,) = read_challenge(root)
     return found
 
@@ -39,9 +40,9 @@ def read_one(root: Path) -> ChallengeSegment:
 def test_segments_by_name_and_faces_by_number(tmp_path: Path) -> None:
     segment(tmp_path, "b", "10.jpg", "9.jpg", "100.JPG", "0.jpeg")
     segment(tmp_path, "a")
-    assert [s.segment for s in read_challenge(tmp_path)] == ["a", "b"]
+    assert [s.clip for s in read_challenge(tmp_path)] == ["a", "b"]
     b = list(read_challenge(tmp_path))[1]
-    assert list(b.faces) == [0, 9, 10, 100]
+    assert list(b.faces[1]) == [0, 9, 10, 100]
     assert b.sound is None
     assert b.notes == {}
 
@@ -56,7 +57,7 @@ def test_other_files_are_counted_and_left_out(tmp_path: Path) -> None:
     (folder / "face" / "8.jpg").mkdir()
     (folder / "face" / "9.jpg").symlink_to("nowhere")
     found = read_one(tmp_path)
-    assert list(found.faces) == [5]
+    assert list(found.faces[1]) == [5]
     assert found.notes == {"files in face/ that are not named <frame>.jpg": 10}
 
 
@@ -64,7 +65,7 @@ def test_two_pictures_of_one_frame(tmp_path: Path) -> None:
     """The same one every time, whatever the order on disk."""
     segment(tmp_path, "a", "7.jpg", "007.jpg", "07.jpg", "7.jpeg")
     found = read_one(tmp_path)
-    assert {frame: path.name for frame, path in found.faces.items()} == {7: "007.jpg"}
+    assert {frame: path.name for frame, path in found.faces[1].items()} == {7: "007.jpg"}
     assert found.notes == {"frames with two pictures": 3}
 
 
@@ -75,7 +76,7 @@ def test_what_is_no_segment_is_ignored(tmp_path: Path, extra: str) -> None:
         (tmp_path / extra).mkdir(parents=True)
     else:
         (tmp_path / extra).write_text('{"a": {"frame_list": [1, 2], "frame_num": 2}}')
-    assert list(read_one(tmp_path).faces) == [5]
+    assert list(read_one(tmp_path).faces[1]) == [5]
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "file", "one segment"])

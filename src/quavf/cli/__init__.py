@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from quavf.cli.commands import COMMANDS, USER_ERROR
+from quavf.cli.commands import COMMANDS, USER_ERROR, Command, find_command
 from quavf.core.errors import QuavfError
 from quavf.core.version import __version__
+from quavf.sources.registry import source_names
 
 INTERRUPTED = 130  # exit code, as shells give it
 
@@ -20,11 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, rest = _command_name(words)
     if name is None:
         return _top_level(words)
-    if name not in COMMANDS:
-        return _fail(f"no command {name!r}; see `quavf --help`")
     try:
+        command = find_command(name)
+        if command is None:
+            return _fail(f"no command {name!r}; see `quavf --help`")
         _set_up_messages()
-        return _run(name, rest) or 0
+        return _run(name, command, rest) or 0
     except QuavfError as error:
         return _fail(str(error))
     except SystemExit as stop:  # what a parser makes of --help
@@ -36,13 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _run(name: str, words: list[str]) -> int | None:
+def _run(name: str, command: Command, words: list[str]) -> int | None:
     from jsonargparse import ArgumentParser, set_parsing_settings
 
     from quavf.cli.parsing import HelpFormatter, parse, with_recipe, with_underscores
 
     set_parsing_settings(docstring_parse_attribute_docstrings=False)
-    command = COMMANDS[name]
     parser = ArgumentParser(
         prog=f"quavf {name}",
         usage=f"quavf {name} {command.usage}",
@@ -60,12 +61,11 @@ def _command_name(words: list[str]) -> tuple[str | None, list[str]]:
     if not words or words[0].startswith("-"):
         return None, words
     two = " ".join(words[:2])
-    if two in COMMANDS:
-        return two, words[2:]
-    group = any(name.startswith(f"{words[0]} ") for name in COMMANDS)
-    if group and (len(words) == 1 or words[1].startswith("-")):
+    if not any(name.startswith(f"{words[0]} ") for name in COMMANDS):
+        return words[0], words[1:]
+    if len(words) == 1 or words[1].startswith("-"):
         return None, words
-    return (two if group else words[0]), words[1:]
+    return two, words[2:]
 
 
 def _top_level(words: list[str]) -> int:
@@ -75,11 +75,14 @@ def _top_level(words: list[str]) -> int:
     group = f"{words[0]} " if words and not words[0].startswith("-") else ""
     if words and not group and words[0] not in ("-h", "--help"):
         return _fail(f"no option {words[0]!r}; see `quavf --help`")
-    shown = {name: c for name, c in COMMANDS.items() if name.startswith(group)}
+    shown = {name: c.summary for name, c in COMMANDS.items() if name.startswith(group)}
+    if group == "prepare ":
+        installed = [name for name in source_names() if f"prepare {name}" not in COMMANDS]
+        shown |= {f"prepare {name}": "A source of an installed package." for name in installed}
     lines = [f"usage: quavf {group}<command> ...", ""]
     if not group:
         lines += ["Is this person talking to me? Talking-to-me detection in egocentric video.", ""]
-    lines += [f"  {name:<20}{command.summary}" for name, command in shown.items()]
+    lines += [f"  {name:<20}{summary}" for name, summary in shown.items()]
     lines += ["", "`quavf <command> --help` tells a command's options."]
     print("\n".join(lines))  # noqa: T201
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from quavf.cli import models, preparing
 from quavf.cli.options import engine_of, engine_options, fields_of
+from quavf.sources.registry import CHALLENGE, EGO4D, SOURCES, SourceSpec, source_names
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -275,6 +276,23 @@ def _demo(args: Namespace, console: Any) -> None:
     demo(args.out, args.seed, console)
 
 
+def source_command(spec: SourceSpec) -> Command:
+    """`quavf prepare NAME` of a source."""
+    usage, options = preparing.source_usage(spec), preparing.source_options(spec)
+    return Command(spec.summary, usage, options, preparing.source(spec))
+
+
+def find_command(name: str) -> Command | None:
+    """The command of that name, also of a source that a plug-in brings; None if there is none.
+
+    Raises ConfigError when the plug-in cannot be loaded.
+    """
+    group, _, source = name.partition(" ")
+    if name not in COMMANDS and group == "prepare" and source in source_names():
+        return source_command(SOURCES.get(source))
+    return COMMANDS.get(name)
+
+
 COMMANDS = {
     "demo": Command(
         "Simulate a few conversations and run everything below on them.",
@@ -294,18 +312,8 @@ COMMANDS = {
         _run_options,
         _run,
     ),
-    "prepare ego4d": Command(
-        "Cut faces and sound of Ego4D's annotated clips into a store.",
-        "--annotations DIR --clips DIR --store STORE [options]",
-        preparing.ego4d_options,
-        preparing.ego4d,
-    ),
-    "prepare challenge": Command(
-        "Take the challenge's test segments into a store.",
-        "--root DIR --store STORE",
-        preparing.challenge_options,
-        preparing.challenge,
-    ),
+    "prepare ego4d": source_command(EGO4D),
+    "prepare challenge": source_command(CHALLENGE),
     "prepare simulated": Command(
         "Simulate conversations straight into a store; needs quavf[simulate].",
         "--store STORE [options]",

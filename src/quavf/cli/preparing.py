@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
 from typing import TYPE_CHECKING, Any
 
-from quavf.cli.options import engine_of, engine_options
+from quavf.cli.options import engine_of, engine_options, fields_of
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
     from quavf.simulate.config import SimulateConfig
+    from quavf.sources.registry import SourceSpec
 
 
 def _store_option(parser: ArgumentParser) -> None:
@@ -18,59 +21,46 @@ def _store_option(parser: ArgumentParser) -> None:
     )
 
 
-def ego4d_options(parser: ArgumentParser) -> None:
-    from quavf.core.semantics import FIXED, SEMANTICS
-
-    parser.add_argument(
-        "--annotations",
-        required=True,
-        metavar="DIR",
-        help="folder that holds av_train.json and av_val.json",
-    )
-    parser.add_argument(
-        "--clips", required=True, metavar="DIR", help="folder that holds <clip_uid>.mp4"
-    )
-    _store_option(parser)
-    engine_options(parser)
-    parser.add_argument(
-        "--semantics",
-        default=FIXED.name,
-        choices=SEMANTICS,
-        help="tracks and quality regions mended, or exactly as published",
-    )
-    parser.add_argument(
-        "--splits",
-        metavar="DIR",
-        help="folder of train.txt, val.txt (valid.txt), test.txt with a clip id a "
-        "line; default: av_train.json is train, av_val.json is val",
-    )
+def source_usage(spec: SourceSpec) -> str:
+    """The usage line of `quavf prepare NAME`: the options that must be given."""
+    required = [f"--{f.name.replace('_', '-')} {_metavar(f)}" for f in _required(spec)]
+    return " ".join([*required, "--store STORE [options]"])
 
 
-def ego4d(args: Namespace, console: Any) -> None:
-    from quavf.workflows.prepare import prepare_ego4d
+def source_options(spec: SourceSpec) -> Callable[[ArgumentParser], None]:
+    """The options of `quavf prepare NAME`: those of the source, the store and the engine."""
 
-    summary = prepare_ego4d(
-        args.annotations, args.clips, args.store, args.semantics, args.splits, engine_of(args)
-    )
-    _print_prepared(summary, console)
+    def options(parser: ArgumentParser) -> None:
+        parser.add_class_arguments(spec.load_config(), None)
+        for action in parser._actions:
+            for field in fields(spec.load_config()):
+                if action.dest == field.name:
+                    action.metavar = _metavar(field)
+        _store_option(parser)
+        engine_options(parser)
 
-
-def challenge_options(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--root",
-        required=True,
-        metavar="DIR",
-        help="folder of <segment>/face/<frame>.jpg and <segment>/audio/aud.wav, "
-        "such as social_test/final_test_data",
-    )
-    _store_option(parser)
-    engine_options(parser)
+    return options
 
 
-def challenge(args: Namespace, console: Any) -> None:
-    from quavf.workflows.prepare import prepare_challenge
+def source(spec: SourceSpec) -> Callable[[Namespace, Any], None]:
+    """What `quavf prepare NAME` does."""
 
-    _print_prepared(prepare_challenge(args.root, args.store, engine_of(args)), console)
+    def run(args: Namespace, console: Any) -> None:
+        from quavf.workflows.prepare import prepare_source
+
+        config = fields_of(spec.load_config(), args)
+        _print_prepared(prepare_source(spec.name, args.store, config, engine_of(args)), console)
+
+    return run
+
+
+def _required(spec: SourceSpec) -> list[Field[Any]]:
+    every = fields(spec.load_config())
+    return [f for f in every if f.default is MISSING and f.default_factory is MISSING]
+
+
+def _metavar(field: Field[Any]) -> str:
+    return "PATH" if "Path" in str(field.type) else "VALUE"
 
 
 def simulated_options(parser: ArgumentParser) -> None:

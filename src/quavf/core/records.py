@@ -102,7 +102,29 @@ class ClipRecord:
     segments: tuple[Segment, ...]
     tracks: dict[int, tuple[TrackRows, ...]]  # by person, in file order; the wearer has none
     fingerprint: str  # of the annotations: another one means that they have changed
-    notes: dict[str, int] = field(default_factory=dict)  # what was dropped or mended, counted
+    notes: dict[str, int] = field(default_factory=dict)  # what was dropped or corrected, counted
+
+
+@dataclass(frozen=True)
+class CroppedClip:
+    """What a source knows of a clip whose faces come as pictures, already cropped."""
+
+    clip: str
+    split: str
+    faces: dict[int, dict[int, Path]]  # by person, then frame
+    sound: Path | None
+    fingerprint: str
+    notes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClipIndex:
+    """All clips that a source can deliver, and how a store keeps them."""
+
+    records: list[ClipRecord] | list[CroppedClip]
+    notes: dict[str, int] = field(default_factory=dict)  # of the index as a whole, counted
+    semantics: str = "fixed"  # see `quavf.core.semantics`
+    framing: str = "grown"  # "grown": crops twice as large as the face; "face": cut at the face
 
 
 SPLITS = ("train", "val", "test")

@@ -9,29 +9,24 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from quavf.core.errors import AnnotationError
 from quavf.core.names import is_safe_name
+from quavf.core.records import ClipIndex, CroppedClip
+from quavf.sources.config import ChallengeConfig
 from quavf.utils.files import config_hash
 
 FACE_NAME = re.compile(r"[0-9]{1,9}\.jpe?g", re.IGNORECASE)
 PERSON = 1  # a challenge segment shows one person, without a number
 
 
-@dataclass(frozen=True)
-class ChallengeSegment:
-    """One segment: its face pictures by frame, ascending, and its sound if there is any."""
-
-    segment: str
-    faces: dict[int, Path]
-    sound: Path | None
-    fingerprint: str  # of names and sizes of all files
-    notes: dict[str, int] = field(default_factory=dict)
+def index_challenge(config: ChallengeConfig) -> ClipIndex:
+    """The segments that the options of `quavf prepare challenge` select."""
+    return ClipIndex(list(read_challenge(config.root)), framing="face")
 
 
-def read_challenge(root: Path) -> Iterator[ChallengeSegment]:
+def read_challenge(root: Path) -> Iterator[CroppedClip]:
     """All segments below `root`, by name. Raises AnnotationError when there is none."""
     root = Path(root)
     if not root.is_dir():
@@ -47,7 +42,7 @@ def read_challenge(root: Path) -> Iterator[ChallengeSegment]:
         yield _segment(folder)
 
 
-def _segment(folder: Path) -> ChallengeSegment:
+def _segment(folder: Path) -> CroppedClip:
     notes: Counter[str] = Counter()
     faces: dict[int, Path] = {}
     for path in sorted((folder / "face").iterdir()):
@@ -59,9 +54,10 @@ def _segment(folder: Path) -> ChallengeSegment:
             faces[int(path.stem)] = path
     sound = folder / "audio" / "aud.wav"
     files = [*faces.values(), *([sound] if sound.is_file() else [])]
-    return ChallengeSegment(
-        segment=folder.name,
-        faces=dict(sorted(faces.items())),
+    return CroppedClip(
+        clip=folder.name,
+        split="test",
+        faces={PERSON: dict(sorted(faces.items()))},
         sound=sound if sound.is_file() else None,
         fingerprint=config_hash(sorted((path.name, path.stat().st_size) for path in files)),
         notes=dict(notes),

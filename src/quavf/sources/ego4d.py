@@ -17,8 +17,9 @@ import numpy as np
 
 from quavf.core.errors import AnnotationError
 from quavf.core.names import is_safe_name
-from quavf.core.records import WEARER, ClipRecord, Floats, Segment, TrackRows
-from quavf.core.semantics import Semantics
+from quavf.core.records import WEARER, ClipIndex, ClipRecord, Floats, Segment, TrackRows
+from quavf.core.semantics import Semantics, get_semantics
+from quavf.sources.config import Ego4dConfig
 from quavf.utils.files import config_hash, read_json
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,15 @@ def read_ego4d(
     if split_of is not None:
         _note_unknown(index, split_of, splits)
     return index
+
+
+def index_ego4d(config: Ego4dConfig) -> ClipIndex:
+    """The clips that the options of `quavf prepare ego4d` select. See `read_ego4d`."""
+    semantics, splits = get_semantics(config.semantics), config.splits
+    index = read_ego4d(
+        Path(config.annotations), Path(config.clips), Path(splits) if splits else None, semantics
+    )
+    return ClipIndex(index.records, dict(index.notes), config.semantics)
 
 
 def read_splits(folder: Path) -> dict[str, str]:

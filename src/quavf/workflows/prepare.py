@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from quavf.core.records import (
     READY_MADE,
     ClipRecord,
     CropGeometry,
+    CroppedClip,
     Segment,
     Track,
     TrackRows,
@@ -33,9 +34,9 @@ from quavf.faces.crop import (
     render_crop,
 )
 from quavf.faces.track import build_track, merge_tracks, negative_size
-from quavf.sources.challenge import PERSON, ChallengeSegment, read_challenge
-from quavf.sources.ego4d import read_ego4d
+from quavf.sources.config import ChallengeConfig, Ego4dConfig
 from quavf.sources.media import Picture, Video, open_video, read_sound
+from quavf.sources.registry import CHALLENGE, EGO4D, SOURCES
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
 from quavf.utils.files import config_hash, write_json
 from quavf.utils.parallel import EngineConfig, each
@@ -69,6 +70,22 @@ class PrepareSummary:
         return content
 
 
+def prepare_source(
+    source: str, store: Path, config: Any, engine: EngineConfig | None = None
+) -> PrepareSummary:
+    """Put the face crops and the sound of all clips of a source into a store.
+
+    `config` is an instance of the source's config dataclass. Finished clips are skipped, changed
+    ones are made again. Clips whose media is missing or unreadable are counted and left out.
+    Raises ConfigError when no source has that name, StoreError when no clip is left.
+    """
+    index = SOURCES.get(source).read_index(config)
+    jobs = [_Job(r.clip, _fingerprint(r), r) for r in index.records]
+    target = ClipStore.create(Path(store), StoreConfig(source, index.semantics, index.framing))
+    with target.alone():
+        return _prepare(target, jobs, Counter(index.notes), engine)
+
+
 def prepare_ego4d(
     annotations: Path,
     clips: Path,
@@ -79,48 +96,42 @@ def prepare_ego4d(
     *,
     semantics_name: str | None = None,
 ) -> PrepareSummary:
-    """Cut the face crops and the sound of all annotated clips into a store.
+    """Cut the face crops and the sound of all clips annotated by Ego4D into a store.
 
     `annotations` holds `av_train.json` and `av_val.json`, `clips` one `<clip_uid>.mp4` each.
-    Finished clips are skipped, changed ones made again. Clips whose media is missing or unreadable
-    are counted and left out; raises StoreError when none is left.
+    See `prepare_source`.
     """
     if semantics_name is not None:
         warnings.warn("semantics_name: use semantics", DeprecationWarning, stacklevel=2)
         semantics = semantics_name
-    rules = get_semantics(semantics)
-    index = read_ego4d(Path(annotations), Path(clips), splits and Path(splits), rules)
-    target = ClipStore.create(Path(store), StoreConfig("ego4d", semantics, "grown"))
-
-    def fingerprint(record: ClipRecord) -> str:
-        size = record.media.stat().st_size if record.media.is_file() else None
-        return config_hash([record.fingerprint, record.split, size])
-
-    jobs = [_Job(r.clip, fingerprint(r), r) for r in index.records]
-    with target.alone():
-        return _prepare(target, jobs, partial(_write_ego4d_clip, rules), index.notes, engine)
+    config = Ego4dConfig(Path(annotations), Path(clips), semantics, splits)
+    return prepare_source(EGO4D.name, store, config, engine)
 
 
 def prepare_challenge(
     root: Path, store: Path, engine: EngineConfig | None = None
 ) -> PrepareSummary:
     """Take the challenge's test segments into a store: pictures as they are, no labels."""
-    jobs = [_Job(s.segment, s.fingerprint, s) for s in read_challenge(Path(root))]
-    target = ClipStore.create(Path(store), StoreConfig("challenge", FIXED.name, "face"))
-    with target.alone():
-        return _prepare(target, jobs, _write_challenge_segment, Counter(), engine)
+    return prepare_source(CHALLENGE.name, store, ChallengeConfig(Path(root)), engine)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A clip to write: what it is made of, and what tells one state of that from another."""
+    """A clip to write; the fingerprint changes when its annotations or media change."""
 
     clip: str
     fingerprint: str
-    source: Any
+    record: ClipRecord | CroppedClip
 
     def __str__(self) -> str:
         return f"clip {self.clip}"
+
+
+def _fingerprint(record: ClipRecord | CroppedClip) -> str:
+    if isinstance(record, CroppedClip):
+        return record.fingerprint
+    size = record.media.stat().st_size if record.media.is_file() else None
+    return config_hash([record.fingerprint, record.split, size])
 
 
 @dataclass(frozen=True)
@@ -131,13 +142,12 @@ class _Written:
     error: str = ""
 
 
-Write = Callable[[ClipStore, _Job], int]  # puts a clip into the store; how many pictures it took
-
-
-def _written(write: Write, store: ClipStore, job: _Job) -> _Written:
-    """Unusable media are told, not raised: they are no reason to stop."""
+def _write(store: ClipStore, job: _Job) -> _Written:
+    """Put a clip into the store; unusable media are reported, not raised."""
     try:
-        return _Written(write(store, job))
+        if isinstance(job.record, CroppedClip):
+            return _Written(_write_cropped_clip(store, job.fingerprint, job.record))
+        return _Written(_write_clip(store, job.fingerprint, job.record))
     except MediaError as error:
         return _Written(error=str(error))
 
@@ -145,7 +155,6 @@ def _written(write: Write, store: ClipStore, job: _Job) -> _Written:
 def _prepare(
     store: ClipStore,
     jobs: list[_Job],
-    write: Write,
     index_notes: Notes,
     engine: EngineConfig | None,
 ) -> PrepareSummary:
@@ -162,7 +171,7 @@ def _prepare(
         missing = [job for job in jobs if not store.has(job.clip, job.fingerprint)]
         summary.skipped = len(jobs) - len(missing)
         bar.advance(summary.skipped)
-        for done in each(partial(_written, write, store), missing, engine):
+        for done in each(partial(_write, store), missing, engine):
             clip, written = done.item.clip, done.result
             if written.error:
                 summary.failed[clip] = written.error
@@ -198,9 +207,9 @@ def summarise(store: ClipStore, summary: PrepareSummary, index_notes: Notes) -> 
     return summary
 
 
-def _write_ego4d_clip(semantics: Semantics, store: ClipStore, job: _Job) -> int:
-    """Decode one clip once and write its crops and sound; how many pictures were decoded."""
-    record: ClipRecord = job.source
+def _write_clip(store: ClipStore, fingerprint: str, record: ClipRecord) -> int:
+    """Decode a clip once and write its crops and sound; return how many pictures were decoded."""
+    semantics = get_semantics(store.config.semantics)
     notes: Notes = Counter(record.notes)
     video = open_video(record.media)
     with video.container, store.writing(record.clip) as writer:
@@ -221,7 +230,7 @@ def _write_ego4d_clip(semantics: Semantics, store: ClipStore, job: _Job) -> int:
                 n_samples=None if samples is None else len(samples),
                 n_crops=writer.n_crops,
                 frame_size=video.size,
-                fingerprint=job.fingerprint,
+                fingerprint=fingerprint,
                 config_hash=store.config.hash,
                 notes=dict(notes),
             )
@@ -295,41 +304,42 @@ def _write_crops(writer: ClipWriter, video: Video, requests: Requests, notes: No
     return n_pictures
 
 
-def _write_challenge_segment(store: ClipStore, job: _Job) -> int:
-    segment: ChallengeSegment = job.source
-    notes: Notes = Counter(segment.notes)
+def _write_cropped_clip(store: ClipStore, fingerprint: str, record: CroppedClip) -> int:
+    """Take a clip's pictures and sound as they are; return how many pictures there were."""
+    notes: Notes = Counter(record.notes)
     clock = Clock()
-    with store.writing(segment.segment) as writer:
-        for frame, path in segment.faces.items():
+    faces = [(person, *item) for person, own in record.faces.items() for item in own.items()]
+    with store.writing(record.clip) as writer:
+        for person, frame, path in faces:
             jpeg = _face_jpeg(_file_bytes(path), notes)
             if jpeg is not None:
-                writer.add_crop(PERSON, frame, clock.frame_to_s(frame), READY_MADE, jpeg)
+                writer.add_crop(person, frame, clock.frame_to_s(frame), READY_MADE, jpeg)
         samples = None
-        if segment.sound is not None:
+        if record.sound is not None:
             try:
-                samples = read_sound(segment.sound, notes)
+                samples = read_sound(record.sound, notes)
             except MediaError as error:
-                log.warning("segment %s has no usable sound: %s", segment.segment, error)
+                log.warning("segment %s has no usable sound: %s", record.clip, error)
                 notes["sound files that cannot be read"] += 1
         if samples is not None:
             writer.add_sound(samples)
         notes = +notes
-        _warn(segment.segment, notes, samples)
+        _warn(record.clip, notes, samples)
         writer.finish(
             Manifest(
-                clip=segment.segment,
-                split="test",
+                clip=record.clip,
+                split=record.split,
                 clock=clock,
                 segments=(),
                 n_samples=None if samples is None else len(samples),
                 n_crops=writer.n_crops,
                 frame_size=(CROP_SIZE, CROP_SIZE),
-                fingerprint=job.fingerprint,
+                fingerprint=fingerprint,
                 config_hash=store.config.hash,
                 notes=dict(notes),
             )
         )
-    return len(segment.faces)
+    return len(faces)
 
 
 def _file_bytes(path: Path) -> bytes:

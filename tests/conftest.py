@@ -7,15 +7,17 @@ import gzip
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from quavf.core.branches import BranchSpec
 from quavf.workflows.prepare import prepare_challenge, prepare_ego4d
 from quavf.workflows.quality import import_quality
 from tests.helpers.data import GOLDEN, REAL_MINI
+from tests.helpers.toy_branch import toy_branch
 
 # Miniature models run fastest on one thread, by far where cores are shared; read by torch's import.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -112,3 +114,10 @@ def real_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         prepare_ego4d(annotations, clips, store, splits=REAL_MINI / "split")
 
     return make_once(tmp_path_factory, "real_store", make)
+
+
+@pytest.fixture
+def toy_spec() -> Iterator[BranchSpec]:
+    """The toy branch, registered for one test."""
+    with toy_branch() as spec:
+        yield spec

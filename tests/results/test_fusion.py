@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quavf.core.branches import BranchSpec
 from quavf.core.errors import ScoresError
 from quavf.core.records import Floats
 from quavf.results.fusion import (
     FusionCounts,
     average_branches,
+    branch_shares,
     clip_codes,
     count_branches,
     fuse_at_quality,
@@ -21,6 +23,7 @@ from quavf.results.fusion import (
     fuse_scores,
 )
 from quavf.results.scores import Scores
+from tests.helpers.toy_branch import toy_branch
 
 NAN = float("nan")
 Row = tuple[str, int, int, float, float, float]  # clip, person, frame, audio, visual, quality
@@ -203,3 +206,53 @@ def test_clip_codes_are_numpy_unique(clips: list[str]) -> None:
     names, codes = clip_codes(np.array(clips, object))
     assert names.tolist() == sorted(set(clips))
     assert [names[code] for code in codes] == clips
+
+
+# A third branch.
+
+
+@pytest.mark.parametrize(
+    ("audio", "visual", "quality", "toy", "expected", "shares"),
+    [
+        (0.2, 0.8, 0.25, NAN, 0.35, (0.75, 0.25, 0.0)),
+        (0.2, 0.8, 0.25, 0.5, (0.35 + 0.25) / 1.5, (0.5, 1 / 6, 1 / 3)),
+        (0.2, 0.8, NAN, 0.5, 0.5, (1 / 3, 1 / 3, 1 / 3)),
+        (0.2, NAN, NAN, 0.5, 0.35, (0.5, 0.0, 0.5)),
+        (NAN, 0.8, 1.0, 0.5, (0.8 + 0.25) / 1.5, (0.0, 2 / 3, 1 / 3)),
+        (NAN, 0.8, 0.0, 0.5, 0.5, (0.0, 0.0, 1.0)),
+        (NAN, NAN, NAN, 0.5, 0.5, (0.0, 0.0, 1.0)),
+        (NAN, NAN, 0.5, NAN, NAN, (NAN, NAN, NAN)),
+    ],
+)
+def test_a_third_branch_takes_part_by_its_weight(
+    audio: float,
+    visual: float,
+    quality: float,
+    toy: float,
+    expected: float,
+    shares: tuple[float, ...],
+    toy_spec: BranchSpec,
+) -> None:
+    columns = {**columns_of([audio], [visual], [quality]), toy_spec.name: np.array([toy])}
+    np.testing.assert_allclose(fuse_columns(columns), [expected])
+    found = branch_shares(columns)
+    assert list(found) == ["audio", "visual", "toy"]
+    np.testing.assert_allclose(np.concatenate([*found.values()]), shares)
+    there = [value for value in (audio, visual, toy) if not np.isnan(value)]
+    np.testing.assert_allclose(average_branches(columns), [np.mean(there or [NAN])])
+
+
+def test_branches_without_any_weight_take_the_mean() -> None:
+    columns = {"visual": [0.4, 0.4], "toy": [0.8, 0.8], "quality": [0.0, 0.5]}
+    with toy_branch(weight=np.zeros_like):
+        fused = fuse_columns({name: np.array(values) for name, values in columns.items()})
+    np.testing.assert_allclose(fused, [0.6, 0.4])
+
+
+def test_a_third_branch_is_joined_and_counted(toy_spec: BranchSpec) -> None:
+    rows = make(("a", 1, 0, 0.2, 0.8, 0.25), ("a", 1, 1, NAN, 0.8, 0.5), ("a", 1, 2, NAN, NAN, NAN))
+    toy = Scores(rows.clip, rows.person, rows.frame, {toy_spec.name: np.array([0.5, NAN, 0.1])})
+    joined, counts = fuse_scores(rows, toy)
+    np.testing.assert_array_equal(joined.toy, [0.5, NAN, 0.1])
+    np.testing.assert_allclose(joined.fused, [0.4, 0.8, 0.1])
+    assert counts == FusionCounts(1, {"audio": 0, "visual": 1, "toy": 1}, 0, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from quavf.core.branches import BranchSpec
 from quavf.core.errors import QuavfError, ScoresError
 from quavf.results.scores import (
     SCORES_FILE,
@@ -19,6 +23,7 @@ from quavf.results.scores import (
     read_scores,
     write_scores,
 )
+from tests.helpers.toy_branch import toy_branch
 
 NAN = float("nan")
 
@@ -173,3 +178,74 @@ def test_parts_are_joined_in_order() -> None:
     assert len(concatenate([])) == 0
     empty = Scores.empty()
     assert len(concatenate([empty, empty])) == 0
+
+
+def test_concatenate_fills_columns_that_a_part_lacks() -> None:
+    keys = (np.array(["a"], object), np.ones(1, int), np.zeros(1, int))
+    parts = [Scores(*keys, {"audio": np.array([0.25])}), Scores(*keys, {"fused": np.array([0.5])})]
+    joined = concatenate(parts)
+    np.testing.assert_array_equal(joined.audio, [0.25, NAN])
+    np.testing.assert_array_equal(joined["fused"], [NAN, 0.5])
+
+
+# Columns by name.
+
+
+def test_a_column_that_is_absent_is_missing_throughout() -> None:
+    scores = Scores(np.array(["a"], object), np.ones(1, int), np.zeros(1, int))
+    assert np.isnan(scores["audio"]).all()
+    assert np.isnan(scores.fused).all()
+    assert scores.fused.shape == (1,)
+
+
+def test_a_column_that_no_branch_writes_is_an_error() -> None:
+    scores = make_scores()
+    with pytest.raises(KeyError, match="'smell' is no score column; there are audio, visual"):
+        scores["smell"]
+    with pytest.raises(AttributeError, match="'Scores' object has no attribute 'smell'"):
+        scores.smell  # noqa: B018
+    with pytest.raises(AssertionError, match="smell"):
+        replace(scores, columns={"smell": scores.fused})
+
+
+def test_scores_survive_pickling_and_copying() -> None:
+    scores = make_scores()
+    for again in (pickle.loads(pickle.dumps(scores)), copy.deepcopy(scores)):
+        np.testing.assert_array_equal(again.quality, scores.quality)
+
+
+# A third branch.
+
+
+def test_further_branch_is_written_before_fused_and_read_back(
+    tmp_path: Path, toy_spec: BranchSpec
+) -> None:
+    scores = make_scores()
+    scores = replace(scores, columns={**scores.columns, toy_spec.name: scores.quality})
+    write_scores(tmp_path, scores, {})
+    written = pq.read_table(tmp_path / SCORES_FILE).column_names
+    assert written == [*Scores.names()[:-1], toy_spec.name, "fused"]
+    back = read_scores(tmp_path)
+    np.testing.assert_array_equal(back.toy, scores.quality)
+    assert np.isnan(back.toy_noise).all()
+
+
+def test_further_branch_without_values_is_not_written(tmp_path: Path, toy_spec: BranchSpec) -> None:
+    scores = make_scores()
+    scores = replace(scores, columns={**scores.columns, toy_spec.name: np.full(3, NAN)})
+    write_scores(tmp_path, scores, {})
+    assert pq.read_table(tmp_path / SCORES_FILE).column_names == list(Scores.names())
+
+
+def test_column_of_a_branch_that_is_not_registered_is_ignored(tmp_path: Path) -> None:
+    with toy_branch() as spec:
+        scores = make_scores()
+        scores = replace(scores, columns={**scores.columns, spec.name: scores.quality})
+        write_scores(tmp_path, scores, {})
+    assert set(read_scores(tmp_path).columns) == {"audio", "visual", "quality", "fused"}
+
+
+def test_bad_value_of_a_further_branch_is_named(tmp_path: Path, toy_spec: BranchSpec) -> None:
+    content = {**columns(), toy_spec.name: [0.5, 2.0]}
+    with pytest.raises(ScoresError, match=r"column 'toy' has 1 values .*2\.0 in row 1"):
+        read_scores(write_columns(tmp_path, content))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quavf.core.branches import BranchSpec
 from quavf.core.errors import ScoresError
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 
@@ -88,3 +89,17 @@ def test_a_damaged_result_names_its_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\x00 broken")
     with pytest.raises(ScoresError, match=name):
         VideoResult.read(tmp_path)
+
+
+def test_further_branch_is_in_both_tables(tmp_path: Path, toy_spec: BranchSpec) -> None:
+    result = example()
+    first, second = result.scores[1], result.scores[2]
+    toy = np.array([0.25, np.nan])
+    scores = {1: replace(first, columns={**first.columns, toy_spec.name: toy}), 2: second}
+    replace(result, scores=scores).write(tmp_path)
+    again = VideoResult.read(tmp_path)
+    np.testing.assert_array_equal(again.scores[1].toy, toy)
+    assert np.isnan(again.scores[2].toy).all()
+    rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    assert list(rows[0])[-4:] == ["visual", "quality", "toy", "fused"]
+    assert [r["toy"] for r in rows] == ["0.2500", "", "", ""]

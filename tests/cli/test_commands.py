@@ -23,7 +23,7 @@ from jsonargparse import ArgumentParser
 
 from quavf import __version__
 from quavf.cli import main
-from quavf.cli.commands import COMMANDS
+from quavf.cli.commands import list_commands
 from quavf.cli.parsing import HelpFormatter
 from quavf.core.config import to_dict
 from quavf.store import ClipStore
@@ -35,6 +35,8 @@ from tests.helpers.media_files import tone, write_video, write_wav
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 
+COMMANDS = list_commands()
+HEAVY = {"torch", "lightning", "cv2", "pyarrow", "av", "onnxruntime", "matplotlib", "timm", "scipy"}
 N_FRAMES = 24
 AUDIO = [
     *("--audio.encoder", "16x1x2", "--audio.encoder-weights", "random"),
@@ -148,16 +150,16 @@ def test_every_step_ends_well(steps: dict[str, Answer]) -> None:
         ("prepare ego4d", ["Store", "face crops", "84", "4 (2 talking to me)"]),
         ("prepare challenge", ["face crops", "3"]),
         ("quality", ["Quality by 'light'", "crops", "84", "50% 0."]),
-        ("quality import", ["Quality by 'given'", "crops without a score (they count 0)"]),
+        ("quality import", ["Quality by 'given'", "crops without a score (they count as 0)"]),
         ("train audio", ["Training of the audio branch", "best validation mAP", "frames"]),
         ("train visual", ["Training of the visual branch", "windows", "/visual/best.safetensors"]),
         ("predict", ["faces", "84", "fused from both branches"]),
         ("predict visual", ["clips", "1", "faces", "42", "visual only"]),
         ("fuse", ["fused from both branches", "42", "audio only"]),
         ("evaluate report", ["mAP", "Report of 2 clips: ", "/pages/report.html"]),
-        ("evaluate", ["mAP", "Audio", "Visual", "Mean", "Fused", "Figures and pictures"]),
+        ("evaluate", ["mAP", "Audio", "Visual", "Mean", "Fused", "Metrics and figures"]),
         ("submit", ["submission.json: 3 rows of 1 segments"]),
-        ("submit check", ["fit to be submitted"]),
+        ("submit check", ["ready to submit"]),
     ],
 )
 def test_steps_say_what_they_did(steps: dict[str, Answer], step: str, says: list[str]) -> None:
@@ -223,7 +225,7 @@ def test_demo_calls_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def parser_of(name: str) -> ArgumentParser:
     parser = ArgumentParser(prog=f"quavf {name}", formatter_class=HelpFormatter)
-    COMMANDS[name].options(parser)
+    COMMANDS[name].add_options(parser)
     return parser
 
 
@@ -444,7 +446,7 @@ def test_mistakes_get_one_line(
         ("audio: {dmi: 16}", "Group 'audio' does not accept option 'dmi'"),
         ("audio: {dim: sixteen}", "--audio.dim: expected a whole number, found sixteen"),
         ("audio: {dim: 7}", "dim 7 must be a multiple"),
-        ("trainer: 5", "--trainer: expected settings of its own, found 5"),
+        ("trainer: 5", "--trainer: expected options of its own, found 5"),
         ("semantics: [1]", "semantics"),
     ],
 )
@@ -546,7 +548,7 @@ def test_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(pipeline, "predict", stop)
     answer = quavf("predict", "S", "--audio", "C", "--out", "O")
-    assert answer == (130, "", "quavf: interrupted; the same command goes on from here\n")
+    assert answer == (130, "", "quavf: interrupted; repeat the command to resume\n")
 
 
 def test_reader_that_went_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -587,6 +589,20 @@ def test_module() -> None:
     assert (done.returncode, done.stdout) == (0, f"quavf {__version__}\n")
 
 
+def test_help_is_light() -> None:
+    """No command imports anything slow before it starts to work."""
+    script = f"""
+import contextlib, io, sys
+from quavf.cli import main
+for name in {list(COMMANDS)}:
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main([*name.split(), "--help"]) == 0
+    loaded = {{module.partition(".")[0] for module in sys.modules}} & {HEAVY}
+    assert not loaded, (name, loaded)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["--version"], ["bogus"]])
 def test_top_level_is_light(words: list[str]) -> None:
     """Nothing slow is imported before a command is known."""
@@ -596,5 +612,4 @@ def test_top_level_is_light(words: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     loaded = {name.partition(".")[0] for name in done.stderr.split("loaded")[1].split()}
-    heavy = {"torch", "lightning", "av", "cv2", "pyarrow", "numpy", "jsonargparse", "rich"}
-    assert not loaded & heavy
+    assert not loaded & {*HEAVY, "numpy", "jsonargparse", "rich"}

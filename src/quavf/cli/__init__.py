@@ -1,4 +1,4 @@
-"""The `quavf` command: a word tells the subcommand, errors become one line and an exit code."""
+"""The `quavf` command. It finds the subcommand, and turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -7,83 +7,88 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from quavf.cli.commands import COMMANDS, USER_ERROR, Command, find_command
+from quavf.cli.command import USER_ERROR
+from quavf.cli.commands import group_commands, list_commands
 from quavf.core.errors import QuavfError
 from quavf.core.version import __version__
-from quavf.sources.registry import source_names
 
-INTERRUPTED = 130  # exit code, as shells give it
+INTERRUPTED = 130  # exit code of shells
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code: 0, 1 problems found, 2 user's error, 130 interrupted."""
+    """Run one command and return its exit code.
+
+    0: success, 1: `submit --check` found problems, 2: the user can fix it, 130: interrupted.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    name, rest = _command_name(words)
+    name, rest = _split_command(words)
     if name is None:
-        return _top_level(words)
+        return _print_help(words)
+    if name not in list_commands():
+        return _fail(f"no command {name!r}; see `quavf --help`")
     try:
-        command = find_command(name)
-        if command is None:
-            return _fail(f"no command {name!r}; see `quavf --help`")
-        _set_up_messages()
-        return _run(name, command, rest) or 0
+        return _run(name, rest) or 0
     except QuavfError as error:
         return _fail(str(error))
-    except SystemExit as stop:  # what a parser makes of --help
+    except SystemExit as stop:  # raised by the parser after --help
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
-        print("quavf: interrupted; the same command goes on from here", file=sys.stderr)  # noqa: T201
+        print("quavf: interrupted; repeat the command to resume", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     except BrokenPipeError:
         return 0
 
 
-def _run(name: str, command: Command, words: list[str]) -> int | None:
+def _run(name: str, words: list[str]) -> int | None:
     from jsonargparse import ArgumentParser, set_parsing_settings
 
-    from quavf.cli.parsing import HelpFormatter, parse, with_recipe, with_underscores
+    from quavf.cli.parsing import HelpFormatter, parse, replace_recipes, spell_options
 
     set_parsing_settings(docstring_parse_attribute_docstrings=False)
+    command = list_commands()[name]
+    usage = command.usage if isinstance(command.usage, str) else command.usage()
     parser = ArgumentParser(
         prog=f"quavf {name}",
-        usage=f"quavf {name} {command.usage}",
+        usage=f"quavf {name} {usage}",
         description=command.summary,
         formatter_class=HelpFormatter,
         exit_on_error=False,
     )
-    command.options(parser)
-    words = with_recipe(with_underscores(parser, words), name)
-    return command.run(parse(parser, words), _console())
+    command.add_options(parser)
+    args = parse(parser, replace_recipes(spell_options(parser, words), name))
+    _set_up_messages()
+    return command.run(args, _open_console())
 
 
-def _command_name(words: list[str]) -> tuple[str | None, list[str]]:
-    """The command in front of the options: one word, or two for `prepare` and `train`."""
+def _split_command(words: list[str]) -> tuple[str | None, list[str]]:
+    """Split off the command in front of the options: one word, or two for `prepare` and `train`."""
     if not words or words[0].startswith("-"):
         return None, words
     two = " ".join(words[:2])
-    if not any(name.startswith(f"{words[0]} ") for name in COMMANDS):
-        return words[0], words[1:]
-    if len(words) == 1 or words[1].startswith("-"):
+    if two in list_commands():
+        return two, words[2:]
+    is_group = any(name.startswith(f"{words[0]} ") for name in list_commands())
+    if is_group and (len(words) == 1 or words[1].startswith("-")):
         return None, words
-    return two, words[2:]
+    return (two if is_group else words[0]), words[1:]
 
 
-def _top_level(words: list[str]) -> int:
+def _print_help(words: list[str]) -> int:
+    """Print the version, all commands, or those of `prepare` or `train`."""
     if words[:1] == ["--version"]:
         print(f"quavf {__version__}")  # noqa: T201
         return 0
-    group = f"{words[0]} " if words and not words[0].startswith("-") else ""
-    if words and not group and words[0] not in ("-h", "--help"):
+    prefix = f"{words[0]} " if words and not words[0].startswith("-") else ""
+    if words and not prefix and words[0] not in ("-h", "--help"):
         return _fail(f"no option {words[0]!r}; see `quavf --help`")
-    shown = {name: c.summary for name, c in COMMANDS.items() if name.startswith(group)}
-    if group == "prepare ":
-        installed = [name for name in source_names() if f"prepare {name}" not in COMMANDS]
-        shown |= {f"prepare {name}": "A source of an installed package." for name in installed}
-    lines = [f"usage: quavf {group}<command> ...", ""]
-    if not group:
+    lines = [f"usage: quavf {prefix}<command> ...", ""]
+    if not prefix:
         lines += ["Is this person talking to me? Talking-to-me detection in egocentric video.", ""]
-    lines += [f"  {name:<20}{summary}" for name, summary in shown.items()]
-    lines += ["", "`quavf <command> --help` tells a command's options."]
+    for group, commands in group_commands().items():
+        shown = [(n, c.summary) for n, c in commands.items() if n.startswith(prefix)]
+        lines += [f"{group}:"] if shown and not prefix else []
+        lines += [f"  {name:<20}{summary}" for name, summary in shown]
+    lines += ["", "`quavf <command> --help` lists the options of a command."]
     print("\n".join(lines))  # noqa: T201
     return 0
 
@@ -93,7 +98,7 @@ def _fail(message: str) -> int:
     return USER_ERROR
 
 
-def _console() -> Any:
+def _open_console() -> Any:
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""How options are spelled and shown: hyphens or underscores, short lines, defaults."""
+"""Parsing of options and formatting of help: hyphens or underscores, short lines, defaults."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from quavf.core.errors import ConfigError
 from quavf.training.recipes import recipe_path
 
 WIDEST = 100  # columns
-LONGEST = 400  # characters of a message
-FILE_MESSAGES = (  # how a parser complains of a file without naming it
+LONGEST = 400  # characters of an error message
+FILE_MESSAGES = (  # errors in which jsonargparse does not name the file
     "Problems parsing config|Unexpected config|Option .* is not accepted|Group .* does not accept"
 )
 
 
 class HelpFormatter(DefaultHelpFormatter):
-    """One option a line where it fits, its default in brackets, no types, no repeated names."""
+    """Format one option per line where it fits, with its default, without types."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["width"] = min(shutil.get_terminal_size().columns - 2, WIDEST)
@@ -28,7 +28,9 @@ class HelpFormatter(DefaultHelpFormatter):
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def add_argument(self, action: argparse.Action) -> None:
-        if action.help != "Path to a configuration file.":  # of a group: --config does as well
+        if action.help == "show this help message and exit":
+            action.help = "Show this help and exit"
+        if action.help != "Path to a configuration file.":  # of a group; --config is enough
             super().add_argument(action)
 
     def _get_help_string(self, action: argparse.Action) -> str:
@@ -43,13 +45,13 @@ class HelpFormatter(DefaultHelpFormatter):
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if not action.option_strings:
             return str(action.metavar or action.dest)
-        name = _shown(action.option_strings[-1])
+        name = _spell(action.option_strings[-1])
         if action.nargs == 0 or name == "--print-config":
             return ", ".join([*action.option_strings[:-1], name])
-        return f"{name} {self._value(action)}"
+        return f"{name} {self._name_value(action)}"
 
     @staticmethod
-    def _value(action: argparse.Action) -> str:
+    def _name_value(action: argparse.Action) -> str:
         if action.choices:
             return "|".join(map(str, action.choices))
         if isinstance(action.metavar, str) and "CONFIG" not in action.metavar:
@@ -59,13 +61,13 @@ class HelpFormatter(DefaultHelpFormatter):
         return kinds.get(type(default), "VALUE") if default is not None else "VALUE"
 
 
-def _shown(name: str) -> str:
-    """An option as the help spells it: hyphens, but underscores after a dot, as in a YAML file."""
+def _spell(name: str) -> str:
+    """Spell an option as the help does: hyphens, but underscores after a dot, as in YAML."""
     return name if "." in name else "--" + name[2:].replace("_", "-")
 
 
-def with_underscores(parser: ArgumentParser, words: list[str]) -> list[str]:
-    """The same words, options spelled as the parser knows them (`--n-heads` is `--n_heads`)."""
+def spell_options(parser: ArgumentParser, words: list[str]) -> list[str]:
+    """Spell options on a command line as the parser knows them (`--n-heads` as `--n_heads`)."""
     known = set(parser._option_string_actions)
     spelled = []
     for word in words:
@@ -76,10 +78,10 @@ def with_underscores(parser: ArgumentParser, words: list[str]) -> list[str]:
     return spelled
 
 
-def with_recipe(words: list[str], command: str) -> list[str]:
-    """The same words, `--recipe NAME` read as the configuration file that it stands for.
+def replace_recipes(words: list[str], command: str) -> list[str]:
+    """Replace `--recipe NAME` on a command line by `--config` with the recipe's file.
 
-    Raises ConfigError for a recipe that is not there.
+    Raises ConfigError for an unknown recipe.
     """
     read: list[str] = []
     rest = iter(words)
@@ -94,12 +96,12 @@ def with_recipe(words: list[str], command: str) -> list[str]:
 
 
 def parse(parser: ArgumentParser, words: list[str]) -> Namespace:
-    """The options, dataclasses among them built. Raises ConfigError, one line, for wrong ones."""
+    """Parse a command line and build its dataclasses. Raises ConfigError, one line, for errors."""
     try:
         parsed = parser.parse_args(words)
         for name, value in vars(parser.get_defaults()).items():
             if isinstance(value, Namespace) and not isinstance(parsed[name], Namespace):
-                raise ConfigError(f"--{name}: expected settings of its own, found {parsed[name]!r}")
+                raise ConfigError(f"--{name}: expected options of its own, found {parsed[name]!r}")
         built: Namespace = parser.instantiate(parsed)
         return built
     except argparse.ArgumentError as error:
@@ -119,15 +121,15 @@ def _config_files(words: list[str]) -> list[str]:
 
 
 def _one_line(message: str) -> str:
-    """A parser's message without its types' Python names; as it is where it is of another kind."""
+    """Shorten an error message of jsonargparse to one line without Python types."""
     text = " ".join(message.split())
     pattern = r'Parser key "(?P<key>.+?)": (?P<rest>.*?)(?:Got|Given) value: (?P<value>.*)'
     if (found := re.fullmatch(pattern, text)) is None:
         return text[:LONGEST]
     kinds = [kind for kind in re.findall(r"<class '(\w+)'>", found["rest"]) if kind != "NoneType"]
     name = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-    wanted = name.get(kinds[0], "") if kinds else ""
-    if not wanted:
+    expected = name.get(kinds[0], "") if kinds else ""
+    if not expected:
         size = re.search(r"tuple with (\d+)", found["rest"])
-        wanted = f"[LOW, HIGH], {size[1]} numbers" if size else "[LOW, HIGH]"
-    return f"{_shown('--' + found['key'])}: expected {wanted}, found {found['value']}"[:LONGEST]
+        expected = f"[LOW, HIGH], {size[1]} numbers" if size else "[LOW, HIGH]"
+    return f"{_spell('--' + found['key'])}: expected {expected}, found {found['value']}"[:LONGEST]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from quavf.core.records import Floats
 from quavf.core.registry import Registry, load_attribute
+
+if TYPE_CHECKING:  # numpy would slow down `quavf --help`
+    from quavf.core.records import Floats
 
 Reference = Any  # a class or function, or "module:attribute" where importing it costs time
 
@@ -23,6 +23,8 @@ FUSED = "fused"  # column: the fused score
 
 def trust_evenly(quality: Floats) -> Floats:
     """Half of the weight that audio and visual share, whatever the face quality (N,)."""
+    import numpy as np
+
     return np.full(len(quality), 0.5)
 
 

@@ -12,7 +12,7 @@ class SearchConfig:
     """How faces are looked for.
 
     Args:
-        detector: Face detector (retinaface, or one that was registered).
+        detector: Name of the face detector, such as retinaface.
         min_score: Detector's score from which a face is one, 0 to 1.
         scan_height: Height in which whole pictures are searched, pixels; 864 keeps faces of 40
             pixels at 1080p.

@@ -1,7 +1,7 @@
 """Finding faces in one picture, behind an interface; `retinaface` is the detector that comes along.
 
-Others are added with `register_detector(name, factory)`; the name is then known to
-`RunConfig.detector`.
+Others are added with `register_detector(name, factory)`; `SearchConfig.detector` then takes the
+name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
 from quavf.core.records import Array, Floats, Image
@@ -75,6 +74,8 @@ def open_detector(name: str, options: DetectorOptions | None = None) -> FaceDete
 
 def distinct(boxes: Floats, scores: Floats, overlap: float) -> Array:
     """Indices of the boxes (N, 4) that no better-scored one overlaps by more, best first."""
+    import cv2  # slow to import, and not needed for the names of detectors
+
     if not len(boxes):
         return np.empty(0, np.intp)
     xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)

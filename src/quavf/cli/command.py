@@ -1,0 +1,23 @@
+"""What a command consists of, and its exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+PROBLEMS_FOUND = 1  # exit code of `submit --check` if the file has problems
+USER_ERROR = 2  # exit code if the user can fix the error
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its line in the help, its options, and the function that it calls."""
+
+    summary: str
+    usage: str | Callable[[], str]  # a function where a plug-in must be loaded for it
+    add_options: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace, Any], int | None]  # with the console; returns the exit code

@@ -1,0 +1,174 @@
+"""The commands that make and use scores: `predict`, `fuse`, `evaluate` and `submit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from quavf.cli.command import PROBLEMS_FOUND, Command
+from quavf.cli.options import add_engine_options, build_config, build_engine
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+
+def _add_predict_options(parser: ArgumentParser) -> None:
+    from quavf.inference.config import PredictConfig
+
+    parser.add_argument("store", metavar="STORE", help="Store made by `quavf prepare`")
+    parser.add_argument(
+        "--audio",
+        metavar="CKPT",
+        help="Audio branch: a checkpoint, a run, an exported model, or small (in the package)",
+    )
+    parser.add_argument(
+        "--visual",
+        metavar="CKPT",
+        help="Visual branch, likewise; either branch may be left out",
+    )
+    parser.add_argument("--out", required=True, metavar="SCORES", help="Folder to write")
+    parser.add_class_arguments(PredictConfig, None)
+    add_engine_options(parser)
+
+
+def _predict(args: Namespace, console: Any) -> None:
+    from quavf.inference.config import PredictConfig
+    from quavf.report.summaries import print_summary
+    from quavf.workflows.predict import predict
+
+    config, engine = build_config(PredictConfig, args), build_engine(args)
+    summary = predict(args.store, args.out, args.audio, args.visual, config, engine)
+    figures = {"clips": summary.clips, "faces": summary.rows, **_count_rows(summary.branches)}
+    notes = {
+        "NaN scores, replaced by their neighbour's": summary.repaired,
+        "crops without a quality (they count as 0)": summary.crops_without_quality,
+    }
+    print_summary(
+        console, f"Scores {summary.scores}", figures, {k: v for k, v in notes.items() if v}
+    )
+
+
+def _add_fuse_options(parser: ArgumentParser) -> None:
+    parser.add_argument("scores_a", metavar="SCORES_A", help="Scores of one branch")
+    parser.add_argument("scores_v", metavar="SCORES_V", help="Scores of the other branch")
+    parser.add_argument("--out", required=True, metavar="SCORES", help="Folder to write")
+
+
+def _fuse(args: Namespace, console: Any) -> None:
+    from quavf.report.summaries import print_summary
+    from quavf.workflows.fuse import fuse
+
+    counts = fuse(args.scores_a, args.scores_v, args.out)
+    print_summary(console, f"Scores {args.out}", _count_rows(counts))
+
+
+def _count_rows(counts: Any) -> dict[str, int]:
+    """How many rows have scores of which branches; zeros are left out."""
+    both = "both" if len(counts.only) == 2 else "several"
+    named = {
+        f"fused from {both} branches": counts.several,
+        **{f"{name} only": count for name, count in counts.only.items()},
+        "neither": counts.neither,
+        f"{both}, but without a quality (plain mean)": counts.no_quality,
+    }
+    return {name: count for name, count in named.items() if count}
+
+
+def _add_evaluate_options(parser: ArgumentParser) -> None:
+    from quavf.evaluation.config import EvaluateConfig
+    from quavf.results.config import MomentsConfig
+
+    parser.add_argument("scores", metavar="SCORES", help="Folder made by `quavf predict`")
+    parser.add_argument("--store", required=True, metavar="STORE", help="Store with the labels")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="EVAL",
+        help="Folder for metrics.json, metrics.md and the figures",
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="Also write a report of every clip, as `quavf run` does, with the labels",
+    )
+    parser.add_argument(
+        "--clips",
+        metavar="DIR",
+        help="Folder with <clip>.mp4 files, which --report copies beside the reports",
+    )
+    parser.add_class_arguments(EvaluateConfig, None)
+    parser.add_class_arguments(MomentsConfig, "moments")
+
+
+def _evaluate(args: Namespace, console: Any) -> None:
+    from quavf.core.errors import ConfigError
+    from quavf.evaluation.config import EvaluateConfig
+    from quavf.report.evaluation import print_evaluation
+    from quavf.workflows.evaluate import evaluate
+    from quavf.workflows.report_clips import report_clips
+
+    if args.clips and not args.report:
+        raise ConfigError("evaluate: --clips is for the pages of --report; give both")
+    config = build_config(EvaluateConfig, args)
+    print_evaluation(evaluate(args.scores, args.store, args.out, config), console)
+    console.print(f"\nMetrics and figures: {args.out}", markup=False)
+    if args.report:
+        reports = report_clips(args.scores, args.store, args.out, args.clips, args.moments)
+        console.print(f"Report of {reports.clips:,} clips: {reports.index}", markup=False)
+
+
+def _add_submit_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "scores", nargs="?", metavar="SCORES", help="Scores of the challenge's test segments"
+    )
+    parser.add_argument("--out", metavar="FILE", help="Submission file to write")
+    parser.add_argument("--check", metavar="FILE", help="Submission file to check instead")
+    parser.add_argument(
+        "--store", metavar="STORE", help="Store of the challenge, to check the file against"
+    )
+
+
+def _submit(args: Namespace, console: Any) -> int:
+    from quavf.core.errors import ConfigError
+    from quavf.workflows.submit import check_submission, write_submission
+
+    if bool(args.check) == bool(args.scores) or not (args.store if args.check else args.out):
+        raise ConfigError(
+            "submit: use `SCORES --out FILE` to write, `--check FILE --store STORE` to check"
+        )
+    if args.scores:
+        counts = write_submission(args.scores, args.out)
+        rows, videos = counts["rows"], counts["videos"]
+        console.print(f"{args.out}: {rows:,} rows of {videos:,} segments", markup=False)
+        return 0
+    problems = check_submission(args.check, args.store)
+    for problem in problems:
+        console.print(f"{args.check}: {problem}", markup=False)
+    if not problems:
+        console.print(f"{args.check}: ready to submit", markup=False)
+    return PROBLEMS_FOUND if problems else 0
+
+
+PREDICT = Command(
+    "Score every face of a store with one branch or more.",
+    "STORE [--audio CKPT] [--visual CKPT] --out SCORES [options]",
+    _add_predict_options,
+    _predict,
+)
+FUSE = Command(
+    "Fuse the scores of branches that were predicted separately.",
+    "SCORES_A SCORES_V --out SCORES",
+    _add_fuse_options,
+    _fuse,
+)
+EVALUATE = Command(
+    "Evaluate scores against a store's labels.",
+    "SCORES --store STORE --out EVAL [options]",
+    _add_evaluate_options,
+    _evaluate,
+)
+SUBMIT = Command(
+    "Write an EvalAI submission, or check one.",
+    "SCORES --out FILE  |  --check FILE --store STORE",
+    _add_submit_options,
+    _submit,
+)

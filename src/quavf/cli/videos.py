@@ -1,0 +1,98 @@
+"""The commands for raw videos: `run` and `demo`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from quavf.cli.command import USER_ERROR, Command
+from quavf.cli.options import (
+    add_engine_options,
+    build_config,
+    build_engine,
+    describe_option,
+    list_names,
+)
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+
+def _add_run_options(parser: ArgumentParser) -> None:
+    from quavf.faces.detect import detector_names
+    from quavf.faces.quality.scorer import scorer_names
+    from quavf.workflows.config import RunConfig
+
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="Video files of any frame rate")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="Folder to write; several videos get a folder each inside",
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        metavar="X",
+        help="Scores per second, 0: every picture; short for --video.rate",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="X",
+        help="Score at which a moment can start; short for --moments.threshold",
+    )
+    parser.add_class_arguments(RunConfig, None)
+    detectors, scorers = list_names(detector_names()), list_names(scorer_names())
+    describe_option(parser, "--video.search.detector", f"Face detector: {detectors}")
+    describe_option(parser, "--quality", f"Scorer of face quality: {scorers}")
+    add_engine_options(parser)
+
+
+def _run(args: Namespace, console: Any) -> int:
+    from dataclasses import replace
+
+    from quavf.report.words import summarise
+    from quavf.workflows.config import RunConfig
+    from quavf.workflows.run import run_videos
+
+    config = build_config(RunConfig, args)
+    if args.rate is not None:
+        config = replace(config, video=replace(config.video, rate=args.rate))
+    if args.threshold is not None:
+        config = replace(config, moments=replace(config.moments, threshold=args.threshold))
+    outcomes = run_videos(args.videos, args.out, config, build_engine(args))
+    for outcome in outcomes:
+        if outcome.analysis is None:
+            console.print(f"{outcome.video}: failed: {outcome.error}", markup=False)
+        else:
+            text = summarise(outcome.analysis.result).text
+            console.print(f"{outcome.video}: {text}", markup=False)
+            for note in outcome.analysis.notes:
+                console.print(f"  {note}", markup=False)
+            console.print(f"  {outcome.folder}", markup=False)
+    return USER_ERROR if any(outcome.analysis is None for outcome in outcomes) else 0
+
+
+def _add_demo_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--out", default="demo", metavar="DIR", help="Folder to write")
+    parser.add_argument("--seed", type=int, default=0, help="Seed of the simulated clips")
+
+
+def _demo(args: Namespace, console: Any) -> None:
+    from quavf.workflows.demo import demo
+
+    demo(args.out, args.seed, console)
+
+
+RUN = Command(
+    "Find who talks to the camera wearer in a raw video, and when.",
+    "VIDEO [VIDEO ...] --out DIR [--audio CKPT] [--visual CKPT] [options]",
+    _add_run_options,
+    _run,
+)
+DEMO = Command(
+    "Simulate a few conversations and run every step on them.",
+    "[options]",
+    _add_demo_options,
+    _demo,
+)

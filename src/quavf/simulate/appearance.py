@@ -54,8 +54,8 @@ class Appearance:
     sideburn: float = 0.02
     hair_style: str = "short"  # bald, short, long, bun
     hair_lift: float = 0.012
-    hat: bool = False
-    glasses: bool = False
+    has_hat: bool = False
+    has_glasses: bool = False
     rim: float = 0.0025
     beard: float = 0.0  # 0: none, about 0.4: stubble, 1: full
     brow: float = 1.0  # thickness
@@ -93,7 +93,7 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
     )
     beard = float(rng.choice([0, 0.35, 0.6, 1.0], p=[0.5, 0.2, 0.1, 0.2])) if is_male else 0.0
     n = rng.normal
-    look = Appearance(
+    person = Appearance(
         width=0.077 * (1 + n(0, 0.04)),
         height=0.118 * (1 + n(0, 0.035)),
         depth=0.096 * (1 + n(0, 0.03)),
@@ -112,30 +112,30 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
         sideburn=0.02 + n(0, 0.008),
         hair_style=style,
         hair_lift=float(rng.uniform(0.003, 0.018 if is_male else 0.024)),
-        hat=bool(rng.random() < 0.07) and style != "bald",
-        glasses=bool(rng.random() < 0.3),
+        has_hat=bool(rng.random() < 0.07) and style != "bald",
+        has_glasses=bool(rng.random() < 0.3),
         rim=float(rng.uniform(0.0015, 0.0045)),
         beard=beard,
         brow=float(np.clip(n(1.2 if is_male else 0.85, 0.2), 0.5, 1.8)),
         lips=float(np.clip(n(0.9 if is_male else 1.1, 0.15), 0.6, 1.5)),
         is_male=is_male,
     )
-    return _draw_colours(look, rng, skin, hair)
+    return _draw_colours(person, rng, skin, hair)
 
 
 def _draw_colours(
-    look: Appearance, rng: np.random.Generator, skin: Floats, hair: Floats
+    person: Appearance, rng: np.random.Generator, skin: Floats, hair: Floats
 ) -> Appearance:
-    red = np.array([0.75, 0.42, 0.45]) if not look.is_male and rng.random() < 0.35 else None
+    red = np.array([0.75, 0.42, 0.45]) if not person.is_male and rng.random() < 0.35 else None
     lip = skin * np.array([0.85, 0.55, 0.58]) if red is None else 0.4 * skin * red + 0.3 * red
     hat = rng.uniform(0.02, 0.6, 3)
     cloth = np.exp(rng.uniform(np.log(0.015), np.log(0.7))) * rng.uniform(0.5, 1.3, 3)
     other = np.clip(cloth * np.exp(rng.normal(0, 0.8, 3)), 0.01, 0.9)
     eye = EYE_COLOURS[int(rng.integers(4)) if skin[0] > 0.4 else int(rng.integers(2))]
     return replace(
-        look,
+        person,
         skin=_triple(skin),
-        hair=_triple(hat if look.hat else hair * np.exp(rng.normal(0, 0.15))),
+        hair=_triple(hat if person.has_hat else hair * np.exp(rng.normal(0, 0.15))),
         iris=eye,
         lip=_triple(lip),
         cloth=_triple(np.clip(cloth, 0.01, 0.9)),
@@ -154,7 +154,7 @@ def linearise_srgb(srgb: Floats) -> Floats:
     return np.asarray(srgb) ** 2
 
 
-def paint_skin(look: Appearance) -> list[Array]:
+def paint_skin(person: Appearance) -> list[Array]:
     """Paint the frontal skin texture: a pyramid of float32 RGB images, each half the previous.
 
     Rows run from -TEXTURE_Y to TEXTURE_Y, columns from -TEXTURE_X to TEXTURE_X.
@@ -163,21 +163,21 @@ def paint_skin(look: Appearance) -> list[Array]:
     x, y = np.meshgrid(
         np.linspace(-TEXTURE_X, TEXTURE_X, columns), np.linspace(-TEXTURE_Y, TEXTURE_Y, rows)
     )
-    rng = np.random.default_rng(look.seed)
-    skin = np.array(look.skin)
-    picture = skin * _shade_skin(look, x, y)[..., None] * np.ones(3)
+    rng = np.random.default_rng(person.seed)
+    skin = np.array(person.skin)
+    picture = skin * _shade_skin(person, x, y)[..., None] * np.ones(3)
     blush = gaussian_bump(np.abs(x), y, (0.042, 0.035), (0.022, 0.02)) + 0.8 * gaussian_bump(
-        x, y, (0, look.nose_y), (0.014, 0.012)
+        x, y, (0, person.nose_y), (0.014, 0.012)
     )
     picture *= 1 - blush[..., None] * np.array([-0.04, 0.14, 0.12])
     mottle = cv2.GaussianBlur(rng.standard_normal((rows, columns)), (0, 0), 5) * 5
     grain = cv2.GaussianBlur(rng.standard_normal((rows, columns)), (0, 0), 0.8)
     picture *= np.exp(0.04 * mottle + 0.05 * grain)[..., None]
-    hair = np.array(look.hair) if not look.hat else np.array(HAIR_COLOURS["dark brown"])
+    hair = np.array(person.hair) if not person.has_hat else np.array(HAIR_COLOURS["dark brown"])
     hair = np.minimum(hair, 0.7 * skin)
     for cover, strength in (
-        (_paint_brows(look, x, y, rng), 0.9),
-        (_paint_beard(look, x, y, rng), look.beard),
+        (_paint_brows(person, x, y, rng), 0.9),
+        (_paint_beard(person, x, y, rng), person.beard),
     ):
         share = np.clip(cover * strength, 0, 1)[..., None]
         picture = picture * (1 - share) + hair * share
@@ -194,41 +194,40 @@ def gaussian_bump(
     return np.asarray(np.exp(-(((x - at[0]) / size[0]) ** 2) - ((y - at[1]) / size[1]) ** 2))
 
 
-def _shade_skin(look: Appearance, x: Floats, y: Floats) -> Floats:
+def _shade_skin(person: Appearance, x: Floats, y: Floats) -> Floats:
     """Shading factors (H, W) of folds and hollows of the face."""
     side = np.abs(x)
     shade = np.ones_like(x)
-    shade -= 0.65 * gaussian_bump(
-        side, y, (0.0065, look.nose_y + 0.008), (0.0042, 0.003)
-    )  # nostrils
+    nostril = (0.0065, person.nose_y + 0.008)
+    shade -= 0.65 * gaussian_bump(side, y, nostril, (0.0042, 0.003))
     shade -= 0.25 * gaussian_bump(
-        side, y, (look.nose_width * 1.15, look.nose_y + 0.002), (0.003, 0.008)
+        side, y, (person.nose_width * 1.15, person.nose_y + 0.002), (0.003, 0.008)
     )
-    shade -= 0.16 * gaussian_bump(x, y, (0, look.nose_y + 0.014), (0.014, 0.005))
+    shade -= 0.16 * gaussian_bump(x, y, (0, person.nose_y + 0.014), (0.014, 0.005))
     shade -= 0.28 * gaussian_bump(side, y, (0.03, -0.004), (0.018, 0.010))  # sockets
     shade -= 0.14 * gaussian_bump(side, y, (0.032, 0.012), (0.013, 0.004))  # under the eyes
     shade -= 0.2 * gaussian_bump(side, y, (0.012, 0.0), (0.005, 0.012))
     shade -= 0.18 * gaussian_bump(x, y, (0, 0.087), (0.02, 0.004))  # under the lip
-    fold = side - (0.018 + 0.45 * (y - look.nose_y))
+    fold = side - (0.018 + 0.45 * (y - person.nose_y))
     shade -= (
         0.13 * np.exp(-((fold / 0.0025) ** 2)) * gaussian_bump(x * 0, y, (0, 0.055), (1, 0.014))
     )
-    shade += 0.1 * gaussian_bump(x, y, (0, look.nose_y - 0.002), (0.004, 0.006))
+    shade += 0.1 * gaussian_bump(x, y, (0, person.nose_y - 0.002), (0.004, 0.006))
     shade += 0.07 * gaussian_bump(x, y, (0, -0.045), (0.03, 0.015))
     return np.clip(shade, 0.1, 1.3)
 
 
-def _paint_brows(look: Appearance, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def _paint_brows(person: Appearance, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
     side = np.abs(x)
     t = np.clip((side - 0.013) / 0.04, 0, 1)
     line = -0.0195 - 0.0055 * np.sin(np.pi * np.clip(t * 1.15, 0, 1)) + 0.002 * t
-    thick = 0.0032 * look.brow * (1.1 - 0.6 * t)
+    thick = 0.0032 * person.brow * (1.1 - 0.6 * t)
     ends = 1 / (1 + np.exp(-(side - 0.012) / 0.001)) / (1 + np.exp((side - 0.053) / 0.0015))
     hairs = 0.8 + 0.3 * cv2.GaussianBlur(rng.standard_normal(x.shape), (0, 0), 1.0)
     return np.asarray(np.exp(-(((y - line) / thick) ** 2)) * ends * hairs)
 
 
-def _paint_beard(look: Appearance, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def _paint_beard(person: Appearance, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
     noise = cv2.GaussianBlur(rng.standard_normal(x.shape), (0, 0), 1.0)
     side = np.abs(x)
     edge = 0.045 + 0.012 * np.cos(np.clip(side / 0.06, 0, 1) * np.pi)

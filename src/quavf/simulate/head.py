@@ -52,7 +52,7 @@ def build_head(person: Appearance, rows: int = 54, columns: int = 48) -> Mesh:
     for side in (-1.0, 1.0):
         middle = np.array([side * (person.width - 0.003), 0.012, 0.012])
         parts.append(_build_ellipsoid(middle, np.array([0.009, 0.031, 0.017]), SKIN, 8))
-    if person.glasses:
+    if person.has_glasses:
         parts.append(_build_glasses(person))
     if person.hair_style == "long":
         parts.append(_build_long_hair(person))
@@ -257,9 +257,8 @@ def _build_grid(
     """
     rows, columns = xyz.shape[:2]
     down, across = np.gradient(xyz, axis=0), np.gradient(xyz, axis=1)
-    if (
-        np.allclose(xyz[:, 0], xyz[:, -1], atol=1e-6) and columns > 4
-    ):  # a closed surface has no seam
+    is_closed = columns > 4 and np.allclose(xyz[:, 0], xyz[:, -1], atol=1e-6)
+    if is_closed:  # average the normals across the seam
         seam = (xyz[:, 1] - xyz[:, -2]) / 2
         across[:, 0] = across[:, -1] = seam
     normals = np.cross(down, across)  # with y down this points outwards

@@ -141,9 +141,8 @@ def draw_motion(
         turns[person] = _draw_head_turns(person, scene, aims[person], gain, gaze_config, rng, fps)
     jitter = draw_smooth_noise(rng, n_frames, 3, 0.15 * fps) * np.radians(picture.camera_jitter_deg)
     turns[WEARER] += jitter
-    turns[WEARER, :, 1] -= np.radians(
-        rng.uniform(0.0, 8.0)
-    )  # smart glasses point slightly downwards
+    tilt_deg = rng.uniform(0.0, 8.0)  # smart glasses point slightly downwards
+    turns[WEARER, :, 1] -= np.radians(tilt_deg)
     heads[WEARER] += 0.08 * compute_forward(turns[WEARER])
     # the eyes cover the rest of the gaze shift; a head's right is towards smaller azimuths
     right = _wrap_angle(aims[..., 0] - turns[..., 0])

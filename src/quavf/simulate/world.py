@@ -30,7 +30,7 @@ STREAMS = (
     "gaze",
     "scene",
     "motion",
-    "looks",
+    "appearance",
     "voices",
     "words",
     "room",
@@ -64,9 +64,7 @@ class Occlusion:
 
     start: int
     end: int
-    offset: tuple[
-        float, float, float
-    ]  # metres: the hand from the face's centre, or the path of the passer-by
+    offset: tuple[float, float, float]  # metres: hand from the face's centre, or passer-by's path
 
     def phase_at(self, frame: int) -> float:
         """Progress from 0 to 1 during the occlusion; outside that range it is not visible."""
@@ -117,7 +115,7 @@ def draw_world(config: SimulateConfig, key: ClipKey) -> ClipWorld:
     n_frames = round(config.seconds * FPS)
     seconds, minutes = n_frames / float(FPS), n_frames / float(FPS) / 60
     plan = draw_conversation(world.talk, key.create_rng("talk"), seconds)
-    rng = key.create_rng("looks")
+    rng = key.create_rng("appearance")
     people = [draw_appearance(rng) for _ in range(plan.n_partners + 1)]
     passer = draw_appearance(rng)
     rng = key.create_rng("voices")

@@ -1,7 +1,7 @@
-"""The whole system on conversations that it simulates, with the weights that come with it.
+"""Run the whole system on simulated conversations, with the bundled weights.
 
-Nothing is trained and nothing downloaded: what the demo prints is what `small` is worth on a few
-clips of the world that it was trained in, with other people, voices and rooms.
+Nothing is trained or downloaded. The printed table shows how well `small` does on a few clips of
+the kind of world it was trained in, with new people, voices and rooms.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 CLIPS = 8
 SECONDS = 20.0
 TEST_SHARE = 1 / 8  # one clip in the layout of the challenge; the others are labelled
-PRESET = "clean"  # a handful of clips of a harder world would show chance more than skill
-MOST_WORKERS = 4
+PRESET = "clean"  # a few clips of a harder world would say little about the weights
+MAX_WORKERS = 4
 
 
 @dataclass(frozen=True)
 class DemoPaths:
-    """Where the demo puts what it makes."""
+    """Paths of everything the demo writes."""
 
     root: Path
 
@@ -61,7 +61,7 @@ class DemoPaths:
 def demo(out: Path, seed: int, console: Console) -> Evaluation:
     """Simulate, prepare, predict, fuse, evaluate, submit, score a raw video; print the table.
 
-    Every step goes on where an earlier run was interrupted.
+    Repeating an interrupted demo resumes it.
     """
     from quavf.models.bundled import DEFAULT
     from quavf.report.evaluation import print_evaluation
@@ -76,16 +76,18 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
     data = paths.data
     console.print(f"[bold]1/4[/] Simulating conversations in the Ego4D layout: {data}")
     world = SimulateConfig(seed, CLIPS, SECONDS, PRESET, 1 - TEST_SHARE, TEST_SHARE)
-    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    workers = min(os.cpu_count() or 1, MAX_WORKERS)
     simulate_clips(data, world, EngineConfig(workers=workers), progress=True)
 
-    console.print(f"[bold]2/4[/] Cutting faces and sound, scoring quality: {paths.store}")
+    console.print(
+        f"[bold]2/4[/] Preparing faces and sound, and scoring face quality: {paths.store}"
+    )
     prepare.prepare_ego4d(data / "annotations", data / "clips", paths.store)
     prepare.prepare_challenge(data / "test" / "final_test_data", paths.challenge)
     for store in (paths.store, paths.challenge):
         quality.score_quality(store)
 
-    console.print(f"[bold]3/4[/] Predicting, fusing, evaluating: {paths.evaluation}")
+    console.print(f"[bold]3/4[/] Predicting, fusing and evaluating: {paths.evaluation}")
     predict.predict(paths.store, paths.scores, DEFAULT, DEFAULT)
     evaluation = evaluate.evaluate(paths.scores, paths.store, paths.evaluation)
     predict.predict(paths.challenge, paths.root / "challenge_scores", DEFAULT, DEFAULT)
@@ -93,7 +95,9 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
     assert not submit.check_submission(paths.submission, paths.challenge)
 
     video = min((data / "clips").glob("*-test-*.mp4"))
-    console.print(f"[bold]4/4[/] One clip as a raw video, without its annotations: {paths.video}")
+    console.print(
+        f"[bold]4/4[/] Processing one clip as a raw video, without annotations: {paths.video}"
+    )
     run = load(DEFAULT).run(video, paths.video)
 
     print_evaluation(evaluation, console)
@@ -101,9 +105,10 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
         f"\n{video.name}: {summarise(run.result).text}\n\n"
         f"These few simulated clips only show that everything works. For how well it works, see "
         f"docs/experiments/worlds.md.\n"
-        f"Table and pictures: {paths.evaluation}   scores: {paths.scores}   "
-        f"submission: {paths.submission}\n"
-        f"Open in a browser: {paths.video / REPORT}",
+        f"Evaluation: {paths.evaluation}\n"
+        f"Scores:     {paths.scores}\n"
+        f"Submission: {paths.submission}\n"
+        f"Report:     {paths.video / REPORT} (open it in a browser)",
         markup=False,
     )
     return evaluation

@@ -1,15 +1,15 @@
-"""The published system's ablations, in a simulated world: what the quality of faces is good for.
+"""The published ablations in a simulated world: what face quality contributes.
 
     python benchmarks/ablations.py --out FOLDER --train STORE --test STORE [--backbone FILE]
 
-Trains the visual branch as published (a frozen image network, windows of quality 0.3 or more,
-quality as an input), then without the filter, without the input, and without both, on the train
-split of one store; judges each beside one audio branch on another store. "No quality in fusion" is
-the plain mean. The image network is that of the weights `small`, or FILE, such as ImageNet's of
-`scripts/registry_weights.py`. Its features are cached, so that a run takes minutes. Every step goes
-on where it was interrupted. Writes `ablations.md`.
+Trains the visual branch as published (frozen image network, windows of quality 0.3 or more, quality
+as an input), then without the filter, without the input, and without both, on the train split of
+one store. Evaluates each with the same audio branch on another store. "No quality in fusion" is the
+plain mean. The image network is that of the weights `small`, or FILE, such as the ImageNet weights
+of `scripts/registry_weights.py`. Its features are cached, so a run takes minutes. Interrupted runs
+resume. Writes `ablations.md`.
 
-`scripts/make_small.py` makes stores to train on, `benchmarks/worlds.py` the test stores.
+`scripts/make_small.py` makes training stores, `benchmarks/worlds.py` test stores.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from quavf.utils.files import replacing, write_text
 from quavf.workflows.evaluate import evaluate
 from quavf.workflows.predict import predict
 
-PUBLISHED_QUALITY = 0.3  # least of a window that is trained on
+PUBLISHED_QUALITY = 0.3  # minimum of training windows
 SYSTEMS = ("visual", "mean", "fused")
 VARIANTS: dict[str, dict[str, Any]] = {
     "as published": {},
@@ -44,8 +44,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def trained_backbone(file: Path) -> Path:
-    """The image network of the weights `small` without its last layer, written to `file`."""
+def extract_backbone(file: Path) -> Path:
+    """Write the image network of the weights `small`, without its last layer, to `file`."""
     weights = read_weights(weights_path("small", "visual"))
     inside = {k.removeprefix("backbone."): v for k, v in weights.items() if "backbone." in k}
     with replacing(file) as temporary:
@@ -53,8 +53,8 @@ def trained_backbone(file: Path) -> Path:
     return file
 
 
-def settings(options: argparse.Namespace, changes: dict[str, Any]) -> TrainVisualConfig:
-    """The published recipe on small pictures, with enough steps for a small data set."""
+def build_config(options: argparse.Namespace, changes: dict[str, Any]) -> TrainVisualConfig:
+    """Build the published recipe for small pictures, with enough steps for a small data set."""
     values = {
         "semantics": "fixed",
         "quality": "light",
@@ -79,45 +79,50 @@ def settings(options: argparse.Namespace, changes: dict[str, Any]) -> TrainVisua
     return from_dict(TrainVisualConfig, values, "ablations")
 
 
-def judged(options: argparse.Namespace, name: str, changes: dict[str, Any]) -> tuple[int, Rows]:
-    """One variant's number of training windows, and its rows of the frame protocol."""
+def evaluate_variant(
+    options: argparse.Namespace, name: str, changes: dict[str, Any]
+) -> tuple[int, Rows]:
+    """Train and evaluate a variant: number of training windows, rows of the frame protocol."""
     folder = options.out / name.replace(" ", "_")
-    trained = train_visual(options.train, folder / "run", settings(options, changes))
+    trained = train_visual(options.train, folder / "run", build_config(options, changes))
     scores = folder / "scores"
     predict(options.test, scores, options.audio, folder / "run", config=PredictConfig())
     result = evaluate(scores, options.test, folder / "evaluation", EvaluateConfig(n_resamples=0))
     return trained.samples, result.frame.rows
 
 
-def line(name: str, samples: int, rows: Rows, published: Rows) -> str:
-    """A row of the table: mAP of each system, how far from the published training's, and the gate's
-    gain over the mean."""
+def format_row(name: str, samples: int, rows: Rows, published: Rows) -> str:
+    """Format a table row.
+
+    It has the mAP of each system with its difference to the published training, and the gain of
+    quality-aware fusion over the mean.
+    """
     cells = [name, f"{samples:,}"]
     for system in SYSTEMS:
-        value = _map(rows, system)
+        value = _compute_map(rows, system)
         if name == next(iter(VARIANTS)):
             cells.append(f"{value:.1f}")
         else:
-            interval = _interval(rows, rows.systems[system], published.systems[system])
+            interval = _format_interval(rows, rows.systems[system], published.systems[system])
             cells.append(f"{value:.1f} ({interval})")
-    gain = _map(rows, "fused") - _map(rows, "mean")
-    interval = _interval(rows, rows.systems["fused"], rows.systems["mean"])
+    gain = _compute_map(rows, "fused") - _compute_map(rows, "mean")
+    interval = _format_interval(rows, rows.systems["fused"], rows.systems["mean"])
     return f"| {' | '.join([*cells, f'{gain:+.1f} ({interval})'])} |"
 
 
-def _map(rows: Rows, system: str) -> float:
+def _compute_map(rows: Rows, system: str) -> float:
     return 100 * mean_average_precision(rows.labels, rows.systems[system])
 
 
-def _interval(rows: Rows, one: Floats, other: Floats) -> str:
-    """Of how many points of mAP `one` is above the `other`, 95 %."""
+def _format_interval(rows: Rows, one: Floats, other: Floats) -> str:
+    """95 % interval of the mAP difference of `one` and `other`, in points."""
     boot = bootstrap_by_clip(rows.labels, {"b": other, "a": one}, rows.clip, n_resamples=1000)
     low, high = (100 * bound for bound in boot.differences["a-b"])
     return f"{low:+.1f} to {high:+.1f}"
 
 
 def main() -> None:
-    """Every variant in turn."""
+    """Run all variants."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     for name, what in (("out", "folder"), ("train", "store"), ("test", "store")):
         parser.add_argument(f"--{name}", type=Path, required=True, help=what)
@@ -126,14 +131,14 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=60, help="frames between training windows")
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
-    options.backbone = options.backbone or trained_backbone(options.out / "backbone.safetensors")
+    options.backbone = options.backbone or extract_backbone(options.out / "backbone.safetensors")
     head = ("training", "windows", "visual", "no quality in fusion (mean)", "fused", "gain")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     published = None
     for name, changes in VARIANTS.items():
-        samples, rows = judged(options, name, changes)
+        samples, rows = evaluate_variant(options, name, changes)
         published = published or rows
-        lines.append(line(name, samples, rows, published))
+        lines.append(format_row(name, samples, rows, published))
         write_text(options.out / "ablations.md", "\n".join(lines) + "\n")
         print(lines[-1])
 

@@ -1,12 +1,11 @@
-"""All figures of docs/experiments/performance.md: `make bench`.
+"""Measure all figures of docs/experiments/performance.md: `make bench`.
 
     python benchmarks/bench.py [--rows NAME ...] [--rounds 3] [--faces A.mp4 B.mp4]
 
-Every row is a ratio, or a share of a ceiling that was measured in the same round, with the median
-and the spread of the rounds. Rows that are measured now replace their older values in
-`benchmarks/results.json`; the others stay. Then writes the table into
-docs/experiments/performance.md.
-`--faces` (two videos of one talking head each) is for the rows about raw video.
+Every row is a ratio, or a share of a ceiling measured in the same round, given as median and range
+over rounds. Measured rows replace their values in `benchmarks/results.json`; the others stay. Then
+the table in docs/experiments/performance.md is rewritten. The rows about raw video need `--faces`:
+two videos of one talking head each.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ BEGIN, END = "<!-- figures: make bench -->", "<!-- end of the figures -->"
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: what it is, its floor (or ceiling), and what measures it."""
+    """One figure: its description, its lower or upper bound, and the function that measures it."""
 
     what: str
     compared: str
     bound: str
-    measure: Callable[[measures.Setting], measures.Measured]
+    measure: Callable[[measures.Setup], measures.Measured]
 
     def is_met(self, value: float) -> bool:
         sign, limit = self.bound.split()
@@ -51,132 +50,132 @@ ROWS = {
         "ResNet-50 prediction a frame, each crop encoded once",
         "window-by-window encoding, both eager torch, fp32",
         "≥ 14.5",
-        measures.visual_vs_windowed,
+        measures.measure_visual_vs_windowed,
     ),
     "visual_fast_vs_windowed": Row(
         "the same in OpenVINO, bf16",
         "window-by-window encoding in eager torch, fp32",
         "≥ 40",
-        measures.visual_fast_vs_windowed,
+        measures.measure_visual_fast_vs_windowed,
     ),
     "encode_share_fp32": Row(
         "crop encoding inside `predict`, JPEG decoding included; the faster runtime, fp32",
         "the fastest large matrix product",
         "≥ 0.85",
-        lambda setting: measures.encode_share(setting, "fp32"),
+        lambda setup: measures.measure_encode_share(setup, "fp32"),
     ),
     "encode_share_bf16": Row(
         "the same in bf16",
         "the fastest large matrix product, bf16",
         "≥ 0.85",
-        lambda setting: measures.encode_share(setting, "bf16"),
+        lambda setup: measures.measure_encode_share(setup, "bf16"),
     ),
     "whisper_share_bf16": Row(
         "audio prediction, Whisper small, OpenVINO, bf16, spectra included",
         "the fastest large matrix product, bf16",
         "≥ 0.80",
-        measures.whisper_share,
+        measures.measure_whisper_share,
     ),
     "prepare_over_decode": Row(
         "pictures a second of `prepare`, 1080p, three faces",
         "decoding alone",
         "≥ 0.7",
-        measures.prepare_over_decode,
+        measures.measure_prepare_over_decode,
     ),
     "run_small": Row(
         "raw video, two faces, 1080p30, small branches: seconds a second, without annotated.mp4",
         "real time",
         "≤ 1.0",
-        lambda setting: measures.run(setting, "small"),
+        lambda setup: measures.measure_run(setup, "small"),
     ),
     "run_full": Row(
         "the same with branches of the published size at 10 Hz, OpenVINO, bf16",
         "real time",
         "≤ 1.0",
-        lambda setting: measures.run(setting, "published"),
+        lambda setup: measures.measure_run(setup, "published"),
     ),
     "ray_2_workers": Row(
         "simulating a store on a Ray cluster of two workers",
         "one worker",
         "≥ 1.8",
-        measures.ray_2_workers,
+        measures.measure_ray_2_workers,
     ),
     "growth": Row(
         "seconds a clip of prepare, quality, predict and evaluate at 1,000 clips",
         "the same at 10 clips",
         "≤ 1.1",
-        measures.growth,
+        measures.measure_growth,
     ),
     "cached_epoch_speedup": Row(
         "a later epoch of training by cached features, validation included, networks of the "
         "published sizes; the branch that gains less",
         "the same epoch without a cache",
         "≥ 10",
-        measures.cached_epoch,
+        measures.measure_cached_epoch,
     ),
     "rss_1h_gb": Row(
         "peak memory of `quavf run` on an hour of 1080p30 with two faces, GB",
         "none",
         "≤ 2",
-        measures.hour,
+        measures.measure_hour,
     ),
 }
-SLOW = ("rss_1h_gb",)  # measured only when they are named
+SLOW = ("rss_1h_gb",)  # measured only when named
 NOT_MEASURED = {
-    "gpu": "encoding, a training step and raw video on a GPU: no machine with one was at hand",
+    "gpu": "encoding, a training step and raw video on a GPU: no GPU was available",
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The figures of docs/experiments/performance.md.")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all but the slow one")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all but the slow ones")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--faces", nargs=2, type=Path, help="two talking heads, for raw video")
+    parser.add_argument("--faces", nargs=2, type=Path, help="videos of two talking heads")
     options = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        setting = measures.Setting(Path(folder), options.rounds, options.faces)
+        setup = measures.Setup(Path(folder), options.rounds, options.faces)
         for name in options.rows or [name for name in ROWS if name not in SLOW]:
             print(f"{name} ...", file=sys.stderr)
             try:
-                values, note = ROWS[name].measure(setting)
-            except measures.NotHereError as reason:
+                values, note = ROWS[name].measure(setup)
+            except measures.UnavailableError as reason:
                 print(f"  not measured: {reason}", file=sys.stderr)
                 continue
-            results[name] = described(values, note)
+            results[name] = describe_result(values, note)
             RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
             print(f"{name}: {results[name]['median']:.3g} {note}")
     write_page(results)
 
 
-def described(values: list[float], note: str) -> dict[str, Any]:
+def describe_result(values: list[float], note: str) -> dict[str, Any]:
     return {
-        **runtimes.spread(values),
+        **runtimes.summarise(values),
         "rounds": len(values),
         "note": note,
-        "machine": runtimes.processor(),
+        "machine": runtimes.describe_processor(),
         "date": datetime.now(UTC).date().isoformat(),
         "torch": torch.__version__,
     }
 
 
 def write_page(results: dict[str, Any]) -> None:
-    """Put the table between its two marks."""
+    """Replace the table between the two markers."""
     lines = [BEGIN, "", "| figure | what | compared with | median (spread) | aim | |"]
     lines += ["|---|---|---|---|---|---|"]
     notes, machines = [], set()
     for name, row in ROWS.items():
-        told, reached = "not measured", ""
+        value, verdict = "not measured", ""
         if found := results.get(name):
-            told = f"**{found['median']:.3g}**"
+            value = f"**{found['median']:.3g}**"
             if found["rounds"] > 1:
-                told += f" ({found['lowest']:.3g} – {found['highest']:.3g})"
-            reached = "met" if row.is_met(found["median"]) else "missed"
+                value += f" ({found['lowest']:.3g} – {found['highest']:.3g})"
+            verdict = "met" if row.is_met(found["median"]) else "missed"
             machines.add(f"{found['machine']}, {found['date']}")
             notes += [f"- `{name}`: {found['note']}"] if found["note"] else []
         lines.append(
-            f"| `{name}` | {row.what} | {row.compared} | {told} | {row.bound} | {reached} |"
+            f"| `{name}` | {row.what} | {row.compared} | {value} | {row.bound} | {verdict} |"
         )
     lines += [f"| `{name}` | {what} | | not measured | | |" for name, what in NOT_MEASURED.items()]
     lines += ["", f"Measured on: {'; '.join(sorted(machines)) or 'nothing yet'}.", "", *notes, ""]

@@ -1,13 +1,12 @@
-"""An epoch of training by cached features against one without: both branches, published sizes.
+"""Time a training epoch with and without cached features: both branches, published sizes.
 
-Random weights, simulated conversations, the published random changes, batches and validation as in
-`quavf train`, without its saving. The cache is filled first, as training does it before its first
-epoch; so what is timed is any later one. Both ways take turns within a round.
+Uses random weights, simulated conversations, the published augmentation, and the batches and
+validation of `quavf train`, without saving. The cache is filled first, as training does before its
+first epoch. The two runs alternate within a round.
 
     python benchmarks/cached_epochs.py [--rounds N]
 
-Prints, for each round, seconds of training and of validation both ways, and how many times faster
-the cached epoch is.
+Prints seconds of training and of validation for each round, and the speed-up by caching.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ SCORER = "light"
 WORLD = SimulateConfig(
     seed=2, clips=3, seconds=15.0, preset="clean", val_share=0.33, test_share=0.0
 )
-EVERY = 5  # frames from one stored face to the next
+EVERY = 5  # frames between stored faces
 TRAINER = TrainerConfig(batch_size=4, epochs=100)
 CONFIGS = {
     "audio": TrainAudioConfig(audio=AudioConfig(encoder_weights="random"), trainer=TRAINER),
@@ -52,8 +51,8 @@ CONFIGS = {
 
 
 @dataclass(frozen=True)
-class Round:
-    """Seconds of one epoch each way: training, then validation."""
+class EpochTimes:
+    """Seconds of training and of validation in one epoch, without and with cached features."""
 
     without: tuple[float, float]
     cached: tuple[float, float]
@@ -68,8 +67,8 @@ class Round:
 
 
 @dataclass
-class Way:
-    """A branch in training, with or without a cache."""
+class TrainingRun:
+    """A branch in training, with or without cached features."""
 
     store: ClipStore
     module: BranchModule
@@ -78,8 +77,8 @@ class Way:
     validator: Validator
 
     @classmethod
-    def of(cls, name: str, store: ClipStore, cache: Path | None) -> Way:
-        """With a `cache`, that is filled."""
+    def create(cls, name: str, store: ClipStore, cache: Path | None) -> TrainingRun:
+        """Create a run. A `cache` is filled first."""
         config: Any = CONFIGS[name]
         if cache is not None:
             config = replace(config, trainer=replace(TRAINER, cache=str(cache)))
@@ -96,14 +95,14 @@ class Way:
             features = FeatureCache.of(branch, config, "benchmark")
             data = cached_set(data, features)
         module = BranchModule(branch, counts.weights(), config)
-        way = cls(store, module, data, plan, Validator(branch, store, SCORER, features))
+        run = cls(store, module, data, plan, Validator(branch, store, SCORER, features))
         if cache is not None:
             data.fill(branch, Share())
-            way.validate()
-        return way
+            run.validate()
+        return run
 
     def train(self, epoch: int) -> float:
-        """Seconds of all batches of an epoch."""
+        """Train for an epoch; return the seconds."""
         start = time.perf_counter()
         self.data.epoch = epoch
         self.module.train()
@@ -117,7 +116,7 @@ class Way:
         return time.perf_counter() - start
 
     def validate(self) -> float:
-        """Seconds of the validation after an epoch."""
+        """Validate; return the seconds."""
         start = time.perf_counter()
         self.module.eval()
         for clip in self.store.clips("val"):
@@ -127,22 +126,22 @@ class Way:
 
 
 def make_store(path: Path) -> ClipStore:
-    """Two clips to train on and one to validate on."""
+    """Make a store of two training clips and one validation clip."""
     prepare_simulated(path, WORLD, every=EVERY)
     score_quality(path, SCORER)
     return ClipStore.open(path)
 
 
-def compare(name: str, store: ClipStore, cache: Path, rounds: int) -> Iterator[Round]:
-    """Epoch after epoch of one branch, both ways."""
-    without, cached = Way.of(name, store, None), Way.of(name, store, cache)
+def compare(name: str, store: ClipStore, cache: Path, rounds: int) -> Iterator[EpochTimes]:
+    """Time `rounds` epochs of one branch, without and with cached features."""
+    without, cached = TrainingRun.create(name, store, None), TrainingRun.create(name, store, cache)
     for epoch in range(1, rounds + 1):
-        times = [(way.train(epoch), way.validate()) for way in (without, cached)]
-        yield Round(*times)
+        times = [(run.train(epoch), run.validate()) for run in (without, cached)]
+        yield EpochTimes(*times)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="An epoch with cached features, and without.")
+    parser = argparse.ArgumentParser(description="Time an epoch with and without cached features.")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,10 @@
-"""What single cues tell of a simulated world, from its truth alone: ceilings, not models.
+"""How well single cues predict the addressee in simulated worlds, measured on the ground truth.
 
     python benchmarks/cues.py [--clips 150] [--presets table ...]
 
-By turns (back-channels left out): the area under the ROC curve of each cue for "talking to the
-wearer"; 0.5 says nothing, below it the cue means the opposite. Writes Markdown to the terminal.
+Prints a Markdown table with the area under the ROC curve of each cue for "talking to the wearer",
+by turns without back-channels. 0.5 is chance; below it the cue points the other way. The values are
+upper bounds for a model that uses one cue.
 """
 
 from __future__ import annotations
@@ -31,19 +32,20 @@ CUES = {
 }
 
 
-def turns_of(world: ClipWorld) -> list[Utterance]:
-    """What partners say, but for back-channels."""
+def list_turns(world: ClipWorld) -> list[Utterance]:
+    """All turns of partners, without back-channels."""
     return [u for u in world.conversation.utterances if u.speaker != WEARER and not u.backchannel]
 
 
-def frames_of(world: ClipWorld, turn: Utterance) -> slice:
+def find_frames(world: ClipWorld, turn: Utterance) -> slice:
+    """The frames of a turn: at least one."""
     start = min(round(turn.start_s * float(world.fps)), world.n_frames - 1)
     return slice(start, max(start + 1, round(turn.end_s * float(world.fps))))
 
 
-def cues(world: ClipWorld, turn: Utterance) -> dict[str, float]:
-    """Each cue of one turn, the higher the likelier to the wearer by what one would expect."""
-    motion, frames = world.motion, frames_of(world, turn)
+def measure_cues(world: ClipWorld, turn: Utterance) -> dict[str, float]:
+    """Measure the cues of one turn, signed so that higher should mean addressing the wearer."""
+    motion, frames = world.motion, find_frames(world, turn)
     heads, turned = motion.heads[turn.speaker, frames], motion.turns[turn.speaker, frames]
     camera = motion.heads[WEARER, frames]
     sides = [measure_face_angles(h, t, c)[0] for h, t, c in zip(heads, turned, camera, strict=True)]
@@ -64,15 +66,15 @@ def cues(world: ClipWorld, turn: Utterance) -> dict[str, float]:
     }
 
 
-def area(labels: Array, values: Array) -> float:
-    """Under the ROC curve, ties counting half (Mann and Whitney)."""
+def compute_auc(labels: Array, values: Array) -> float:
+    """Area under the ROC curve; ties count half (Mann and Whitney)."""
     n = int(labels.sum())
     ranks = rankdata(values)[labels].sum()
     return float((ranks - n * (n + 1) / 2) / (n * (len(labels) - n)))
 
 
-def measured(preset: str, n_clips: int) -> dict[str, float]:
-    """Figures of one preset."""
+def measure_preset(preset: str, n_clips: int) -> dict[str, float]:
+    """Measure all figures of one preset."""
     config = SimulateConfig(seed=SEED, preset=preset)
     values: dict[str, list[float]] = defaultdict(list)
     labels: list[bool] = []
@@ -81,15 +83,15 @@ def measured(preset: str, n_clips: int) -> dict[str, float]:
         for index in range(n_clips):
             world = draw_world(config, ClipKey(SEED, "train", index))
             speaking.append((compute_addressees(world) != NOBODY).sum(axis=0))
-            for turn in turns_of(world):
+            for turn in list_turns(world):
                 labels.append(turn.to_wearer)
-                for name, value in cues(world, turn).items():
+                for name, value in measure_cues(world, turn).items():
                     values[name].append(value)
                 values["seconds"].append(turn.end_s - turn.start_s)
             bar.advance(n_frames=world.n_frames)
     to_me, seconds = np.array(labels), np.array(values["seconds"])
     at_once = np.concatenate(speaking)
-    found = {CUES[name]: area(to_me, np.array(values[name])) for name in CUES}
+    found = {CUES[name]: compute_auc(to_me, np.array(values[name])) for name in CUES}
     found["speech for the wearer, by time"] = float(seconds[to_me].sum() / seconds.sum())
     found["time with nobody speaking"] = float((at_once == 0).mean())
     found["time with several speaking"] = float((at_once > 1).mean())
@@ -97,12 +99,12 @@ def measured(preset: str, n_clips: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Every preset in turn, then the table."""
+    """Measure all presets and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--clips", type=int, default=150, help="of 30 s, of each preset")
+    parser.add_argument("--clips", type=int, default=150, help="clips of 30 s per preset")
     parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=list(PRESETS))
     options = parser.parse_args()
-    found = {preset: measured(preset, options.clips) for preset in options.presets}
+    found = {preset: measure_preset(preset, options.clips) for preset in options.presets}
     print(f"| | {' | '.join(found)} |")
     print("|---|" + "---|" * len(found))
     for name in next(iter(found.values())):

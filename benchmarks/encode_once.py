@@ -1,20 +1,19 @@
-"""Prediction with each crop encoded once, against window-by-window encoding, in one run.
+"""Compare prediction that encodes each crop once with window-by-window encoding.
 
-The published system pushes all 15 crops of a window through the image network, for every window,
-so that each crop is encoded up to 15 times. Ours encodes a crop once and gathers windows from the
-features. Both do the same work otherwise: ResNet-50, random weights, 224 x 224 crops, the same
-batch of crops per forward pass, the same threads, one after the other.
+The published system encodes all 15 crops of every window, so each crop is encoded up to 15 times.
+quavf encodes a crop once and gathers windows from the features. Everything else is equal: ResNet-50
+with random weights, 224 x 224 crops, batch size and threads. The two alternate.
 
-    python benchmarks/encode_once.py [number of frames, 480 by default]
+    python benchmarks/encode_once.py [FRAMES]
 
-Prints seconds per prediction of both (median over rounds), their ratio, and the largest difference
-between the outputs.
+Prints the seconds per prediction of both (median over rounds), their ratio, and the largest
+difference of the outputs.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,14 +27,14 @@ from quavf.inference.loading import VisualModel
 from quavf.models.config import VisualConfig
 from quavf.models.visual import VisualBranch
 
-BATCH = 60  # crops in a forward pass, for both: four windows
+BATCH = 60  # crops per forward pass in both: four windows
 ROUNDS = 3
-N_WINDOWED = 24  # windows encoded one by one in a round: each costs as much as the next
+N_WINDOWED = 24  # windows encoded one by one per round; all cost the same
 
 
 @dataclass(frozen=True)
-class Round:
-    """Seconds a prediction, and the largest difference of a logit."""
+class Timing:
+    """Seconds per prediction, and the largest difference of a logit."""
 
     once_s: float
     windowed_s: float
@@ -47,29 +46,31 @@ class Round:
 
 
 def main() -> None:
-    n_frames = int(sys.argv[1]) if len(sys.argv) > 1 else 480
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("frames", type=int, nargs="?", default=480, help="frames of the clip (480)")
+    n_frames: int = parser.parse_args().frames
     torch.manual_seed(0)
     branch = VisualBranch(VisualConfig(backbone_weights="random")).eval()
     rounds = []
     for found in compare(branch, branch, n_frames, ROUNDS):
         rounds.append(found)
-        told = f"{found.ratio:.1f} times faster, outputs within {found.difference:.1e}"
-        print(f"round {len(rounds)}: {told}")
+        text = f"{found.ratio:.1f} times faster, outputs within {found.difference:.1e}"
+        print(f"round {len(rounds)}: {text}")
     once = statistics.median(r.once_s for r in rounds)
     each = statistics.median(r.windowed_s for r in rounds)
     print(f"{torch.get_num_threads()} threads, {n_frames} frames, ResNet-50 at 224 x 224")
-    print(f"window by window  {each * 1000:8.1f} ms a prediction")
-    print(f"encoded once      {once * 1000:8.1f} ms a prediction")
+    print(f"window by window  {each * 1000:8.1f} ms per prediction")
+    print(f"encoded once      {once * 1000:8.1f} ms per prediction")
     print(f"ratio             {each / once:8.1f}")
     print(f"largest difference of a logit: {max(r.difference for r in rounds):.1e}")
 
 
 def compare(
     branch: VisualBranch, model: VisualModel, n_frames: int, n_rounds: int
-) -> Iterator[Round]:
-    """`model` with each crop encoded once, against `branch` window by window, by turns.
+) -> Iterator[Timing]:
+    """Time `model` with each crop encoded once against `branch` window by window.
 
-    `model` is the branch, or whatever else runs its networks.
+    `model` is the branch itself, or the same networks in another runtime.
     """
     branch.to(memory_format=torch.channels_last)
     crops = torch.randn(n_frames, 3, 224, 224).to(memory_format=torch.channels_last)
@@ -77,7 +78,7 @@ def compare(
     quality = np.random.default_rng(0).uniform(0.3, 0.9, n_frames)
     span = Span(1, 0, n_frames - 1)
     windows = span_windows(frames, quality, span, WindowConfig(), Clock())
-    # windows spread over the clip, so that their share of empty slots is the clip's
+    # spread over the clip, so that their share of empty slots is that of the clip
     some = np.linspace(0, n_frames - 1, N_WINDOWED).astype(int)
 
     for _ in range(n_rounds):
@@ -87,7 +88,7 @@ def compare(
         windowed = predict_windowed(branch, crops, windows, some)
         end = time.perf_counter()
         difference = float((once[torch.from_numpy(some)] - windowed).abs().max())
-        yield Round((middle - start) / n_frames, (end - middle) / N_WINDOWED, difference)
+        yield Timing((middle - start) / n_frames, (end - middle) / N_WINDOWED, difference)
 
 
 @torch.inference_mode()
@@ -104,7 +105,7 @@ def predict_once(model: VisualModel, crops: torch.Tensor, windows: VisualWindows
 def predict_windowed(
     branch: VisualBranch, crops: torch.Tensor, windows: VisualWindows, some: np.ndarray
 ) -> torch.Tensor:
-    """Logits (len(some), 2) of some windows, all crops of each encoded anew."""
+    """Logits (len(some), 2) of some windows, all crops of each encoded again."""
     n_slots = windows.slots.shape[1]
     logits = []
     for first in range(0, len(some), BATCH // n_slots):

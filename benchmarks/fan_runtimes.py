@@ -1,11 +1,11 @@
-"""Seconds a face of the scorer `fan` in each runtime and precision, as ratios to torch in fp32.
+"""Time the scorer `fan` in each runtime and precision, relative to torch in fp32.
 
     python benchmarks/fan_runtimes.py [--rounds N] [--faces N]
 
-FAN of four hourglass modules, the published size, with random weights, on faces of noise; the
-scorer as a whole, cutting its input included. All ways take turns within a round, on the same
-threads, so that what else the machine does meets them alike; a ratio is of one round. Where others
-use the machine, that of CPU time is the steadier one.
+Measures the whole scorer, including cropping, with FAN of the published size (four hourglass
+modules) with random weights, on noise. All variants take turns within a round and use the same
+threads, so that other load affects them alike; ratios are within a round. On a shared machine, the
+ratio of CPU times is more stable.
 """
 
 from __future__ import annotations
@@ -25,28 +25,30 @@ from quavf.core.records import Image
 from quavf.faces.quality.scorer import NetworkRunner, QualityScorer, open_scorer
 from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import run_network
-from runtimes import PRECISIONS, RUNTIMES, processor
+from runtimes import PRECISIONS, RUNTIMES, describe_processor
 
 MODULES = 4  # of the published network
 SIDE = 150  # of the faces, pixels
 CLOCKS = {"wall": time.perf_counter, "CPU": time.process_time}
-FIRST = "torch fp32"  # what the others are compared with
+FIRST = "torch fp32"  # baseline
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The scorer fan in each runtime and precision.")
+    parser = argparse.ArgumentParser(
+        description="Time the scorer fan in each runtime and precision."
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--faces", type=int, default=8, help="in a round; a batch holds 8")
+    parser.add_argument("--faces", type=int, default=8, help="faces per round; a batch holds 8")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     faces = list(rng.integers(0, 256, (options.faces, SIDE, SIDE, 3)).astype(np.uint8))
     with tempfile.TemporaryDirectory() as folder:
-        scorers = opened(Path(folder) / "fan.pth")
+        scorers = open_scorers(Path(folder) / "fan.pth")
     expected = scorers[FIRST].score(faces)
     change = {name: np.abs(s.score(faces) - expected).max() for name, s in scorers.items()}
-    rounds = [measured(scorers, faces) for _ in range(options.rounds)]
-    print(f"{processor()}, {torch.get_num_threads()} threads, {options.rounds} rounds")
-    print(f"{'':16}{'s a face':>10}{'times as fast':>26}{'scores differ by':>18}")
+    rounds = [time_scorers(scorers, faces) for _ in range(options.rounds)]
+    print(f"{describe_processor()}, {torch.get_num_threads()} threads, {options.rounds} rounds")
+    print(f"{'':16}{'s a face':>10}{'speed-up':>26}{'scores differ by':>18}")
     for name in scorers:
         for clock in CLOCKS:
             own, first = ([found[n][clock] for found in rounds] for n in (name, FIRST))
@@ -58,8 +60,8 @@ def main() -> None:
             )
 
 
-def opened(path: Path) -> dict[str, QualityScorer]:
-    """By runtime and precision. The network's peaks lie inside (0, 1), as the trained one's do."""
+def open_scorers(path: Path) -> dict[str, QualityScorer]:
+    """Open scorers by runtime and precision, with heat-map peaks inside (0, 1) as when trained."""
     torch.manual_seed(0)
     network = FAN(MODULES)
     last = network.get_submodule(f"l{MODULES - 1}")
@@ -80,8 +82,10 @@ def opened(path: Path) -> dict[str, QualityScorer]:
     return found
 
 
-def measured(scorers: dict[str, QualityScorer], faces: list[Image]) -> dict[str, dict[str, float]]:
-    """Seconds a face of each, once, by each clock."""
+def time_scorers(
+    scorers: dict[str, QualityScorer], faces: list[Image]
+) -> dict[str, dict[str, float]]:
+    """Time each scorer once: seconds per face, by each clock."""
     found = {}
     for name, scorer in scorers.items():
         start = {clock: now() for clock, now in CLOCKS.items()}

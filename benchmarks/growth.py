@@ -1,11 +1,10 @@
-"""What a clip costs, and the memory, as a data set grows: one process for each size.
+"""Time per clip and peak memory for growing data sets, one process for each size.
 
     python benchmarks/growth.py [--sizes 10 1000]
 
-Clips of one second, 320 x 180 at 30 fps, with sound and two annotated people, all files of their
-own. A miniature visual branch with random weights: what is measured is all around the networks.
-Each size goes through prepare, quality, predict and evaluate. Prints seconds a clip and the peak of
-the memory.
+Clips last one second (320 x 180, 30 fps, sound, two annotated people), each in its own file. The
+visual branch is tiny and has random weights, so the figures show everything but the networks. Each
+size runs prepare, quality, predict and evaluate. Prints the time per clip and the peak memory.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ SIZE = 320, 180
 
 
 def measure(sizes: tuple[int, int] = SIZES) -> dict[str, Any]:
-    """By size: seconds a clip of each stage and in all, and the peak memory in MB."""
+    """Measure each size: seconds per clip by stage, and peak memory in MB."""
     found = {}
     for n_clips in sizes:
         with tempfile.TemporaryDirectory() as folder:
@@ -51,14 +50,16 @@ def measure(sizes: tuple[int, int] = SIZES) -> dict[str, Any]:
 
 
 def make_data(root: Path, n_clips: int) -> None:
-    """Annotations, and the same second of video under many names."""
+    """Write annotations and copies of one second of video."""
     (root / "clips").mkdir(parents=True)
     (root / "annotations").mkdir()
     first = root / "clips" / "clip0.mp4"
     write_clip(first)
     for k in range(1, n_clips):
         (root / "clips" / f"clip{k}.mp4").write_bytes(first.read_bytes())
-    clips = [annotation(f"clip{k}", FRAMES, [(20, 30, 60), (150, 40, 80)]) for k in range(n_clips)]
+    clips = [
+        build_annotation(f"clip{k}", FRAMES, [(20, 30, 60), (150, 40, 80)]) for k in range(n_clips)
+    ]
     write_annotations(root / "annotations", clips)
 
 
@@ -68,8 +69,8 @@ def write_annotations(folder: Path, clips: list[dict[str, Any]]) -> None:
         (folder / f"av_{split}.json").write_text(json.dumps(content))
 
 
-def annotation(uid: str, n_frames: int, faces: list[tuple[int, int, int]]) -> dict[str, Any]:
-    """A clip of Ego4D's: people who all talk, and whose faces (x, y, side) stay put."""
+def build_annotation(uid: str, n_frames: int, faces: list[tuple[int, int, int]]) -> dict[str, Any]:
+    """Build an Ego4D clip in which everybody talks, with static `faces` (x, y, side)."""
     persons = [{"person_id": "0", "camera_wearer": True, "tracking_paths": []}]
     talking = []
     for number, (x, y, side) in enumerate(faces, 1):
@@ -100,8 +101,8 @@ def write_clip(path: Path) -> None:
         run_video.add_sound(container, sound, rng.normal(0, 0.1, 16_000).astype(np.float32))
 
 
-def go(root: Path) -> dict[str, Any]:
-    """All stages over one data set, in this process."""
+def run_stages(root: Path) -> dict[str, Any]:
+    """Run all stages on one data set in this process."""
     torch.manual_seed(0)
     model = root / "visual.safetensors"
     config = VisualConfig("test_resnet", "random", dim=64, size=64)
@@ -119,18 +120,18 @@ def go(root: Path) -> dict[str, Any]:
         start = time.perf_counter()
         stage()  # type: ignore[no-untyped-call]
         found["s_a_clip"][name] = (time.perf_counter() - start) / n_clips
-    status = Path("/proc/self/status").read_text()  # rusage would count the parent's memory too
+    status = Path("/proc/self/status").read_text()  # rusage would include the parent's memory
     found["peak_mb"] = int(status.split("VmHWM:")[1].split()[0]) / 1024
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Cost and memory as a data set grows.")
+    parser = argparse.ArgumentParser(description="Time and memory for growing data sets.")
     parser.add_argument("--sizes", nargs=2, type=int, default=SIZES)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.data:
-        print(json.dumps(go(options.data)))
+        print(json.dumps(run_stages(options.data)))
         return
     for size, found in measure(tuple(options.sizes)).items():
         stages = ", ".join(f"{name} {s * 1000:.1f}" for name, s in found["s_a_clip"].items())

@@ -1,4 +1,4 @@
-"""What `bench.py` measures, a function each: the values of its rounds, and a note on them."""
+"""The measurements of `bench.py`: each function returns the values of its rounds, and a note."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from quavf.workflows.prepare_simulated import prepare_simulated
 from quavf.workflows.quality import score_quality
 
 FAST = InferenceConfig(runtime="openvino", precision="bf16", device="cpu")
-VIDEO_S = 20.0  # of the videos made here
+VIDEO_S = 20.0  # length of generated videos
 N_FRAMES = 240  # crops of the comparison with window-by-window encoding
 
 Measured = tuple[list[float], str]
 
 
-class NotHereError(Exception):
-    """What is missing, so that a row cannot be measured."""
+class UnavailableError(Exception):
+    """A row cannot be measured here; the message says what is missing."""
 
 
 @dataclass
-class Setting:
-    """Where data may be made, how many rounds to take, and footage that some rows need."""
+class Setup:
+    """The working folder, the number of rounds, and data shared by the measurements."""
 
     folder: Path
     rounds: int
@@ -55,7 +55,7 @@ class Setting:
 
     @cached_property
     def store(self) -> ClipStore:
-        """One simulated clip of 30 s, a face every 0.2 s."""
+        """A store of one simulated clip of 30 s, with faces every 0.2 s."""
         path = self.folder / "simulated"
         world = SimulateConfig(seed=1, clips=1, val_share=1.0, test_share=0.0)
         prepare_simulated(path, world, every=6)
@@ -68,70 +68,70 @@ class Setting:
 
     @cached_property
     def dataset_1080p(self) -> tuple[Path, int]:
-        """Annotations and clips, a single one with three faces, and how many frames it has."""
+        """A data set of one clip with three faces, and its number of frames."""
         root = self.folder / "1080p"
         (root / "clips").mkdir(parents=True)
         (root / "annotations").mkdir()
         n_frames = write_1080p(root / "clips" / "clip.mp4")
         faces = [(200, 300, 260), (800, 250, 220), (1400, 400, 300)]
-        clip = growing.annotation("clip", n_frames, faces)
+        clip = growing.build_annotation("clip", n_frames, faces)
         growing.write_annotations(root / "annotations", [clip])
         return root, n_frames
 
     @cached_property
     def video_of_faces(self) -> Path:
-        """1080p30 with two talking heads. Raises NotHereError without footage of them."""
+        """A 1080p30 video of two talking heads. Raises UnavailableError without `--faces`."""
         path = self.folder / "faces.mp4"
-        run_video.generate(path, VIDEO_S, self.heads, 1080)
+        run_video.generate_video(path, VIDEO_S, self.heads, 1080)
         return path
 
     @property
     def heads(self) -> list[Path]:
         if not self.faces:
-            raise NotHereError("needs footage of two talking heads; give --faces A.mp4 B.mp4")
+            raise UnavailableError("needs footage of two talking heads; give --faces A.mp4 B.mp4")
         return self.faces
 
     @cached_property
     def gflop(self) -> dict[str, float]:
-        """Of one crop through ResNet-50, a window through Whisper small, a matrix product."""
-        found = runtimes.costs()
+        """GFLOP of ResNet-50 on one crop, Whisper small on one window, and a matrix product."""
+        found = runtimes.count_gflop()
         return {**found, "resnet50": found["resnet50"] / runtimes.CROPS}
 
     def ceiling(self, precision: str) -> float:
-        """GFLOP/s of the fastest large matrix product right now."""
+        """GFLOP/s of the fastest large matrix product, measured at each call."""
         works = [work for name, work in self._products.items() if name.endswith(precision)]
-        return max(self.gflop["product"] / seconds(work) for work in works)
+        return max(self.gflop["product"] / time_call(work) for work in works)
 
     @cached_property
     def _products(self) -> dict[str, Callable[[], Any]]:
-        made = runtimes.products()
+        made = runtimes.build_products()
         for work in made.values():
             work()
         return made
 
 
-def seconds(work: Callable[[], Any]) -> float:
+def time_call(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def visual_vs_windowed(setting: Setting, how: InferenceConfig | None = None) -> Measured:
-    """How many times faster a prediction is when each crop is encoded once."""
-    branch = runtimes.visual()
+def measure_visual_vs_windowed(setup: Setup, how: InferenceConfig | None = None) -> Measured:
+    """Speed-up of prediction by encoding each crop once."""
+    branch = runtimes.build_visual()
     model: Any = running(branch, how) if how else branch
-    list(encode_once.compare(branch, model, encode_once.BATCH, 1))  # what is set up at first
-    rounds = list(encode_once.compare(branch, model, N_FRAMES, setting.rounds))
+    list(encode_once.compare(branch, model, encode_once.BATCH, 1))  # warm up
+    rounds = list(encode_once.compare(branch, model, N_FRAMES, setup.rounds))
     worst = max(found.difference for found in rounds)
     return [found.ratio for found in rounds], f"largest difference of a logit {worst:.1e}"
 
 
-def visual_fast_vs_windowed(setting: Setting) -> Measured:
-    return visual_vs_windowed(setting, _possible(FAST))
+def measure_visual_fast_vs_windowed(setup: Setup) -> Measured:
+    return measure_visual_vs_windowed(setup, _require_runtime(FAST))
 
 
 class _Counting(VisualPredictor):
-    """Counts the crops that it encodes."""
+    """A predictor that counts the crops it encodes."""
 
     n_encoded = 0
 
@@ -140,57 +140,55 @@ class _Counting(VisualPredictor):
         return super()._encode(data, batches)
 
 
-def encode_share(setting: Setting, precision: str) -> Measured:
-    """The better runtime's share of the ceiling, everything of `predict` but reading tables."""
+def measure_encode_share(setup: Setup, precision: str) -> Measured:
+    """Share of the ceiling reached by the faster runtime, for `predict` without reading tables."""
     shares: dict[str, list[float]] = {}
     for name in ("torch", "openvino"):
-        model: Any = running(
-            runtimes.visual(),
-            _possible(InferenceConfig(runtime=name, precision=precision, device="cpu")),
-        )
+        how = InferenceConfig(runtime=name, precision=precision, device="cpu")
+        model: Any = running(runtimes.build_visual(), _require_runtime(how))
         predictor = _Counting(model, "light")
-        predictor.faces(setting.clip)
+        predictor.faces(setup.clip)
         shares[name] = []
-        for _ in range(setting.rounds):
+        for _ in range(setup.rounds):
             predictor.n_encoded = 0
-            taken = seconds(partial(predictor.faces, setting.clip))
-            rate = predictor.n_encoded * setting.gflop["resnet50"] / taken
-            shares[name].append(rate / setting.ceiling(precision))
+            taken = time_call(partial(predictor.faces, setup.clip))
+            rate = predictor.n_encoded * setup.gflop["resnet50"] / taken
+            shares[name].append(rate / setup.ceiling(precision))
     best = max(shares, key=lambda name: np.median(shares[name]))
     other = min(shares, key=lambda name: np.median(shares[name]))
     return shares[best], f"by {best}; {other} {np.median(shares[other]):.2f}"
 
 
-def whisper_share(setting: Setting) -> Measured:
-    model: Any = running(runtimes.audio(), _possible(FAST))
+def measure_whisper_share(setup: Setup) -> Measured:
+    model: Any = running(runtimes.build_audio(), _require_runtime(FAST))
     predictor = AudioPredictor(model, batch_size=1)
     ticks = np.arange(900)
-    work = partial(predictor.ticks, setting.clip, ticks)
+    work = partial(predictor.ticks, setup.clip, ticks)
     work()
     shares, taken = [], []
-    for _ in range(setting.rounds):
-        taken.append(min(seconds(work), seconds(work)))
-        shares.append(setting.gflop["whisper"] / taken[-1] / setting.ceiling("bf16"))
-    return shares, f"{np.median(taken):.2f} s a window of 30 s"
+    for _ in range(setup.rounds):
+        taken.append(min(time_call(work), time_call(work)))
+        shares.append(setup.gflop["whisper"] / taken[-1] / setup.ceiling("bf16"))
+    return shares, f"{np.median(taken):.2f} s per window of 30 s"
 
 
-def prepare_over_decode(setting: Setting) -> Measured:
-    """Pictures a second of `prepare` over those of decoding the same file."""
-    root, n_frames = setting.dataset_1080p
+def measure_prepare_over_decode(setup: Setup) -> Measured:
+    """Frame rate of `prepare` relative to decoding the same file."""
+    root, n_frames = setup.dataset_1080p
     path = root / "clips" / "clip.mp4"
     rates, speeds = [], []
-    for k in range(setting.rounds):
-        decoding = seconds(partial(decode, path))
-        preparing = seconds(
+    for k in range(setup.rounds):
+        decoding = time_call(partial(decode_video, path))
+        preparing = time_call(
             partial(prepare_ego4d, root / "annotations", root / "clips", root / f"store{k}")
         )
         rates.append(decoding / preparing)
         speeds.append((n_frames / preparing, n_frames / decoding))
     prepared, decoded = np.median(speeds, axis=0)
-    return rates, f"{prepared:.0f} and {decoded:.0f} pictures a second"
+    return rates, f"{prepared:.0f} and {decoded:.0f} frames per second"
 
 
-def decode(path: Path) -> None:
+def decode_video(path: Path) -> None:
     video = open_video(path)
     with video.container:
         for _ in video.container.decode(video=0):
@@ -198,7 +196,7 @@ def decode(path: Path) -> None:
 
 
 def write_1080p(path: Path) -> int:
-    """A wandering, noisy picture of 8 Mbit/s with sound, `VIDEO_S` long; how many frames."""
+    """Write a panning, noisy video of `VIDEO_S` at 8 Mbit/s with sound; return its frame count."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (27, 50, 3), np.uint8)
     scene = cv2.resize(noise, (2200, 1080), interpolation=cv2.INTER_CUBIC)
@@ -220,77 +218,79 @@ def write_1080p(path: Path) -> int:
     return n_frames
 
 
-def run(setting: Setting, size: str) -> Measured:
-    """Seconds a second of all stages but the pictures for people."""
-    path = setting.video_of_faces
+def measure_run(setup: Setup, size: str) -> Measured:
+    """Seconds per second of video for all stages, without annotated video and report."""
+    path = setup.video_of_faces
     how = FAST if size == "published" else InferenceConfig(device="cpu")
     sums, stages = [], {}
-    for _ in range(setting.rounds):
-        with tempfile.TemporaryDirectory(dir=setting.folder) as folder:
-            watch, duration_s, _ = run_video.measure(path, Path(folder), size, _possible(how))
-        stages = {k: s / duration_s for k, s in watch.wall.items() if k not in run_video.SHOWN}
+    for _ in range(setup.rounds):
+        with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
+            watch, duration_s, _ = run_video.measure_stages(
+                path, Path(folder), size, _require_runtime(how)
+            )
+        stages = {k: s / duration_s for k, s in watch.wall.items() if k not in run_video.EXCLUDED}
         sums.append(sum(stages.values()))
     parts = sorted(stages.items(), key=lambda pair: -pair[1])[:4]
     return sums, "most of it " + ", ".join(f"{name} {s:.2f}" for name, s in parts)
 
 
-def ray_2_workers(setting: Setting) -> Measured:
-    """Clips a second of two workers over one, on a cluster that is warm."""
+def measure_ray_2_workers(setup: Setup) -> Measured:
+    """Speed-up of two workers over one, on a warm cluster."""
     world = SimulateConfig(seed=2, clips=8, seconds=10.0, val_share=1.0, test_share=0.0)
     warm = SimulateConfig(seed=3, clips=4, seconds=4.0, val_share=1.0, test_share=0.0)
     ratios = []
     with connected(EngineConfig("ray", workers=2)):
-        _simulate(setting, warm, 2, "warm")
-        for k in range(setting.rounds):
-            one = seconds(partial(_simulate, setting, world, 1, f"one{k}"))
-            two = seconds(partial(_simulate, setting, world, 2, f"two{k}"))
+        _simulate(setup, warm, 2, "warm")
+        for k in range(setup.rounds):
+            one = time_call(partial(_simulate, setup, world, 1, f"one{k}"))
+            two = time_call(partial(_simulate, setup, world, 2, f"two{k}"))
             ratios.append(one / two)
     return ratios, ""
 
 
-def _simulate(setting: Setting, world: SimulateConfig, workers: int, name: str) -> None:
+def _simulate(setup: Setup, world: SimulateConfig, workers: int, name: str) -> None:
     engine = EngineConfig("ray", workers=workers)
-    prepare_simulated(setting.folder / "ray" / name, world, engine=engine)
+    prepare_simulated(setup.folder / "ray" / name, world, engine=engine)
 
 
-def growth(setting: Setting) -> Measured:
+def measure_growth(setup: Setup) -> Measured:
     few, many = growing.measure().values()
     costs = [sum(found["s_a_clip"].values()) for found in (few, many)]
     memory = f"peak memory {few['peak_mb']:.0f} and {many['peak_mb']:.0f} MB"
     return [costs[1] / costs[0]], (
-        f"{costs[0] * 1000:.0f} ms a clip at 10, {costs[1] * 1000:.0f} at 1,000 (the start is part "
-        f"of it); {memory}"
+        f"{costs[0] * 1000:.0f} ms per clip at 10, {costs[1] * 1000:.0f} at 1,000 (start-up "
+        f"included); {memory}"
     )
 
 
-def cached_epoch(setting: Setting) -> Measured:
-    """How many times faster an epoch by cached features is, of the branch that gains less."""
-    folder = setting.folder / "cached"
+def measure_cached_epoch(setup: Setup) -> Measured:
+    """Speed-up of an epoch by cached features, for the branch that gains less."""
+    folder = setup.folder / "cached"
     store = cached_epochs.make_store(folder / "store")
     ratios, notes = {}, []
     for name in cached_epochs.CONFIGS:
-        found = list(cached_epochs.compare(name, store, folder / "features", setting.rounds))
+        found = list(cached_epochs.compare(name, store, folder / "features", setup.rounds))
         ratios[name] = [epoch.ratio for epoch in found]
         alone = np.median([epoch.training_ratio for epoch in found])
         notes.append(f"{name} {np.median(ratios[name]):.3g}, without validation {alone:.3g}")
     return min(ratios.values(), key=np.median), "; ".join(notes)
 
 
-def hour(setting: Setting) -> Measured:
-    loop, path = setting.folder / "loop.mp4", setting.folder / "hour.mp4"
-    run_video.generate(loop, run_video.LOOP_S, setting.heads, 1080)
-    run_video.repeat(loop, path, 60)
-    peak_mb, taken = run_video.measure_run(path, setting.folder, "small")
-    return [peak_mb / 1024], f"{taken / 3600:.2f} s a second, report and annotated video included"
+def measure_hour(setup: Setup) -> Measured:
+    loop, path = setup.folder / "loop.mp4", setup.folder / "hour.mp4"
+    run_video.generate_video(loop, run_video.LOOP_S, setup.heads, 1080)
+    run_video.repeat_video(loop, path, 60)
+    peak_mb, taken = run_video.measure_run(path, setup.folder, "small")
+    return [peak_mb / 1024], f"{taken / 3600:.2f} s per second, report and annotated video included"
 
 
-def _possible(how: InferenceConfig) -> InferenceConfig:
-    """Raises NotHereError where this machine or installation cannot run it."""
+def _require_runtime(how: InferenceConfig) -> InferenceConfig:
+    """Return `how`. Raises UnavailableError if this machine or installation cannot run it."""
     try:
         if how.runtime == "openvino":
             openvino()
         if how.precision == "bf16":
             how.require_torch_bf16()
     except ConfigError as error:
-        raise NotHereError(str(error)) from None
+        raise UnavailableError(str(error)) from None
     return how

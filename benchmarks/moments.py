@@ -1,13 +1,13 @@
-"""How the moments of the shipped weights depend on their settings, in time, on simulated clips.
+"""Tune and check the settings of moments for bundled weights, on simulated clips.
 
     python benchmarks/moments.py --work DIR [--tune table:81 table:82 clean:83 clean:84]
         [--check table:91 clean:92] [--clips 2] [--seconds 30] [--weights small] [--out FILE.json]
 
-Every world (preset:seed) is simulated and run as raw video. Judged is each tenth of a second in
-which a person is scored: whether it lies in a moment of that person, against whether what the
-person says then is addressed to the wearer or to everybody. Time in which the face is not found is
-not judged. Settings are chosen on the first worlds and checked on the others. Once more with the
-knowledge of who speaks: scores count as 0 while the person is silent.
+Simulates every world (preset:seed) and runs it as raw video. Every score, ten per second and
+person, is compared with the truth: it should lie in a moment if and only if the person addresses
+the wearer or everybody at that time. Time without a detected face is ignored. Settings are chosen
+on the first worlds and checked on the others. Everything is repeated with known speakers: scores
+count as 0 while the person is silent.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from quavf.utils.files import write_json
 from quavf.workflows.config import RunConfig
 from quavf.workflows.run import Pipeline
 from quavf.workflows.simulate import list_clip_keys, simulate_clips
-from raw_faces import matched
+from raw_faces import match_boxes
 
 STEP_S = 0.1  # between two scores of a run
 THRESHOLDS = tuple(np.round(np.arange(0.3, 0.76, 0.05), 2).tolist())
 MARGINS, GAPS_S, LENGTHS_S = (0.0, 0.05, 0.1, 0.15), (0.2, 0.5, 1.0, 2.0), (0.5, 1.0, 2.0)
 SIDES = ("x1", "y1", "x2", "y2")
-DOINGS = {  # what a person does at a time: speaks to the wearer, speaks, looks at the wearer
+STATES = {  # of a person: speaks to the wearer, speaks, looks at the wearer
     "talks to the wearer": (True, True, None),
     "talks to others": (False, True, None),
     "is silent and looks at the wearer": (False, False, True),
@@ -46,18 +46,18 @@ DOINGS = {  # what a person does at a time: speaks to the wearer, speaks, looks 
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One raw track's scores and what is true of the face below them; columns (N,)."""
+class ScoredTrack:
+    """Scores of one raw track with the truth of the matching face; columns (N,)."""
 
     time_s: Floats
     fused: Floats
-    to_wearer: Array  # what the person says is addressed to the wearer or to everybody
+    to_wearer: Array  # speaks to the wearer or to everybody
     speaking: Array
     at_wearer: Array  # the person looks at the wearer
 
 
-def scored_tracks(result: VideoResult, truth: dict[str, Array]) -> list[Scored]:
-    """The tracks of one run beside the truth table's columns; where no face is, nobody talks."""
+def match_tracks(result: VideoResult, truth: dict[str, Array]) -> list[ScoredTrack]:
+    """Match the tracks of one run with the truth. Without a matching face, nobody talks."""
     width, height = result.frame_size
     boxes = np.stack([truth[side] for side in SIDES], axis=1).astype(float)
     boxes = np.clip(boxes, 0, [width, height] * 2)
@@ -68,7 +68,7 @@ def scored_tracks(result: VideoResult, truth: dict[str, Array]) -> list[Scored]:
         own = rows_at.get(frame, np.empty(0, int))
         raw = [(p, k) for p, at in frames.items() for k in np.flatnonzero(at == frame).tolist()]
         found = np.array([result.scores[p].box[k] for p, k in raw])
-        for i, j in matched(boxes[own], found):
+        for i, j in match_boxes(boxes[own], found):
             person, k = raw[j]
             rows[person][k] = own[i]
     tracks = []
@@ -77,12 +77,14 @@ def scored_tracks(result: VideoResult, truth: dict[str, Array]) -> list[Scored]:
         said = (truth["to_wearer"], truth["speaking"], gaze)
         columns = (np.where(own >= 0, column[own], False) for column in said)
         scores = result.scores[person]
-        tracks.append(Scored(scores.time_s, scores.fused, *columns))
+        tracks.append(ScoredTrack(scores.time_s, scores.fused, *columns))
     return tracks
 
 
-def judge(tracks: Sequence[Scored], config: MomentsConfig, gated: bool = False) -> dict[str, float]:
-    """F1, precision and recall of time, of all tracks together; `gated`: with who speaks known."""
+def score_moments(
+    tracks: Sequence[ScoredTrack], config: MomentsConfig, gated: bool = False
+) -> dict[str, float]:
+    """F1, precision and recall by time over all tracks; `gated`: with known speakers."""
     right = wrong = missed = 0
     for track in tracks:
         scores = np.where(track.speaking, track.fused, 0.0) if gated else track.fused
@@ -99,13 +101,13 @@ def judge(tracks: Sequence[Scored], config: MomentsConfig, gated: bool = False) 
     }
 
 
-def states(tracks: Sequence[Scored]) -> dict[str, list[float]]:
-    """By what a person does: how many scores, and their 10th, 50th and 90th percentile."""
+def summarise_states(tracks: Sequence[ScoredTrack]) -> dict[str, list[float]]:
+    """Number of scores in each state, and their 10th, 50th and 90th percentile."""
     if not tracks:
         return {}
     columns = {n: np.concatenate([getattr(t, n) for t in tracks]) for n in vars(tracks[0])}
     rows = {}
-    for name, (to_wearer, speaking, at_wearer) in DOINGS.items():
+    for name, (to_wearer, speaking, at_wearer) in STATES.items():
         here = (columns["to_wearer"] == to_wearer) & (columns["speaking"] == speaking)
         if at_wearer is not None:
             here &= columns["at_wearer"] == at_wearer
@@ -115,15 +117,15 @@ def states(tracks: Sequence[Scored]) -> dict[str, list[float]]:
     return rows
 
 
-def best(tracks: Sequence[Scored], gated: bool = False) -> MomentsConfig:
-    """The settings of the highest F1."""
+def choose_config(tracks: Sequence[ScoredTrack], gated: bool = False) -> MomentsConfig:
+    """Choose the settings with the highest F1."""
     grid = product(THRESHOLDS, MARGINS, GAPS_S, LENGTHS_S)
     configs = [MomentsConfig(t, m, max_gap=g, min_length=s) for t, m, g, s in grid]
-    return max(configs, key=lambda config: judge(tracks, config, gated)["f1"])
+    return max(configs, key=lambda config: score_moments(tracks, config, gated)["f1"])
 
 
-def run_world(world: str, options: argparse.Namespace, pipeline: Pipeline) -> list[Scored]:
-    """Simulate and run the clips of one world, where that is not done yet; their tracks."""
+def run_world(world: str, options: argparse.Namespace, pipeline: Pipeline) -> list[ScoredTrack]:
+    """Simulate and run the missing clips of one world; return the tracks of all clips."""
     preset, _, seed = world.partition(":")
     data = options.work / f"{preset}-{seed}"
     config = SimulateConfig(
@@ -137,25 +139,27 @@ def run_world(world: str, options: argparse.Namespace, pipeline: Pipeline) -> li
         result = pipeline.run(video, options.work / "runs" / f"{preset}-{key.name}").result
         table = pq.read_table(data / "truth" / f"{key.name}.parquet")
         truth = {name: table[name].to_numpy() for name in table.column_names}
-        tracks += scored_tracks(result, truth)
+        tracks += match_tracks(result, truth)
     return tracks
 
 
-def figures(parts: dict[str, list[Scored]]) -> dict[str, Any]:
-    """Everything, by part; settings are chosen on the part `tune`."""
-    content: dict[str, Any] = {name: {"states": states(own)} for name, own in parts.items()}
+def compute_figures(parts: dict[str, list[ScoredTrack]]) -> dict[str, Any]:
+    """Compute all figures by part; settings are chosen on the part `tune`."""
+    content: dict[str, Any] = {
+        name: {"states": summarise_states(own)} for name, own in parts.items()
+    }
     for way, gated in (("scores alone", False), ("with who speaks known", True)):
-        chosen = best(parts["tune"], gated)
+        chosen = choose_config(parts["tune"], gated)
         content[f"best {way}"] = asdict(chosen)
         for name, own in parts.items():
             content[name][way] = {
-                "best": judge(own, chosen, gated),
-                **{f"{t}": judge(own, MomentsConfig(t), gated) for t in THRESHOLDS},
+                "best": score_moments(own, chosen, gated),
+                **{f"{t}": score_moments(own, MomentsConfig(t), gated) for t in THRESHOLDS},
             }
     return content
 
 
-def show(content: dict[str, Any], parts: Sequence[str]) -> None:
+def print_figures(content: dict[str, Any], parts: Sequence[str]) -> None:
     for name in parts:
         print(f"{name}:")
         for state, (n, *middle) in content[name]["states"].items():
@@ -169,13 +173,17 @@ def show(content: dict[str, Any], parts: Sequence[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument("--work", type=Path, required=True, help="folder of clips and runs")
+    parser.add_argument("--work", type=Path, required=True, help="folder for clips and runs")
     worlds = ["table:81", "table:82", "clean:83", "clean:84"]
-    parser.add_argument("--tune", nargs="+", default=worlds, help="worlds, preset:seed")
-    parser.add_argument("--check", nargs="+", default=["table:91", "clean:92"])
-    parser.add_argument("--clips", type=int, default=2, help="of each world (2)")
+    parser.add_argument(
+        "--tune", nargs="+", default=worlds, help="worlds (preset:seed) to choose settings on"
+    )
+    parser.add_argument(
+        "--check", nargs="+", default=["table:91", "clean:92"], help="worlds to check them on"
+    )
+    parser.add_argument("--clips", type=int, default=2, help="clips per world (2)")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of a clip (30)")
-    parser.add_argument("--weights", default="small", help="name of shipped weights (small)")
+    parser.add_argument("--weights", default="small", help="name of bundled weights (small)")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
     plain = RunConfig(audio=options.weights, visual=options.weights, annotated=False, report=False)
@@ -188,8 +196,8 @@ def main() -> None:
         own = [w for w in options.tune if w.startswith(f"{preset}:")]
         parts[f"tune, {preset}"] = [t for w in own for t in by_world[w]]
     parts["check"] = [t for w in options.check for t in by_world[w]]
-    content = figures(parts)
-    show(content, list(parts))
+    content = compute_figures(parts)
+    print_figures(content, list(parts))
     if options.out:
         write_json(options.out, content)
 

@@ -1,10 +1,10 @@
-"""Where the time of prepare, predict and run goes: docs/experiments/profile.png.
+"""Profile prepare, predict and run: docs/experiments/profile.png.
 
     python benchmarks/profiles.py --faces A.mp4 B.mp4 [--out docs/experiments/profile.png]
 
-Looks at the stacks of all threads a hundred times a second and books each to the innermost
-function of `PARTS` in it; threads that wait for others are left out. On a video of two faces at
-1080p (`prepare`, `run`), and on a simulated clip with networks of the published size (`predict`).
+Samples the stacks of all threads a hundred times per second, and attributes each sample to the
+innermost function listed in `PARTS`; waiting threads are ignored. Uses 1080p videos (`prepare`,
+`run`), and a simulated clip with networks of the published size (`predict`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from quavf.workflows.run import Pipeline
 
 INTERVAL_S = 0.01
 WAITING = {"wait", "_wait_for_tstate_lock", "select", "acquire", "result", "get", "_worker"}
-PARTS = {  # function: the part of the work that it is
+PARTS = {  # by function name
     "decode": "decoding",
     "_timed": "decoding",
     "read_sound": "sound",
@@ -59,23 +59,23 @@ PARTS = {  # function: the part of the work that it is
     "write_annotated_video": "annotated video",
     "write_report": "report",
 }
-AUDIO = "_windows"  # of AudioPredictor: what it calls beside log_mel is the network
+AUDIO = "_windows"  # of AudioPredictor: everything it calls except log_mel is the network
 
 
-def sampled(work: Callable[[], object]) -> dict[str, float]:
-    """Seconds of thread time by part while `work` runs."""
+def sample_stacks(work: Callable[[], object]) -> dict[str, float]:
+    """Run `work` and return its thread time by part, in seconds."""
     counts: Counter[str] = Counter()
     done = threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         own = threading.get_ident()
         while not done.wait(INTERVAL_S):
             for thread, frame in sys._current_frames().items():
-                part = None if thread == own else part_of(frame)
+                part = None if thread == own else find_part(frame)
                 if part:
                     counts[part] += 1
 
-    watcher = threading.Thread(target=look, daemon=True)
+    watcher = threading.Thread(target=sample, daemon=True)
     start = time.perf_counter()
     watcher.start()
     work()
@@ -85,8 +85,8 @@ def sampled(work: Callable[[], object]) -> dict[str, float]:
     return {part: n * taken / sum(counts.values()) for part, n in counts.most_common()}
 
 
-def part_of(frame: FrameType | None) -> str | None:
-    """What a stack is busy with; None when it waits."""
+def find_part(frame: FrameType | None) -> str | None:
+    """Find the part that a stack belongs to; None while it waits."""
     if frame is not None and frame.f_code.co_name in WAITING:
         return None
     while frame is not None:
@@ -99,7 +99,7 @@ def part_of(frame: FrameType | None) -> str | None:
     return "other"
 
 
-def draw(profiles: dict[str, dict[str, float]], path: Path) -> None:
+def draw_profiles(profiles: dict[str, dict[str, float]], path: Path) -> None:
     figure, axes = plt.subplots(1, len(profiles), figsize=(12, 4.2), layout="constrained")
     for axis, (title, parts) in zip(axes, profiles.items(), strict=True):
         total = sum(parts.values())
@@ -117,33 +117,35 @@ def draw(profiles: dict[str, dict[str, float]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Where the time goes.")
-    parser.add_argument("--faces", nargs=2, type=Path, required=True, help="two talking heads")
+    parser = argparse.ArgumentParser(description="Profile prepare, predict and run.")
+    parser.add_argument(
+        "--faces", nargs=2, type=Path, required=True, help="videos of two talking heads"
+    )
     parser.add_argument("--out", type=Path, default=Path("docs/experiments/profile.png"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        setting = measures.Setting(Path(folder), 1, options.faces)
-        draw(profiles(setting), options.out)
+        setup = measures.Setup(Path(folder), 1, options.faces)
+        draw_profiles(measure_profiles(setup), options.out)
 
 
-def profiles(setting: measures.Setting) -> dict[str, dict[str, float]]:
-    (root, _), video = setting.dataset_1080p, setting.video_of_faces
-    hearing = AudioPredictor(runtimes.audio(), batch_size=1)
-    seeing = VisualPredictor(runtimes.visual(), "light")
+def measure_profiles(setup: measures.Setup) -> dict[str, dict[str, float]]:
+    (root, _), video = setup.dataset_1080p, setup.video_of_faces
+    hearing = AudioPredictor(runtimes.build_audio(), batch_size=1)
+    seeing = VisualPredictor(runtimes.build_visual(), "light")
     pipeline = Pipeline(RunConfig())
 
     def predict() -> None:
-        hearing.faces(setting.clip)
-        seeing.faces(setting.clip)
+        hearing.faces(setup.clip)
+        seeing.faces(setup.clip)
 
-    setting.clip  # noqa: B018  # made before it is timed
+    setup.clip  # noqa: B018  # create it before timing starts
     return {
-        "prepare (1080p, three faces)": sampled(
+        "prepare (1080p, three faces)": sample_stacks(
             lambda: prepare_ego4d(root / "annotations", root / "clips", root / "store")
         ),
-        "predict (published size)": sampled(predict),
-        "run (1080p, two faces, small)": sampled(
-            lambda: pipeline.run(video, setting.folder / "out")
+        "predict (published size)": sample_stacks(predict),
+        "run (1080p, two faces, small)": sample_stacks(
+            lambda: pipeline.run(video, setup.folder / "out")
         ),
     }
 

@@ -1,13 +1,13 @@
-"""What automatic faces cost: raw video against the truth of simulated conversations.
+"""Compare automatic faces of raw video with the truth of simulated conversations.
 
     python benchmarks/raw_faces.py --data DIR [--clips 8] [--seconds 20] [--preset table]
         [--audio CKPT] [--visual CKPT] [--out FILE.json]
 
-Clips that DIR lacks are simulated. Faces are judged ten times a second, as often as they are looked
-for. A true face counts when at least half of it can be seen, it is turned away by less than 90
-degrees and at least 24 pixels high; what is found on other true faces is neither right nor wrong.
-With checkpoints, raw tracks take the place of annotated boxes and both are judged on the same
-faces: those annotated inside labelled segments. One that no raw track covers counts with score 0.
+Simulates the clips missing in DIR. Faces are evaluated ten times per second, the rate of detection.
+A true face counts if at least half of it is visible, its yaw is below 90 degrees and it is at least
+24 pixels high; detections on other true faces are ignored. With checkpoints, also compares the mAP
+of raw tracks with that of annotated boxes on the same faces: those annotated inside labelled
+segments. A face without a raw track gets score 0.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ from quavf.workflows.quality import score_quality
 from quavf.workflows.run import run_video
 from quavf.workflows.simulate import list_clip_keys, simulate_clips
 
-IOU = 0.5  # from which a found box and a true one are the same face
-MIN_VISIBLE = 0.5  # share of a face that must be in the picture with nobody before it
+IOU = 0.5  # minimum for a match of a detected and a true box
+MIN_VISIBLE = 0.5  # share of the face inside the picture and not occluded
 MIN_HEIGHT = 24  # pixels
-MAX_YAW = 90  # degrees: a face turned further shows no face
+MAX_YAW = 90  # degrees
 HEIGHTS = (24, 40, 60, 80, 120, 1000)  # pixels: bins of the table
-YAWS = (0, 20, 40, 60, 90)  # degrees either way
+YAWS = (0, 20, 40, 60, 90)  # absolute, degrees
 BLURS = (0, 2, 5, 10, 1000)  # percent of the face's height
-STEP = 3  # frames of 1/30 s between two looks
-LOWEST = 0.0  # score of a face that the raw path missed
+STEP = 3  # frames of 1/30 s between detections
+LOWEST = 0.0  # score of a face without a raw track
 
 
 def iou(a: Floats, b: Floats) -> Floats:
-    """(A, B) intersection over union of boxes (A, 4) and (B, 4) xyxy."""
+    """Intersection over union (A, B) of boxes (A, 4) and (B, 4) xyxy."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=2)
@@ -65,8 +65,8 @@ def iou(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
-def matched(a: Floats, b: Floats, least: float = IOU) -> list[tuple[int, int]]:
-    """Pairs of rows of two sets of boxes, the most overlapping first; each row at most once."""
+def match_boxes(a: Floats, b: Floats, least: float = IOU) -> list[tuple[int, int]]:
+    """Match rows of two sets of boxes greedily by overlap; each row at most once."""
     overlap = iou(a, b)
     pairs = []
     while overlap.size and overlap.max() >= least:
@@ -77,40 +77,40 @@ def matched(a: Floats, b: Floats, least: float = IOU) -> list[tuple[int, int]]:
 
 
 @dataclass
-class Following:
-    """How one true person was followed, look by look: the number of the track, 0 for none."""
+class Trajectory:
+    """The track number on one true person at each detection time; 0 without a track."""
 
     numbers: list[int] = field(default_factory=list)
 
     @property
     def switches(self) -> int:
-        """How often the track's number is another than it was when last followed."""
+        """Number of changes of the track number, ignoring gaps."""
         own = [n for n in self.numbers if n]
         return sum(a != b for a, b in pairwise(own))
 
     @property
     def fragments(self) -> int:
-        """How often following was interrupted and taken up again."""
+        """Number of interruptions after which tracking resumed."""
         on = np.array([0, *(n > 0 for n in self.numbers), 0])
         return max(int((np.diff(on) > 0).sum()) - 1, 0)
 
 
 @dataclass(frozen=True)
-class Truth:
-    """The true faces of one clip: columns (N,), boxes (N, 4)."""
+class TrueFaces:
+    """True faces of one clip: columns (N,), boxes (N, 4)."""
 
     frame: Ints
     person: Ints
     box: Floats
     height: Floats
-    yaw: Floats  # degrees either way
-    blur: Floats  # of motion, by the face's height
-    is_cut: Any  # (N,) mask: the picture's border goes through the box
-    counts: Any  # (N,) mask: those that should be found
+    yaw: Floats  # absolute, degrees
+    blur: Floats  # motion blur, relative to the face height
+    is_cut: Any  # (N,) mask: the picture border cuts the box
+    counts: Any  # (N,) mask: should be detected
 
     @classmethod
-    def read(cls, path: Path, size: tuple[int, int]) -> Truth:
-        """Boxes are cut at the borders of the picture, of `size` (width, height)."""
+    def read(cls, path: Path, size: tuple[int, int]) -> TrueFaces:
+        """Read a truth table, with boxes clipped to the picture of `size` (width, height)."""
         table = pq.read_table(path)
         column = {name: table[name].to_numpy() for name in table.column_names}
         box = np.stack([column[side] for side in ("x1", "y1", "x2", "y2")], axis=1)
@@ -124,34 +124,36 @@ class Truth:
 
 
 @dataclass
-class Tally:
-    """Faces found and missed of all clips."""
+class FaceTally:
+    """Counts of detected and missed faces over all clips."""
 
-    height: list[float] = field(default_factory=list)  # of true faces that count
+    height: list[float] = field(default_factory=list)  # of the true faces that count
     yaw: list[float] = field(default_factory=list)
     blur: list[float] = field(default_factory=list)
     is_cut: list[bool] = field(default_factory=list)
     detected: list[bool] = field(default_factory=list)
     tracked: list[bool] = field(default_factory=list)
-    found_height: list[float] = field(default_factory=list)  # of detections that are judged
-    found_right: list[bool] = field(default_factory=list)
+    detected_height: list[float] = field(default_factory=list)  # of the detections that count
+    detected_right: list[bool] = field(default_factory=list)
     tracks: Counter[str] = field(default_factory=Counter)
-    people: dict[tuple[str, int], Following] = field(default_factory=dict)
+    people: dict[tuple[str, int], Trajectory] = field(default_factory=dict)
 
-    def add(self, clip: str, truth: Truth, looks: dict[int, Floats], raw: PreparedVideo) -> None:
-        """Judge one clip: boxes found at each look, and the tracks made of them."""
+    def add(
+        self, clip: str, truth: TrueFaces, detections: dict[int, Floats], raw: PreparedVideo
+    ) -> None:
+        """Add one clip: detected boxes by frame, and the resulting tracks."""
         ticks = np.arange(0, int(truth.frame.max()) + 1, STEP)
         tracks = {p: raw.face_at(p, ticks).boxes for p in range(1, len(raw.persons) + 1)}
-        seen_with: dict[int, set[int]] = {}
+        people_by_track: dict[int, set[int]] = {}
         for index, tick in enumerate(ticks.tolist()):
             own = np.flatnonzero(truth.frame == tick)
-            boxes = looks.get(tick, np.empty((0, 4)))
-            hits = dict(matched(truth.box[own], np.clip(boxes, 0, [*raw.file.size] * 2)))
-            self._add_found(boxes, hits, truth.counts[own])
-            there = [p for p, box in tracks.items() if not np.isnan(box[index, 0])]
-            placed = np.array([tracks[p][index] for p in there]).reshape(-1, 4)
+            boxes = detections.get(tick, np.empty((0, 4)))
+            hits = dict(match_boxes(truth.box[own], np.clip(boxes, 0, [*raw.file.size] * 2)))
+            self._add_detections(boxes, hits, truth.counts[own])
+            present = [p for p, box in tracks.items() if not np.isnan(box[index, 0])]
+            placed = np.array([tracks[p][index] for p in present]).reshape(-1, 4)
             placed = np.clip(placed, 0, [*raw.file.size] * 2)
-            followed = {i: there[j] for i, j in matched(truth.box[own], placed)}
+            followed = {i: present[j] for i, j in match_boxes(truth.box[own], placed)}
             for i, row in enumerate(own.tolist()):
                 if not truth.counts[row]:
                     continue
@@ -162,39 +164,43 @@ class Tally:
                 self.is_cut.append(bool(truth.is_cut[row]))
                 self.detected.append(i in hits)
                 self.tracked.append(number > 0)
-                self.people.setdefault((clip, person), Following()).numbers.append(number)
+                self.people.setdefault((clip, person), Trajectory()).numbers.append(number)
                 if number:
-                    seen_with.setdefault(number, set()).add(person)
+                    people_by_track.setdefault(number, set()).add(person)
         self.tracks["all"] += len(raw.persons)
-        self.tracks["on nobody"] += len(raw.persons) - len(seen_with)
-        self.tracks["on several people"] += sum(len(people) > 1 for people in seen_with.values())
+        self.tracks["on nobody"] += len(raw.persons) - len(people_by_track)
+        self.tracks["on several people"] += sum(
+            len(people) > 1 for people in people_by_track.values()
+        )
 
-    def _add_found(self, boxes: Floats, hits: dict[int, int], counts: Any) -> None:
+    def _add_detections(self, boxes: Floats, hits: dict[int, int], counts: Any) -> None:
         ignored = {j for i, j in hits.items() if not counts[i]}
         for j in range(len(boxes)):
             if j not in ignored:
-                self.found_height.append(float(boxes[j, 3] - boxes[j, 1]))
-                self.found_right.append(j in hits.values())
+                self.detected_height.append(float(boxes[j, 3] - boxes[j, 1]))
+                self.detected_right.append(j in hits.values())
 
-    def figures(self) -> dict[str, Any]:
-        """Everything counted, as plain values."""
+    def compute_figures(self) -> dict[str, Any]:
+        """All figures as plain values."""
         people = self.people.values()
         covered = [np.mean([n > 0 for n in f.numbers]) for f in people]
         height, yaw = np.array(self.height), np.array(self.yaw)
         blur, cut = np.array(self.blur) * 100, np.array(self.is_cut, float)
-        found = np.array(self.found_height)
+        found = np.array(self.detected_height)
         hits = {"detected": self.detected, "tracked": self.tracked}
         return {
             "faces": len(self.height),
             "detections": len(found),
-            "detection recall": _share(self.detected),
-            "detection precision": _share(self.found_right),
-            "track recall": _share(self.tracked),
-            "by height": _bins(HEIGHTS, height, **hits),
-            "by yaw": _bins(YAWS, yaw, **hits),
-            "by blur, percent of the height": _bins(BLURS, blur, **hits),
-            "by whether the border cuts the face": _bins((0, 1, 2), cut, **hits),
-            "precision by height": _bins((0, *HEIGHTS[1:]), found, right=self.found_right),
+            "detection recall": _compute_share(self.detected),
+            "detection precision": _compute_share(self.detected_right),
+            "track recall": _compute_share(self.tracked),
+            "by height": _compute_bins(HEIGHTS, height, **hits),
+            "by yaw": _compute_bins(YAWS, yaw, **hits),
+            "by blur, percent of the height": _compute_bins(BLURS, blur, **hits),
+            "by whether the border cuts the face": _compute_bins((0, 1, 2), cut, **hits),
+            "precision by height": _compute_bins(
+                (0, *HEIGHTS[1:]), found, right=self.detected_right
+            ),
             "people": len(self.people),
             "people followed for 80 % of their time": int(sum(c >= 0.8 for c in covered)),
             "people never followed": int(sum(c == 0 for c in covered)),
@@ -204,22 +210,26 @@ class Tally:
         }
 
 
-def _share(hits: Sequence[bool]) -> float | None:
+def _compute_share(hits: Sequence[bool]) -> float | None:
     return float(np.mean(hits)) if len(hits) else None
 
 
-def _bins(edges: Sequence[int], values: Floats, **columns: Sequence[bool]) -> list[dict[str, Any]]:
-    """For each [low, high) how many values, and the share of each column that is true."""
+def _compute_bins(
+    edges: Sequence[int], values: Floats, **columns: Sequence[bool]
+) -> list[dict[str, Any]]:
+    """For each bin [low, high): number of values, and share of true entries of each column."""
     rows = []
     for low, high in pairwise(edges):
         inside = (values >= low) & (values < high)
-        shares = {name: _share(np.array(c, bool)[inside].tolist()) for name, c in columns.items()}
+        shares = {
+            name: _compute_share(np.array(c, bool)[inside].tolist()) for name, c in columns.items()
+        }
         rows.append({"low": low, "high": high, "n": int(inside.sum()), **shares})
     return rows
 
 
-def found_by_look(store: ClipStore, clip: str) -> dict[int, Floats]:
-    """The boxes (N, 4) of every look that found any, by its frame."""
+def read_detections(store: ClipStore, clip: str) -> dict[int, Floats]:
+    """Read detected boxes (N, 4) by frame; frames without a detection are left out."""
     (path,) = (store.path / "search").glob(f"{clip}.*.npz")
     with np.load(path) as content:
         times, boxes = content["times"], content["boxes"]
@@ -227,8 +237,10 @@ def found_by_look(store: ClipStore, clip: str) -> dict[int, Floats]:
     return {int(frame): boxes[frames == frame] for frame in np.unique(frames)}
 
 
-def raw_scores(annotated: Scores, store: ClipStore, results: dict[str, VideoResult]) -> Scores:
-    """For each annotated row the scores of the raw track on the same face; NaN where none is."""
+def score_raw_tracks(
+    annotated: Scores, store: ClipStore, results: dict[str, VideoResult]
+) -> Scores:
+    """Scores of the raw track on the face of each annotated row; NaN without a track."""
     columns = {name: np.full(len(annotated), np.nan) for name in score_columns()}
     for clip, result in results.items():
         faces = store.faces(clip)
@@ -244,15 +256,15 @@ def raw_scores(annotated: Scores, store: ClipStore, results: dict[str, VideoResu
             raw = raw_at.get(frame, [])
             true = faces.box[[row_of[int(annotated.person[row]), frame] for row in rows]]
             boxes = np.array([result.scores[p].box[k] for p, k in raw]).reshape(-1, 4)
-            for i, j in matched(true, boxes):
+            for i, j in match_boxes(true, boxes):
                 person, k = raw[j]
                 for name, column in columns.items():
                     column[rows[i]] = result.scores[person][name][k]
     return Scores(annotated.clip, annotated.person, annotated.frame, columns)
 
 
-def with_lowest(raw: Scores, annotated: Scores) -> tuple[Scores, float]:
-    """The same with the lowest score where no raw track is, and the share of rows that has one."""
+def fill_missing(raw: Scores, annotated: Scores) -> tuple[Scores, float]:
+    """Fill missing scores with the lowest score; also return the share of covered rows."""
     covered = ~np.isnan(raw.fused)
     filled = {
         name: np.where(covered | np.isnan(annotated[name]), raw[name], LOWEST)
@@ -262,8 +274,8 @@ def with_lowest(raw: Scores, annotated: Scores) -> tuple[Scores, float]:
     return scores, float(covered.mean()) if len(covered) else 0.0
 
 
-def compare(data: Path, work: Path, audio: str, visual: str) -> dict[str, Any]:
-    """mAP with annotated boxes and with raw tracks, on the same faces."""
+def compare_scores(data: Path, work: Path, audio: str, visual: str) -> dict[str, Any]:
+    """Compute mAP with annotated boxes and with raw tracks on the same faces."""
     prepare_ego4d(data / "annotations", data / "clips", work / "annotated")
     score_quality(work / "annotated")
     store = ClipStore.open(work / "annotated")
@@ -275,34 +287,34 @@ def compare(data: Path, work: Path, audio: str, visual: str) -> dict[str, Any]:
         clip: run_video(data / "clips" / f"{clip}.mp4", work / "raw" / clip, config).result
         for clip in store.clips()
     }
-    raw, coverage = with_lowest(raw_scores(annotated, store, results), annotated)
+    raw, coverage = fill_missing(score_raw_tracks(annotated, store, results), annotated)
     judge = EvaluateConfig(n_resamples=0)
     segments = read_labels(work / "annotated")
     return {
         "coverage": coverage,
-        "annotated boxes": _maps(evaluate_scores(annotated, segments, judge)),
-        "raw tracks": _maps(evaluate_scores(raw, segments, judge)),
+        "annotated boxes": _list_maps(evaluate_scores(annotated, segments, judge)),
+        "raw tracks": _list_maps(evaluate_scores(raw, segments, judge)),
         "rows": len(annotated),
     }
 
 
-def _maps(evaluation: Evaluation) -> dict[str, float | None]:
+def _list_maps(evaluation: Evaluation) -> dict[str, float | None]:
     systems = evaluation.frame.systems.items()
     return {name: system.map for name, system in systems if system is not None}
 
 
-def judge_faces(data: Path, work: Path, clips: Sequence[str]) -> dict[str, Any]:
-    """Find and follow the faces of every clip, and compare with the truth."""
-    tally = Tally()
+def evaluate_faces(data: Path, work: Path, clips: Sequence[str]) -> dict[str, Any]:
+    """Detect and track the faces of every clip, and compare them with the truth."""
+    tally = FaceTally()
     for clip in clips:
         prepared = prepare_video(data / "clips" / f"{clip}.mp4", work / "found" / clip)
-        looks = found_by_look(prepared.store, prepared.clip)
-        truth = Truth.read(data / "truth" / f"{clip}.parquet", prepared.file.size)
-        tally.add(clip, truth, looks, prepared)
-    return tally.figures()
+        detections = read_detections(prepared.store, prepared.clip)
+        truth = TrueFaces.read(data / "truth" / f"{clip}.parquet", prepared.file.size)
+        tally.add(clip, truth, detections, prepared)
+    return tally.compute_figures()
 
 
-def show(content: dict[str, Any]) -> None:
+def print_figures(content: dict[str, Any]) -> None:
     faces = content["faces"]
     for name, value in faces.items():
         if isinstance(value, list):
@@ -328,14 +340,14 @@ def show(content: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the simulated clips")
+    parser.add_argument("--data", type=Path, required=True, help="folder of simulated clips")
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=20.0, help="length of a clip (20)")
     parser.add_argument("--preset", default="table", help="clean, table, party or mixed (table)")
     parser.add_argument("--seed", type=int, default=71)
     parser.add_argument("--audio", default="", help="checkpoint, or a name such as small")
-    parser.add_argument("--visual", default="", help="the same")
-    parser.add_argument("--work", type=Path, help="folder to keep what was found and cut in")
+    parser.add_argument("--visual", default="", help="checkpoint, or a name such as small")
+    parser.add_argument("--work", type=Path, help="folder to keep intermediate results in")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
     config = SimulateConfig(
@@ -346,10 +358,10 @@ def main() -> None:
     clips = [key.name for key in list_clip_keys(config)]
     with nullcontext(options.work) if options.work else tempfile.TemporaryDirectory() as name:
         content: dict[str, Any] = {"options": {k: str(v) for k, v in vars(options).items()}}
-        content["faces"] = judge_faces(options.data, Path(name), clips)
+        content["faces"] = evaluate_faces(options.data, Path(name), clips)
         if options.audio or options.visual:
-            content["map"] = compare(options.data, Path(name), options.audio, options.visual)
-    show(content)
+            content["map"] = compare_scores(options.data, Path(name), options.audio, options.visual)
+    print_figures(content)
     if options.out:
         write_json(options.out, content)
 

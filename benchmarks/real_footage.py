@@ -1,11 +1,11 @@
-"""What the branches make of real faces, and of the same footage with a cue taken away.
+"""Score real footage as it is, and with single cues removed.
 
     python benchmarks/real_footage.py VIDEO [VIDEO ...] [--audio small --visual small] [--out FILE]
 
-Finds and follows the faces of each video, then scores them as they are; with the sound silenced;
-with the faces blurred beyond recognition; covered; and upside down. The videos should show people
-who speak into the camera: a model that carries over gives them high scores, and lower ones when
-what it goes by is gone. Prints means over all faces.
+Detects and tracks the faces of each video, then scores them unchanged, without sound, and with the
+faces blurred beyond recognition, covered or upside down. The videos should show people speaking
+into the camera: a model that transfers gives high scores, and lower ones when its cues are removed.
+Prints the mean scores over all faces.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ from quavf.workflows.run import STORE, Pipeline
 Change = Callable[[Image], Image]
 
 
-def blurred(crop: Image) -> Image:
-    """A face of which eyes and mouth can't be told apart."""
+def blur_face(crop: Image) -> Image:
+    """Blur a crop until eyes and mouth are indistinguishable."""
     small = cv2.resize(crop, (8, 8), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, crop.shape[1::-1]), np.uint8)
 
 
-def covered(crop: Image) -> Image:
-    """The middle of the crop, where the face is, in one grey."""
+def cover_face(crop: Image) -> Image:
+    """Cover the centre of a crop, where the face is, with grey."""
     out = crop.copy()
     out[50:174, 50:174] = 128
     return out
 
 
-def upside_down(crop: Image) -> Image:
-    """A face as no camera wearer sees it."""
+def flip_face(crop: Image) -> Image:
+    """Turn a crop upside down."""
     return np.ascontiguousarray(crop[::-1])
 
 
-VARIANTS: dict[str, tuple[bool, Change | None]] = {  # sound kept, change of the faces
+VARIANTS: dict[str, tuple[bool, Change | None]] = {  # keep the sound, change of the faces
     "as it is": (True, None),
     "sound silenced": (False, None),
-    "faces blurred": (True, blurred),
-    "faces covered": (True, covered),
-    "faces upside down": (True, upside_down),
+    "faces blurred": (True, blur_face),
+    "faces covered": (True, cover_face),
+    "faces upside down": (True, flip_face),
 }
 
 
 def write_variant(source: ClipStore, out: Path, *, sound: bool, change: Change | None) -> None:
-    """The same store with its sound silenced or its faces changed; quality stays as it was."""
+    """Copy a store with its sound silenced or its faces changed. Quality scores are kept."""
     target = ClipStore.create(out, source.config)
     for clip in source.clips():
         manifest, faces = source.manifest(clip), source.faces(clip)
@@ -83,8 +83,10 @@ def write_variant(source: ClipStore, out: Path, *, sound: bool, change: Change |
             target.write_quality(clip, scorer, source.quality(clip, scorer), {})
 
 
-def judged(video: Path, audio: str, visual: str, scratch: Path) -> dict[str, dict[str, float]]:
-    """Mean scores of all faces of one video, by variant."""
+def score_variants(
+    video: Path, audio: str, visual: str, scratch: Path
+) -> dict[str, dict[str, float]]:
+    """Mean scores over all faces of one video, by variant."""
     config = RunConfig(audio=audio, visual=visual, annotated=False, report=False, keep_store=True)
     Pipeline(config).run(video, scratch / "run")
     source = ClipStore.open(scratch / "run" / STORE)
@@ -94,18 +96,18 @@ def judged(video: Path, audio: str, visual: str, scratch: Path) -> dict[str, dic
         folder = scratch / name.replace(" ", "_")
         write_variant(source, folder, sound=sound, change=change)
         predict(folder, folder / "scores", audio, visual, PredictConfig(quality="light"))
-        found[name] = means(read_scores(folder / "scores"))
+        found[name] = compute_means(read_scores(folder / "scores"))
     return found
 
 
-def means(scores: Scores) -> dict[str, float]:
-    """Of every column, missing values left out."""
+def compute_means(scores: Scores) -> dict[str, float]:
+    """Means of all columns, ignoring missing values."""
     columns = ("audio", "visual", "quality", "fused")
     return {name: float(np.nanmean(getattr(scores, name))) for name in columns}
 
 
 def main() -> None:
-    """A table for each video."""
+    """Print a table for each video."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
     parser.add_argument("--audio", default="small", help="checkpoint, or small")
@@ -115,7 +117,9 @@ def main() -> None:
     results: dict[str, Any] = {}
     for video in options.videos:
         with tempfile.TemporaryDirectory() as scratch:
-            results[video.name] = judged(video, options.audio, options.visual, Path(scratch))
+            results[video.name] = score_variants(
+                video, options.audio, options.visual, Path(scratch)
+            )
         print(f"\n{video.name}\n\n| | audio | visual | fused |\n|---|---|---|---|")
         for name, row in results[video.name].items():
             print(f"| {name} | {row['audio']:.2f} | {row['visual']:.2f} | {row['fused']:.2f} |")

@@ -1,12 +1,12 @@
-"""Seconds per second of video, stage by stage, on a generated 1080p30 file with two faces.
+"""Time every stage of raw video on a generated 1080p30 file with two faces, per second of video.
 
     python benchmarks/run_video.py --faces A.mp4 B.mp4 [--seconds 30] [--size published]
-    python benchmarks/run_video.py --faces A.mp4 B.mp4 --minutes 60  # a whole run
+    python benchmarks/run_video.py --faces A.mp4 B.mp4 --minutes 60  # a complete run
 
-`--faces` are two videos of one talking head each; their pictures are pasted in, moving. Weights are
-random: they cost what trained ones cost. Wall time depends on who else uses the machine, CPU time
-hardly; both are shown. With `--minutes`, `quavf run` goes over a long video in its own process:
-a few seconds, repeated by copying packets, so that an hour is there at once.
+`--faces` are two videos of one talking head each, which are pasted into a moving background.
+Weights are random, which does not affect speed. Shows wall time, which depends on other load, and
+CPU time, which hardly does. With `--minutes`, times `quavf run` in its own process on a long video,
+made by repeating the packets of a few seconds.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ from quavf.workflows.config import RunConfig
 from quavf.workflows.quality import score_quality
 
 FPS = 30
-SHOWN = {"decode once", "annotated.mp4", "report"}  # stages that are for people, or no part
-LOOP_S = 8  # repeated for long videos: whole pictures, and whole packets of 1024 samples
+EXCLUDED = {"decode once", "annotated.mp4", "report"}  # stages left out of the sum
+LOOP_S = 8  # period of long videos: a whole number of frames, and of packets of 1024 samples
 RUN = """
 import sys
 from pathlib import Path
 from quavf.cli import main
 code = main(["run", *sys.argv[2:]])
-status = Path("/proc/self/status").read_text()  # rusage would count the parent's memory too
+status = Path("/proc/self/status").read_text()  # rusage would include the parent's memory
 Path(sys.argv[1]).write_text(status.split("VmHWM:")[1].split()[0])
 sys.exit(code)
 """
@@ -67,29 +67,29 @@ SIZES = {  # audio encoder, image network
 
 
 class Stopwatch:
-    """Wall and CPU seconds by stage."""
+    """Measures wall and CPU seconds by stage."""
 
     def __init__(self) -> None:
         self.wall: dict[str, float] = {}
         self.cpu: dict[str, float] = {}
 
     @contextmanager
-    def timing(self, stage: str) -> Iterator[None]:
+    def time_stage(self, stage: str) -> Iterator[None]:
         wall, cpu = time.perf_counter(), time.process_time()
         yield
         self.wall[stage] = self.wall.get(stage, 0.0) + time.perf_counter() - wall
         self.cpu[stage] = self.cpu.get(stage, 0.0) + time.process_time() - cpu
 
     def move(self, stage: str, out_of: str) -> None:
-        """A stage that runs inside another one is counted by itself."""
+        """Subtract the time of a nested stage from the enclosing one."""
         for times in (self.wall, self.cpu):
             times[out_of] -= times[stage]
 
 
-def generate(path: Path, seconds: float, heads: list[Path], height: int) -> None:
-    """1080p-like pictures of two moving heads on a wandering background, with the heads' sound."""
+def generate_video(path: Path, seconds: float, heads: list[Path], height: int) -> None:
+    """Generate a video of two moving heads on a panning background, with their sound."""
     size = (height * 16 // 9 // 2 * 2, height)
-    pictures = [_pictures(head) for head in heads]
+    pictures = [_read_pictures(head) for head in heads]
     noise = np.random.default_rng(0).integers(0, 255, (9, 16, 3), np.uint8)
     background = cv2.resize(noise, (size[0] + 200, height), interpolation=cv2.INTER_CUBIC)
     with av.open(str(path), "w") as output:
@@ -111,7 +111,7 @@ def generate(path: Path, seconds: float, heads: list[Path], height: int) -> None
                 video.encode(av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24"))
             )
         output.mux(video.encode())
-        sound = np.concatenate([_sound(head) for head in heads])
+        sound = np.concatenate([_read_sound(head) for head in heads])
         sound = np.resize(sound, int(seconds * 16_000)).astype(np.float32)
         add_sound(output, audio, sound)
 
@@ -126,27 +126,27 @@ def add_sound(output: Any, stream: Any, samples: np.ndarray) -> None:
     output.mux(stream.encode())
 
 
-def _pictures(path: Path) -> list[Image]:
+def _read_pictures(path: Path) -> list[Image]:
     with av.open(str(path)) as container:
         frames = container.decode(video=0)
         return [np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for f in islice(frames, 200)]
 
 
-def _sound(path: Path) -> Image:
+def _read_sound(path: Path) -> Image:
     pieces = list(open_video_file(path).sound())
     assert pieces, f"{path}: no sound"
     return np.asarray(np.concatenate(pieces) / 32768)
 
 
-def repeat(source: Path, path: Path, minutes: float) -> None:
-    """`source`, `LOOP_S` long, over and over: packets are copied with later times."""
+def repeat_video(source: Path, path: Path, minutes: float) -> None:
+    """Repeat `source`, of length `LOOP_S`, by copying packets with later timestamps."""
     with av.open(str(source)) as container, av.open(str(path), "w") as output:
         streams = container.streams.video[0], container.streams.audio[0]
         copies = {s.index: output.add_stream_from_template(s) for s in streams}
         packets = list(container.demux(streams))
         packets = [p for p in packets if p.stream.type == "video" or _is_inside(p)]
         times = [(p.pts, p.dts) for p in packets if p.pts is not None and p.dts is not None]
-        packets = packets[: len(times)]  # the last ones only say that the file ends
+        packets = packets[: len(times)]  # drops the flush packets
         for k in range(round(minutes * 60 / LOOP_S)):
             for packet, (pts, dts) in zip(packets, times, strict=True):
                 stream = container.streams[packet.stream_index]
@@ -158,13 +158,13 @@ def repeat(source: Path, path: Path, minutes: float) -> None:
 
 
 def _is_inside(packet: av.Packet[Any]) -> bool:
-    """Not the silence that an encoder puts in front and behind."""
+    """Whether a packet is not encoder padding at the start or end."""
     return 0 <= (packet.pts or 0) * (packet.time_base or 1) < LOOP_S
 
 
 def measure_run(path: Path, folder: Path, size: str) -> tuple[float, float]:
-    """Peak memory in MB and seconds of `quavf run`, everything written, random weights."""
-    hearing, seeing = branches(size)
+    """Run `quavf run` with all outputs and random weights: peak memory in MB, seconds."""
+    hearing, seeing = build_branches(size)
     save_branch(folder / "audio.safetensors", hearing)
     save_branch(folder / "visual.safetensors", seeing)
     weights = [f"--{kind}={folder / kind}.safetensors" for kind in ("audio", "visual")]
@@ -174,8 +174,8 @@ def measure_run(path: Path, folder: Path, size: str) -> tuple[float, float]:
     return int((folder / "peak").read_text()) / 1024, time.perf_counter() - start
 
 
-def branches(size: str) -> tuple[AudioBranch, VisualBranch]:
-    """Both branches with random weights."""
+def build_branches(size: str) -> tuple[AudioBranch, VisualBranch]:
+    """Build both branches with random weights."""
     encoder, backbone = SIZES[size]
     torch.manual_seed(0)
     settings = BranchSettings("fixed")
@@ -183,22 +183,22 @@ def branches(size: str) -> tuple[AudioBranch, VisualBranch]:
     return hearing, VisualBranch(VisualConfig(backbone, "random"), settings)
 
 
-def measure(
+def measure_stages(
     path: Path, folder: Path, size: str, config: InferenceConfig | None = None
 ) -> tuple[Stopwatch, float, str]:
-    """Every stage in turn; the times, the video's length, and what was found."""
+    """Run every stage; return times, length of the video, and a summary of what was found."""
     watch = Stopwatch()
     file = open_video_file(path)
-    with watch.timing("decode once"):
+    with watch.time_stage("decode once"):
         n = sum(1 for _ in file.pictures())
-    hearing, seeing = branches(size)
-    with _watched(watch):
-        with watch.timing("prepare"):
+    hearing, seeing = build_branches(size)
+    with _time_parts(watch):
+        with watch.time_stage("prepare"):
             prepared = stages.prepare_video(path, folder / "store", windows=WindowConfig())
         for stage in ("decode (find)", "decode (cut)", "detect", "track", "sound"):
             watch.move(stage, "prepare")
         watch.wall["cut"], watch.cpu["cut"] = watch.wall.pop("prepare"), watch.cpu.pop("prepare")
-    with watch.timing("quality"):
+    with watch.time_stage("quality"):
         score_quality(prepared.store.path)
     models: list[Any] = [
         running(b.eval(), config or InferenceConfig(device="cpu")) for b in (hearing, seeing)
@@ -209,29 +209,29 @@ def measure(
     data = ClipData(prepared.store, prepared.clip)
     schedules = prepared.schedules.values()
     ticks = np.unique(np.concatenate([schedule.scored.ticks for schedule in schedules]))
-    with watch.timing("audio"):
+    with watch.time_stage("audio"):
         audio.ticks(data, ticks)
-    with watch.timing("visual"):
+    with watch.time_stage("visual"):
         for schedule in schedules:
             visual.centres(data, schedule.spans)
-    with watch.timing("result"):
+    with watch.time_stage("result"):
         scoring = VideoScoring(prepared, None, None, "light", folder / "parts")
         result = scoring.result(MomentsConfig(), {})
         result.write(folder / "out")
     from quavf.report.annotate import write_annotated_video
     from quavf.report.video import write_report
 
-    with watch.timing("annotated.mp4"):
+    with watch.time_stage("annotated.mp4"):
         write_annotated_video(result, folder / "out" / "annotated.mp4")
-    with watch.timing("report"):
+    with watch.time_stage("report"):
         write_report(result, folder / "out")
     found = f"{len(prepared.persons)} persons, {len(data.faces)} crops, {n} pictures"
     return watch, result.duration_s, found
 
 
 @contextmanager
-def _watched(watch: Stopwatch) -> Iterator[None]:
-    """Count the parts of `prepare_video` by themselves."""
+def _time_parts(watch: Stopwatch) -> Iterator[None]:
+    """Time the parts of `prepare_video` separately."""
     step, track, sound, pictures = (
         FaceSearch.step, tracker.track_persons, VideoFile.sound, VideoFile.pictures,
     )  # fmt: skip
@@ -239,14 +239,14 @@ def _watched(watch: Stopwatch) -> Iterator[None]:
 
     def timed(stage: str, call: object) -> object:
         def run(*args: object) -> object:
-            with watch.timing(stage):
+            with watch.time_stage(stage):
                 return call(*args)  # type: ignore[operator]
 
         return run
 
     def one_by_one(stage: str, own: Iterator[object]) -> Iterator[object]:
         while True:
-            with watch.timing(stage):
+            with watch.time_stage(stage):
                 found = next(own, None)
             if found is None:
                 return
@@ -267,13 +267,13 @@ def _watched(watch: Stopwatch) -> Iterator[None]:
             setattr(owner, name, old)
 
 
-def whole_run(options: argparse.Namespace) -> None:
-    """Print peak memory and time of `quavf run` on a long video."""
+def measure_long_run(options: argparse.Namespace) -> None:
+    """Print the peak memory and time of `quavf run` on a long video."""
     with tempfile.TemporaryDirectory() as name:
         folder, path = Path(name), Path(name) / "long.mp4"
-        generate(folder / "loop.mp4", LOOP_S, options.faces, options.height)
+        generate_video(folder / "loop.mp4", LOOP_S, options.faces, options.height)
         start = time.perf_counter()
-        repeat(folder / "loop.mp4", path, options.minutes)
+        repeat_video(folder / "loop.mp4", path, options.minutes)
         made_s, n_bytes = time.perf_counter() - start, path.stat().st_size
         peak_mb, run_s = measure_run(path, folder, options.size)
         crops = sum(len(rows) for rows in VideoResult.read(folder / "out").scores.values())
@@ -285,21 +285,27 @@ def whole_run(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument("--faces", nargs=2, type=Path, required=True, help="two talking heads")
-    parser.add_argument("--seconds", type=float, default=30.0, help="length of the video, s (30)")
-    parser.add_argument("--height", type=int, default=1080, help="of the pictures, pixels (1080)")
-    parser.add_argument("--size", choices=sorted(SIZES), default="small", help="of the branches")
     parser.add_argument(
-        "--minutes", type=float, help="measure `quavf run` as a whole on so long a video instead"
+        "--faces", nargs=2, type=Path, required=True, help="videos of two talking heads"
+    )
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the video, s (30)")
+    parser.add_argument(
+        "--height", type=int, default=1080, help="height of the video, pixels (1080)"
+    )
+    parser.add_argument(
+        "--size", choices=sorted(SIZES), default="small", help="size of the branches"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="time `quavf run` on a video of this length instead"
     )
     options = parser.parse_args()
     if options.minutes:
-        whole_run(options)
+        measure_long_run(options)
         return
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "generated.mp4"
-        generate(path, options.seconds, options.faces, options.height)
-        watch, duration_s, found = measure(path, Path(name), options.size)
+        generate_video(path, options.seconds, options.faces, options.height)
+        watch, duration_s, found = measure_stages(path, Path(name), options.size)
     print(f"{options.height}p{FPS}, {duration_s:.0f} s, {options.size}: {found}")
     print(f"{'stage':16}{'wall s/s':>10}{'CPU s/s':>10}")
     for stage in watch.wall:
@@ -307,7 +313,7 @@ def main() -> None:
             f"{stage:16}{watch.wall[stage] / duration_s:10.3f}{watch.cpu[stage] / duration_s:10.3f}"
         )
     for title, without in (
-        ("without video", SHOWN),
+        ("without video", EXCLUDED),
         ("all", {"decode once"}),
     ):
         sums = [

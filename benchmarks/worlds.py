@@ -1,10 +1,10 @@
-"""What weights are worth in simulated worlds that they have not seen: docs/experiments/worlds.md.
+"""Evaluate weights in unseen simulated worlds: docs/experiments/worlds.md.
 
     python benchmarks/worlds.py --out FOLDER [--audio small --visual small] [--clips 200]
 
-Simulates a test set of each preset (unseen seeds, hence faces and rooms; the voices are kept for
-testing), predicts, and judges audio, visual, mean, fixed-weight and quality-aware fusion. Every
-step goes on where it was interrupted. Writes `worlds.json` and `worlds.md`.
+Simulates a test set of each preset with unseen seeds (new faces and rooms) and held-out voices,
+predicts, and evaluates audio, visual, mean, fixed-weight and quality-aware fusion. Interrupted runs
+resume. Writes `worlds.json` and `worlds.md`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from quavf.workflows.prepare_simulated import TRUTH, prepare_simulated
 from quavf.workflows.quality import score_quality
 
 SEEDS = {"table": 102, "clean": 103, "party": 104}
-FIXED_WEIGHT = 0.7  # of the face; what the mean quality of the windows is near
-CUTS = {  # column of the truth: where its bins are cut
+FIXED_WEIGHT = 0.7  # of the visual score; close to the mean quality of the windows
+CUTS = {  # bin edges by column of the truth
     "yaw_deg": (0, 10, 20, 35, 55, 180),
     "distance_m": (0, 1, 1.5, 2, 5),
     "snr_db": (-100, 0, 6, 12, 100),
@@ -50,15 +50,15 @@ NAMES = {
 }
 
 
-def conditions(store: ClipStore, scores: Scores, fixed_weight: float) -> dict[str, list[Any]]:
-    """mAP of each system by bin of what is true of the frame, labelled frames only."""
-    labels, truth = labels_and_truth(store, scores)
+def bin_by_condition(store: ClipStore, scores: Scores, fixed_weight: float) -> dict[str, list[Any]]:
+    """mAP of each system by bins of the frame's true conditions, on labelled frames."""
+    labels, truth = read_labels_and_truth(store, scores)
     systems = compared_systems(scores, fixed_weight)
-    return {name: _bins(truth[name], CUTS[name], labels, systems) for name in CUTS}
+    return {name: _compute_bins(truth[name], CUTS[name], labels, systems) for name in CUTS}
 
 
-def labels_and_truth(store: ClipStore, scores: Scores) -> tuple[Ints, dict[str, Floats]]:
-    """Of every score: its label (N,), -1 outside segments, and what is true of the frame (N,)."""
+def read_labels_and_truth(store: ClipStore, scores: Scores) -> tuple[Ints, dict[str, Floats]]:
+    """Label (N,) of every score, -1 outside segments, and the truth (N,) about its frame."""
     keys: dict[tuple[str, int, int], int] = {}
     for row, key in enumerate(zip(scores.clip, scores.person, scores.frame, strict=True)):
         keys[str(key[0]), int(key[1]), int(key[2])] = row
@@ -67,7 +67,7 @@ def labels_and_truth(store: ClipStore, scores: Scores) -> tuple[Ints, dict[str, 
     for clip in store.clips():
         table = pq.read_table(store.folder(clip) / TRUTH, columns=["frame", "person", *CUTS])
         columns = {name: table[name].to_numpy() for name in table.column_names}
-        found = [keys.get((clip, int(p), int(f)), -1) for p, f in _pairs(columns)]
+        found = [keys.get((clip, int(p), int(f)), -1) for p, f in _pair_keys(columns)]
         rows = np.array(found)
         for name in CUTS:
             truth[name][rows[rows >= 0]] = np.abs(columns[name][rows >= 0])
@@ -80,11 +80,11 @@ def labels_and_truth(store: ClipStore, scores: Scores) -> tuple[Ints, dict[str, 
     return labels, truth
 
 
-def _pairs(columns: dict[str, Array]) -> Any:
+def _pair_keys(columns: dict[str, Array]) -> Any:
     return zip(columns["person"], columns["frame"], strict=True)
 
 
-def _bins(values: Array, cuts: Any, labels: Array, systems: dict[str, Array]) -> list[Any]:
+def _compute_bins(values: Array, cuts: Any, labels: Array, systems: dict[str, Array]) -> list[Any]:
     rows = []
     for low, high in pairwise(cuts):
         inside = (values >= low) & (values < high) & (labels >= 0)
@@ -98,63 +98,63 @@ def _bins(values: Array, cuts: Any, labels: Array, systems: dict[str, Array]) ->
     return rows
 
 
-def _percent(value: float | None) -> str:
+def _format_percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def _protocol(protocol: Protocol) -> list[str]:
+def _format_protocol(protocol: Protocol) -> list[str]:
     lines = ["| system | mAP % | 95 % interval | accuracy % |", "|---|---|---|---|"]
     for name, result in protocol.systems.items():
         if result is not None:
             low, high = result.map_ci or (None, None)
-            interval = f"{_percent(low)} – {_percent(high)}"
-            accuracy = _percent(result.accuracy)
-            lines.append(f"| {name} | {_percent(result.map)} | {interval} | {accuracy} |")
+            interval = f"{_format_percent(low)} – {_format_percent(high)}"
+            accuracy = _format_percent(result.accuracy)
+            lines.append(f"| {name} | {_format_percent(result.map)} | {interval} | {accuracy} |")
     lines += ["", "| difference of mAP, points | | 95 % interval |", "|---|---|---|"]
     for pair, difference in protocol.differences.items():
         if pair.startswith("fused-"):
             low, high = difference.ci or (None, None)
-            interval = f"{_percent(low)} – {_percent(high)}"
+            interval = f"{_format_percent(low)} – {_format_percent(high)}"
             pair = pair.replace("-", " less ")
-            lines.append(f"| {pair} | {_percent(difference.map)} | {interval} |")
+            lines.append(f"| {pair} | {_format_percent(difference.map)} | {interval} |")
     return lines
 
 
-def page(preset: str, evaluation: Evaluation, when: dict[str, list[Any]]) -> str:
-    """One world's tables in Markdown."""
+def format_page(preset: str, evaluation: Evaluation, when: dict[str, list[Any]]) -> str:
+    """Format the tables of one world in Markdown."""
     counts = evaluation.frame.counts
     lines = [f"## {preset}", "", f"{counts['clips']} clips, {counts['rows']} frames, "]
     lines[-1] += f"{counts['positive_rows'] / counts['rows']:.0%} of them talking to me."
-    lines += ["", "By frames:", "", *_protocol(evaluation.frame)]
-    lines += ["", "By segments:", "", *_protocol(evaluation.segment), ""]
+    lines += ["", "By frames:", "", *_format_protocol(evaluation.frame)]
+    lines += ["", "By segments:", "", *_format_protocol(evaluation.segment), ""]
     systems = [name for name, result in evaluation.frame.systems.items() if result]
     head = f"| | rows | to me | {' | '.join(systems)} |"
     rule = "|---|---|---|" + "---|" * len(systems)
-    lines += ["When each is right, mAP % by frames:", "", head, rule]
+    lines += ["mAP % by condition, by frames:", "", head, rule]
     for b in evaluation.frame.quality_bins:
         if b.n_rows:
             share = f"{b.n_positive / b.n_rows:.0%}"
-            values = " | ".join(_percent(b.map.get(name)) for name in systems)
+            values = " | ".join(_format_percent(b.map.get(name)) for name in systems)
             place = f"quality {b.low:.1f} – {b.high:.1f}"
             lines.append(f"| {place} | {b.n_rows} | {share} | {values} |")
     for column, bins in when.items():
         for row in bins:
             if row["rows"]:
                 share = f"{row['positive'] / row['rows']:.0%}"
-                values = " | ".join(_percent(row.get(name)) for name in systems)
+                values = " | ".join(_format_percent(row.get(name)) for name in systems)
                 place = f"{NAMES[column]}: {row['low']} – {row['high']}"
                 lines.append(f"| {place} | {row['rows']} | {share} | {values} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Every preset in turn."""
+    """Evaluate all presets."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--audio", default="small", help="checkpoint, or small")
     parser.add_argument("--visual", default="small", help="checkpoint, or small")
-    parser.add_argument("--clips", type=int, default=200, help="of each preset")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of a clip")
+    parser.add_argument("--clips", type=int, default=200, help="clips per preset")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of a clip")
     parser.add_argument("--presets", nargs="+", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
     options = parser.parse_args()
@@ -172,8 +172,8 @@ def main() -> None:
             EvaluateConfig(fixed_weight=FIXED_WEIGHT),
         )
         store = ClipStore.open(folder / "store")
-        when = conditions(store, read_scores(folder / "scores"), FIXED_WEIGHT)
-        pages.append(page(preset, judged, when))
+        when = bin_by_condition(store, read_scores(folder / "scores"), FIXED_WEIGHT)
+        pages.append(format_page(preset, judged, when))
         systems = {k: asdict(v) for k, v in judged.frame.systems.items() if v}
         results[preset] = {"frame": systems, "when": when}
         write_json(options.out / "worlds.json", results)

@@ -1,11 +1,11 @@
-"""The weights that come with the package, from nothing but seeds and the package registry.
+"""Train the bundled weights from seeds and weights on the package registry.
 
     python scripts/make_small.py --out FOLDER [--workers 2]
 
-Simulates conversations, trains both branches from the recipes `small`, trains the visual one
+Simulates conversations, trains both branches with the recipe `small`, trains the visual branch
 further on other conversations (recipe `further`), and writes
-`FOLDER/small/{audio,visual}.safetensors` in half precision. Every step goes on where it was
-interrupted: count on two hours of two cores. `benchmarks/worlds.py` judges what comes out.
+`FOLDER/small/{audio,visual}.safetensors` in half precision. Takes about two hours on two cores;
+interrupted runs resume. `benchmarks/worlds.py` evaluates the result.
 """
 
 from __future__ import annotations
@@ -42,44 +42,46 @@ from registry_weights import write_starts
 WORLD = SimulateConfig(
     seed=11, preset="mixed", clips=512, seconds=30.0, val_share=1 / 16, test_share=0.0
 )
-FURTHER = replace(WORLD, seed=12, clips=1024, val_share=1 / 32)  # other people, voices, rooms
+FURTHER_WORLD = replace(
+    WORLD, seed=12, clips=1024, val_share=1 / 32
+)  # new people, voices and rooms
 
 
-def recipe(name: str, branch: str, kind: type[Any]) -> Any:
-    """A recipe's settings for a branch."""
+def load_recipe(name: str, branch: str, kind: type[Any]) -> Any:
+    """Load the settings of a recipe for a branch."""
     path = recipe_path(name, branch)
     return from_dict(kind, yaml.safe_load(path.read_text()), path)
 
 
 def main() -> None:
-    """Simulate, train, pack."""
+    """Simulate, train and pack."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
+    parser.add_argument("--workers", type=int, default=2, help="processes for simulation")
     options = parser.parse_args()
     out: Path = options.out
     starts = write_starts(out / "start")
     store, further = out / "store", out / "further"
-    for folder, world in ((store, WORLD), (further, FURTHER)):
+    for folder, world in ((store, WORLD), (further, FURTHER_WORLD)):
         prepare_simulated(folder, world, engine=EngineConfig(workers=options.workers))
         score_quality(folder)
-    audio = recipe("small", "audio", TrainAudioConfig)
+    audio = load_recipe("small", "audio", TrainAudioConfig)
     model = replace(audio.audio, encoder_weights=str(starts["whisper_tiny"]))
     train_audio(store, out / "runs" / "audio", replace(audio, audio=model))
-    pack("audio", store, out / "runs" / "audio", out / "small" / "audio.safetensors")
-    visual = recipe("small", "visual", TrainVisualConfig)
+    pack_weights("audio", store, out / "runs" / "audio", out / "small" / "audio.safetensors")
+    visual = load_recipe("small", "visual", TrainVisualConfig)
     network = replace(visual.visual, backbone_weights=str(starts["mobilenetv2_100"]))
     train_visual(store, out / "runs" / "visual", replace(visual, visual=network))
     first = out / "first" / "visual.safetensors"
-    pack("visual", store, out / "runs" / "visual", first)
-    visual = replace(recipe("further", "visual", TrainVisualConfig), start=str(first))
+    pack_weights("visual", store, out / "runs" / "visual", first)
+    visual = replace(load_recipe("further", "visual", TrainVisualConfig), start=str(first))
     train_visual(further, out / "runs" / "further", visual)
-    pack("visual", further, out / "runs" / "further", out / "small" / "visual.safetensors")
+    pack_weights("visual", further, out / "runs" / "further", out / "small" / "visual.safetensors")
 
 
-def pack(kind: str, store: Path, run: Path, packed: Path) -> None:
-    """The best weights, calibrated, in half precision, without paths of where they were trained."""
-    shift = shift_of(kind, store, run)
+def pack_weights(kind: str, store: Path, run: Path, packed: Path) -> None:
+    """Write the best weights of a run, calibrated, in half precision, without local paths."""
+    shift = fit_shift(kind, store, run)
     branch = load_branch(run)
     with torch.no_grad():
         branch.head.bias.add_(torch.tensor([-shift / 2, shift / 2]))
@@ -90,12 +92,12 @@ def pack(kind: str, store: Path, run: Path, packed: Path) -> None:
     save_branch(packed, branch.half(), info)
 
 
-def shift_of(kind: str, store: Path, run: Path) -> float:
-    """The shift of a branch's log odds that makes its mean score on val frames the true share.
+def fit_shift(kind: str, store: Path, run: Path) -> float:
+    """Fit the log-odds shift that gives a branch the true mean score on validation frames.
 
-    The loss weighs classes and counts unlabelled stretches, so that the branches are off by
-    different amounts: fusion would mix levels instead of opinions. Only the level is mended;
-    fitting a scale as well made the audio branch three times as timid.
+    The loss weights classes and includes unlabelled stretches, which biases the branches by
+    different amounts; without the shift, the bias would dominate fusion. Only the level is
+    calibrated: fitting a scale too reduced the audio log odds to a third.
     """
     branches: dict[str, Any] = {kind: run}
     predict(store, run / "val", **branches, config=PredictConfig(split="val"))

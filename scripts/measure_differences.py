@@ -3,20 +3,20 @@
     python scripts/measure_differences.py ROOT AUDIO VISUAL [QUALITY]
     python scripts/measure_differences.py
 
-ROOT: a dataset in Ego4D's layout: annotations/, clips/, and, if there, split/ and
+ROOT: a dataset in the Ego4D layout: annotations/, clips/, and optionally split/ and
 social_test/final_test_data/. AUDIO, VISUAL: checkpoints. QUALITY: scores in the published format;
-default: the scorer `light`. Without arguments: simulated clips and untrained miniature branches.
+default: the scorer `light`. Without arguments: simulated clips and tiny untrained branches.
 
-One flag of `quavf.core.semantics` is changed at a time, all others staying as published.
+Changes one flag of `quavf.core.semantics` at a time; all others stay as published.
 """
 # ruff: noqa: T201
 
 from __future__ import annotations
 
+import argparse
 import copy
 import logging
 import random
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -69,10 +69,10 @@ from quavf.workflows.quality import import_quality, score_quality
 from quavf.workflows.simulate import simulate_clips
 
 TRACK_FLAGS = [f.name for f in fields(Semantics)][1:6]
-N_BATCHES, BATCH_SIZE = 20, 8  # of the batch-norm measurement
-N_DRAWS = 10  # of the random validation pieces
+N_BATCHES, BATCH_SIZE = 20, 8  # for the batch-norm measurement
+N_DRAWS = 10  # of random validation pieces
 Key = tuple[str, int, int]  # clip, person, frame
-Box = tuple[Floats, Ints]  # the face's, and the region that is cut for its crop
+Box = tuple[Floats, Ints]  # of the face, and the region of its crop
 
 AUDIO = AudioConfig(encoder="32x1x2", encoder_weights="random", dim=32, n_heads=2)
 VISUAL = VisualConfig(backbone="test_efficientnet", backbone_weights="random", dim=32, n_heads=4)
@@ -80,12 +80,12 @@ VISUAL = VisualConfig(backbone="test_efficientnet", backbone_weights="random", d
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset, the stores made of it, and two branches."""
+    """A dataset, the stores prepared from it, and two branches."""
 
     root: Path
     splits: Path | None
     store: ClipStore  # reference semantics
-    mended: ClipStore  # fixed semantics
+    fixed: ClipStore  # fixed semantics
     challenge: ClipStore | None
     audio: AudioBranch
     visual: VisualBranch
@@ -96,19 +96,41 @@ class Data:
         return [(name, store) for name, store in parts if store is not None]
 
 
+def parse_arguments() -> list[str]:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("root", nargs="?", help="dataset in the Ego4D layout; default: simulated")
+    parser.add_argument("audio", nargs="?", help="audio checkpoint")
+    parser.add_argument("visual", nargs="?", help="visual checkpoint")
+    parser.add_argument("quality", nargs="?", help="published quality scores; default: `light`")
+    options = parser.parse_args()
+    if options.root and not options.visual:
+        parser.error("ROOT needs AUDIO and VISUAL checkpoints")
+    return [word for word in vars(options).values() if word]
+
+
 def main(words: list[str]) -> None:
     logging.disable(logging.WARNING)
     torch.manual_seed(0)
-    measures = (boxes, regions, windows, pictures, times, reads, statistics, validation, everything)
+    measures = (
+        compare_boxes,
+        compare_regions,
+        compare_windows,
+        compare_crops,
+        compare_sample_times,
+        compare_reads,
+        compare_statistics,
+        compare_validation,
+        compare_everything,
+    )
     with tempfile.TemporaryDirectory() as folder:
-        data = opened(words, Path(folder))
+        data = open_data(words, Path(folder))
         for measure in measures:
             for line in measure(data):
                 print(f"- {line}", flush=True)
 
 
-def opened(words: list[str], scratch: Path) -> Data:
-    """The dataset of the command line, prepared in both semantics, and its branches."""
+def open_data(words: list[str], scratch: Path) -> Data:
+    """Open the dataset and branches of the command line, prepared in both semantics."""
     if words:
         root, audio, visual = Path(words[0]), load_branch(words[1]), load_branch(words[2])
     else:
@@ -135,7 +157,7 @@ def opened(words: list[str], scratch: Path) -> Data:
     return Data(root, splits, store, other, challenge, audio, visual, scorer)
 
 
-def mended(*flags: str) -> Semantics:
+def disable_flags(*flags: str) -> Semantics:
     changes: Any = dict.fromkeys(flags, False)
     return replace(REFERENCE, **changes)
 
@@ -143,26 +165,26 @@ def mended(*flags: str) -> Semantics:
 # Tracks and crops
 
 
-def boxes(data: Data) -> Iterator[str]:
-    """What each flag of the tracks does to the boxes inside their person's segments."""
-    old = found_boxes(data, REFERENCE)
-    cases = {flag: mended(flag) for flag in TRACK_FLAGS}
-    cases["these five together"] = mended(*TRACK_FLAGS)
+def compare_boxes(data: Data) -> Iterator[str]:
+    """Effect of each track flag on boxes inside the segments of their person."""
+    old = find_boxes(data, REFERENCE)
+    cases = {flag: disable_flags(flag) for flag in TRACK_FLAGS}
+    cases["these five together"] = disable_flags(*TRACK_FLAGS)
     for flag, semantics in cases.items():
-        new = found_boxes(data, semantics)
+        new = find_boxes(data, semantics)
         line = f"{flag}: {len(new.keys() - old)} crops gained, {len(old.keys() - new)} lost"
         moved = [k for k in old.keys() & new if not np.allclose(old[k][0], new[k][0], atol=1e-6)]
         if moved:
-            overlaps = [overlap(old[key][0], new[key][0]) for key in moved]
+            overlaps = [compute_iou(old[key][0], new[key][0]) for key in moved]
             n_cut = sum(bool((old[key][1] != new[key][1]).any()) for key in moved)
             line += (
-                f", {len(moved)} boxes moved (overlap {np.mean(overlaps):.3f} on average, "
-                f"{min(overlaps):.3f} at worst), {n_cut} crops cut elsewhere"
+                f", {len(moved)} boxes moved (IoU {np.mean(overlaps):.3f} on average, "
+                f"{min(overlaps):.3f} at worst), {n_cut} crops moved"
             )
         yield f"{line}; of {len(old)}"
 
 
-def found_boxes(data: Data, semantics: Semantics) -> dict[Key, Box]:
+def find_boxes(data: Data, semantics: Semantics) -> dict[Key, Box]:
     found: dict[Key, Box] = {}
     annotations, clips = data.root / "annotations", data.root / "clips"
     for record in read_ego4d(annotations, clips, data.splits, semantics).records:
@@ -180,16 +202,16 @@ def found_boxes(data: Data, semantics: Semantics) -> dict[Key, Box]:
     return found
 
 
-def overlap(a: Floats, b: Floats) -> float:
+def compute_iou(a: Floats, b: Floats) -> float:
     """Intersection over union of two boxes."""
     common = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0))
     union = np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - common
     return float(common / union) if union else 1.0
 
 
-def regions(data: Data) -> Iterator[str]:
-    """What unpadding on the right side does to the faces that are scored for quality."""
-    judge, semantics = open_scorer("light"), mended("unpad_wrong_side")
+def compare_regions(data: Data) -> Iterator[str]:
+    """Effect of the unpadding side on the faces that are scored for quality."""
+    judge, semantics = open_scorer("light"), disable_flags("unpad_wrong_side")
     n_crops, changes, kept = 0, [0.0], [1.0]
     for clip in data.store.clips():
         faces = data.store.faces(clip)
@@ -216,9 +238,9 @@ def regions(data: Data) -> Iterator[str]:
 # Windows and sound
 
 
-def windows(data: Data) -> Iterator[str]:
+def compare_windows(data: Data) -> Iterator[str]:
     counts = []
-    for semantics in (REFERENCE, mended("scan_two_frames_short")):
+    for semantics in (REFERENCE, disable_flags("scan_two_frames_short")):
         n_windows = 0
         for clip in data.store.clips():
             faces, manifest = data.store.faces(clip), data.store.manifest(clip)
@@ -232,7 +254,7 @@ def windows(data: Data) -> Iterator[str]:
     yield f"scan_two_frames_short: {counts[1] - counts[0]} windows added to {counts[0]}"
 
 
-def items(
+def list_items(
     data: Data, semantics: Semantics, split: str | None = None
 ) -> list[tuple[str, AudioItem]]:
     found = []
@@ -243,14 +265,14 @@ def items(
     return found
 
 
-def times(data: Data) -> Iterator[str]:
-    flag, semantics = "float_sample_times", mended("float_sample_times")
+def compare_sample_times(data: Data) -> Iterator[str]:
+    flag, semantics = "float_sample_times", disable_flags("float_sample_times")
     clock = data.store.manifest(data.store.clips()[0]).clock
     n_early = sum(
         frame_to_sample(f, clock, REFERENCE) != frame_to_sample(f, clock, semantics)
         for f in range(9000)
     )
-    old, new = items(data, REFERENCE), items(data, semantics)
+    old, new = list_items(data, REFERENCE), list_items(data, semantics)
     lengths = [item.end_sample - item.start_sample for _, item in old]
     n_ticks = sum(n_labelled_ticks(n, REFERENCE) != n_labelled_ticks(n, semantics) for n in lengths)
     yield (
@@ -258,20 +280,24 @@ def times(data: Data) -> Iterator[str]:
         f"{len(set(old) - set(new))} of {len(old)} audio items change, {n_ticks} their labels"
     )
     for name, store in data.parts():
-        yield f"{flag} ({name}): {changed(heard(store, data.audio, semantics), data, store)}"
+        scores = score_audio(store, data.audio, semantics)
+        yield f"{flag} ({name}): {describe_change(scores, data, store)}"
 
 
-def reads(data: Data) -> Iterator[str]:
-    flag, semantics = "shift_short_reads", mended("shift_short_reads")
+def compare_reads(data: Data) -> Iterator[str]:
+    flag, semantics = "shift_short_reads", disable_flags("shift_short_reads")
     for name, store in data.parts():
-        shifts = [shift for clip in store.clips() for shift in read_shifts(ClipData(store, clip))]
+        shifts = [
+            shift for clip in store.clips() for shift in find_read_shifts(ClipData(store, clip))
+        ]
         moved_s = [shift / SAMPLE_RATE for shift in shifts if shift]
         yield f"{flag} ({name}): {len(moved_s)} of {len(shifts)} reads move, by s: {moved_s}"
-        yield f"{flag} ({name}): {changed(heard(store, data.audio, semantics), data, store)}"
+        scores = score_audio(store, data.audio, semantics)
+        yield f"{flag} ({name}): {describe_change(scores, data, store)}"
 
 
-def read_shifts(clip: ClipData) -> Iterator[int]:
-    """By how many samples the published system reads each window too early."""
+def find_read_shifts(clip: ClipData) -> Iterator[int]:
+    """Number of samples by which the published system reads each window too early."""
     clock, n_samples = clip.manifest.clock, clip.manifest.n_samples or 0
     for span in clip.spans:
         rows = clip.rows(span)
@@ -282,44 +308,52 @@ def read_shifts(clip: ClipData) -> Iterator[int]:
             for window in audio_windows(n_ticks):
                 old, new = (
                     audio_read(window, max(end - start, 0), semantics)[0]
-                    for semantics in (REFERENCE, mended("shift_short_reads"))
+                    for semantics in (REFERENCE, disable_flags("shift_short_reads"))
                 )
                 yield new - old
 
 
 @cache
-def heard(store: ClipStore, branch: AudioBranch, semantics: Semantics) -> Floats:
-    """(N,) audio scores of all faces of a store."""
+def score_audio(store: ClipStore, branch: AudioBranch, semantics: Semantics) -> Floats:
+    """Audio scores (N,) of all faces of a store."""
     predictor = AudioPredictor(branch)
     predictor.semantics = semantics
     return np.concatenate([predictor.faces(ClipData(store, clip)) for clip in store.clips()])
 
 
-def changed(new: Floats, data: Data, store: ClipStore | None = None, kind: str = "audio") -> str:
-    """How far scores are from those of the published semantics."""
+def describe_change(
+    new: Floats, data: Data, store: ClipStore | None = None, kind: str = "audio"
+) -> str:
+    """Describe the difference of scores from those of the published semantics."""
     store = store or data.store
-    old = heard(store, data.audio, REFERENCE) if kind == "audio" else seen(data, REFERENCE)[0]
+    old = (
+        score_audio(store, data.audio, REFERENCE)
+        if kind == "audio"
+        else score_visual(data, REFERENCE)[0]
+    )
     there = ~np.isnan(new - old)
     difference, spread = np.abs(new - old)[there], old[there].std()
     hit = difference[difference > 1e-6]
     line = f"{kind} scores change on {len(hit)} of {len(difference)} frames"
     if not len(hit):
         return line
-    return f"{line}, by {hit.mean():.2g} (at most {hit.max():.2g}); their deviation: {spread:.2g}"
+    return (
+        f"{line}, by {hit.mean():.2g} (at most {hit.max():.2g}); standard deviation: {spread:.2g}"
+    )
 
 
 # The visual branch
 
 
 @cache
-def seen(data: Data, semantics: Semantics) -> tuple[Floats, Floats]:
-    """(N,) visual scores and window qualities of all faces of the store."""
-    return looked(
-        data.mended if semantics == FIXED else data.store, data.visual, data.scorer, semantics
+def score_visual(data: Data, semantics: Semantics) -> tuple[Floats, Floats]:
+    """Visual scores and window qualities (N,) of all faces of the store."""
+    return score_with_branch(
+        data.fixed if semantics == FIXED else data.store, data.visual, data.scorer, semantics
     )
 
 
-def looked(
+def score_with_branch(
     store: ClipStore, branch: VisualBranch, scorer: str, semantics: Semantics
 ) -> tuple[Floats, Floats]:
     predictor = VisualPredictor(branch, scorer)
@@ -328,16 +362,18 @@ def looked(
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
-def pictures(data: Data) -> Iterator[str]:
+def compare_crops(data: Data) -> Iterator[str]:
     old, new = (
-        seen(data, semantics)[0] for semantics in (REFERENCE, mended("lopsided_valid_crop"))
+        score_visual(data, semantics)[0]
+        for semantics in (REFERENCE, disable_flags("lopsided_valid_crop"))
     )
-    yield f"lopsided_valid_crop: {changed(new, data, kind='visual')}"
-    yield f"lopsided_valid_crop: mAP {judged(data, visual=old)} -> {judged(data, visual=new)}"
+    yield f"lopsided_valid_crop: {describe_change(new, data, kind='visual')}"
+    maps = [format_map(data, visual=column) for column in (old, new)]
+    yield f"lopsided_valid_crop: mAP {maps[0]} -> {maps[1]}"
 
 
-def statistics(data: Data) -> Iterator[str]:
-    """Batch-norm statistics after some training batches, no weight being changed."""
+def compare_statistics(data: Data) -> Iterator[str]:
+    """Change of batch-norm statistics over some training batches with constant weights."""
     config = TrainVisualConfig(
         semantics="reference", quality=data.scorer, visual=data.visual.config
     )
@@ -354,25 +390,25 @@ def statistics(data: Data) -> Iterator[str]:
         means.append(((after[mean] - before[mean]).abs() / before[variance].sqrt()).mean())
         ratios.append((after[variance] / before[variance]).log2().abs().mean().div(2).exp2())
     assert isinstance(module.branch, VisualBranch)
-    new = looked(data.store, module.branch.eval(), data.scorer, REFERENCE)[0]
+    new = score_with_branch(data.store, module.branch.eval(), data.scorer, REFERENCE)[0]
     yield (
         f"moving_batch_norm, {N_BATCHES} batches of {BATCH_SIZE}: means move by "
         f"{torch.stack(means).mean():.2f} deviations, deviations by a factor of "
-        f"{torch.stack(ratios).mean():.2f}; {changed(new, data, kind='visual')}"
+        f"{torch.stack(ratios).mean():.2f}; {describe_change(new, data, kind='visual')}"
     )
-    old = seen(data, REFERENCE)[0]
-    yield f"moving_batch_norm: mAP {judged(data, visual=old)} -> {judged(data, visual=new)}"
+    old = score_visual(data, REFERENCE)[0]
+    yield f"moving_batch_norm: mAP {format_map(data, visual=old)} -> {format_map(data, visual=new)}"
 
 
-# What has no flag, and everything at once
+# Differences without a flag, and all flags at once
 
 
-def validation(data: Data) -> Iterator[str]:
-    """mAP of all outputs for random pieces of the validation sound, as published."""
+def compare_validation(data: Data) -> Iterator[str]:
+    """mAP over all outputs for random pieces of the validation sound, as published."""
     predictor, rng, values = AudioPredictor(data.audio), random.Random(0), []
     for _ in range(N_DRAWS):
         labels, scores = [], []
-        for clip, item in items(data, REFERENCE, "val"):
+        for clip, item in list_items(data, REFERENCE, "val"):
             start, end = training_piece(item.end_sample - item.start_sample, rng)
             sound = data.store.sound(clip, item.start_sample + start, item.start_sample + end)
             n_ticks = n_labelled_ticks(len(sound), REFERENCE)
@@ -389,17 +425,20 @@ def validation(data: Data) -> Iterator[str]:
     yield f"constant scores, by row order: mAP {min(ties):.3f} to {max(ties):.3f}"
 
 
-def everything(data: Data) -> Iterator[str]:
-    for semantics, store in ((REFERENCE, data.store), (FIXED, data.mended)):
-        audio, (visual, quality) = heard(store, data.audio, semantics), seen(data, semantics)
+def compare_everything(data: Data) -> Iterator[str]:
+    for semantics, store in ((REFERENCE, data.store), (FIXED, data.fixed)):
+        audio, (visual, quality) = (
+            score_audio(store, data.audio, semantics),
+            score_visual(data, semantics),
+        )
         fused = fuse_columns({"audio": audio, "visual": visual, "quality": quality})
         columns = {"audio": audio, "visual": visual, "fused": fused}
-        maps = [f"{k} {judged(data, store, **{k: v})}" for k, v in columns.items()]
+        maps = [f"{k} {format_map(data, store, **{k: v})}" for k, v in columns.items()]
         yield f"{semantics.name}: {len(audio)} crops; mAP: {', '.join(maps)}"
 
 
-def judged(data: Data, store: ClipStore | None = None, **column: Floats) -> str:
-    """Validation mAP by the frame protocol, of one column of scores of all faces of a store."""
+def format_map(data: Data, store: ClipStore | None = None, **column: Floats) -> str:
+    """Format the validation mAP (frame protocol) of one score column of a store."""
     store = store or data.store
     faces = {clip: store.faces(clip) for clip in store.clips()}
     names = np.concatenate([np.full(len(f), clip, object) for clip, f in faces.items()])
@@ -416,4 +455,4 @@ def judged(data: Data, store: ClipStore | None = None, **column: Floats) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(parse_arguments())

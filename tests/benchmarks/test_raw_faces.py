@@ -60,7 +60,7 @@ def test_overlap() -> None:
     ],
 )
 def test_matching(a: Any, b: Any, pairs: list[tuple[int, int]]) -> None:
-    assert sorted(raw_faces.matched(boxes(*a), boxes(*b))) == pairs
+    assert sorted(raw_faces.match_boxes(boxes(*a), boxes(*b))) == pairs
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_matching(a: Any, b: Any, pairs: list[tuple[int, int]]) -> None:
     ],
 )
 def test_following(numbers: list[int], switches: int, fragments: int) -> None:
-    following = raw_faces.Following(numbers)
+    following = raw_faces.Trajectory(numbers)
     assert (following.switches, following.fragments) == (switches, fragments)
 
 
@@ -88,7 +88,7 @@ def test_tally() -> None:
     counts = np.array([True, False, True, True, True, True])
     size = np.full(6, 40.0)
     zeros = np.zeros(6)
-    truth = raw_faces.Truth(frames, person, box, size, zeros, zeros, zeros > 0, counts)
+    truth = raw_faces.TrueFaces(frames, person, box, size, zeros, zeros, zeros > 0, counts)
     looks = {0: boxes(LEFT, RIGHT), 3: boxes(LEFT, FAR), 6: boxes(RIGHT)}
     tracks = {
         1: boxes(LEFT, LEFT, [NAN] * 4),
@@ -100,9 +100,9 @@ def test_tally() -> None:
         persons=(None,) * 3,
         face_at=lambda number, ticks: SimpleNamespace(boxes=tracks[number]),
     )
-    tally = raw_faces.Tally()
+    tally = raw_faces.FaceTally()
     tally.add("clip", truth, looks, raw)
-    figures = tally.figures()
+    figures = tally.compute_figures()
     assert figures["faces"] == 5
     assert figures["detection recall"] == pytest.approx(3 / 5)
     assert figures["detections"] == 4  # the one on a hidden face is neither right nor wrong
@@ -141,8 +141,8 @@ def test_raw_scores_take_the_place_of_annotated_ones(tmp_path: Path) -> None:
     persons, frames = np.array(keys).T
     half = dict.fromkeys(("audio", "quality", "fused"), np.full(4, 0.5))
     annotated = Scores(np.full(4, "clip", object), persons, frames, half)
-    raw = raw_faces.raw_scores(annotated, store, {"clip": result})
+    raw = raw_faces.score_raw_tracks(annotated, store, {"clip": result})
     np.testing.assert_array_equal(raw.fused, [0.8, NAN, 0.1, 0.2])
-    filled, coverage = raw_faces.with_lowest(raw, annotated)
+    filled, coverage = raw_faces.fill_missing(raw, annotated)
     assert coverage == 0.75
     np.testing.assert_array_equal(filled.fused, [0.8, 0.0, 0.1, 0.2])

@@ -30,7 +30,7 @@ from quavf.models.bundled import weights_path
 from quavf.models.tensors import read_weights
 from quavf.training.config import TrainVisualConfig
 from quavf.training.train import train_visual
-from quavf.utils.files import replacing, write_text
+from quavf.utils.files import replace_file, write_text
 from quavf.workflows.evaluate import evaluate
 from quavf.workflows.predict import predict
 
@@ -48,7 +48,7 @@ def extract_backbone(file: Path) -> Path:
     """Write the image network of the weights `small`, without its last layer, to `file`."""
     weights = read_weights(weights_path("small", "visual"))
     inside = {k.removeprefix("backbone."): v for k, v in weights.items() if "backbone." in k}
-    with replacing(file) as temporary:
+    with replace_file(file) as temporary:
         save_file({k: v.float() for k, v in inside.items() if "classifier" not in k}, temporary)
     return file
 

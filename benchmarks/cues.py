@@ -21,7 +21,7 @@ from quavf.simulate.conversation import Utterance
 from quavf.simulate.scene import measure_face_angles
 from quavf.simulate.truth import NOBODY, compute_addressees
 from quavf.simulate.world import ClipKey, ClipWorld, draw_world
-from quavf.utils.progress import progress
+from quavf.utils.progress import show_progress
 
 SEED = 904
 CUES = {
@@ -79,7 +79,7 @@ def measure_preset(preset: str, n_clips: int) -> dict[str, float]:
     values: dict[str, list[float]] = defaultdict(list)
     labels: list[bool] = []
     speaking: list[Array] = []
-    with progress(f"Worlds of {preset}", n_clips) as bar:
+    with show_progress(f"Worlds of {preset}", n_clips) as bar:
         for index in range(n_clips):
             world = draw_world(config, ClipKey(SEED, "train", index))
             speaking.append((compute_addressees(world) != NOBODY).sum(axis=0))

@@ -29,7 +29,7 @@ from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
 from quavf.simulate.config import SimulateConfig
 from quavf.sources.media import open_video
 from quavf.store import ClipStore
-from quavf.utils.parallel import EngineConfig, connected
+from quavf.utils.parallel import EngineConfig, connect_ray
 from quavf.workflows.prepare import prepare_ego4d
 from quavf.workflows.prepare_simulated import prepare_simulated
 from quavf.workflows.quality import score_quality
@@ -239,7 +239,7 @@ def measure_ray_2_workers(setup: Setup) -> Measured:
     world = SimulateConfig(seed=2, clips=8, seconds=10.0, val_share=1.0, test_share=0.0)
     warm = SimulateConfig(seed=3, clips=4, seconds=4.0, val_share=1.0, test_share=0.0)
     ratios = []
-    with connected(EngineConfig("ray", workers=2)):
+    with connect_ray(EngineConfig("ray", workers=2)):
         _simulate(setup, warm, 2, "warm")
         for k in range(setup.rounds):
             one = time_call(partial(_simulate, setup, world, 1, f"one{k}"))

@@ -66,7 +66,7 @@ def write_variant(source: ClipStore, out: Path, *, sound: bool, change: Change |
     for clip in source.clips():
         manifest, faces = source.manifest(clip), source.faces(clip)
         reader = CropReader(source, clip, faces)
-        with target.writing(clip) as writer:
+        with target.write_clip(clip) as writer:
             for row in range(len(faces)):
                 data = reader.read(row)
                 if change is not None:

@@ -121,7 +121,7 @@ def test_raw_scores_take_the_place_of_annotated_ones(tmp_path: Path) -> None:
     store = ClipStore.create(tmp_path / "store", StoreConfig("ego4d", "fixed", "grown"))
     place = {1: LEFT, 2: RIGHT}
     keys = [(1, 0), (1, 3), (2, 0), (2, 3)]
-    with store.writing("clip") as writer:
+    with store.write_clip("clip") as writer:
         for person, frame in keys:
             left, top, right, bottom = place[person]
             geometry = CropGeometry((left, top, right, bottom), READY_MADE.region)

@@ -22,7 +22,7 @@ def make_store(path: Path, splits: tuple[str, ...], labelled: bool = True) -> Cl
     store = ClipStore.create(path, StoreConfig("ego4d", "fixed", "grown"))
     for index, split in enumerate(splits):
         clip = f"clip{index}"
-        with store.writing(clip) as writer:
+        with store.write_clip(clip) as writer:
             for person, frame in FACES:
                 crop = np.full((224, 224, 3), 40 * person + frame, np.uint8)
                 person = person if labelled else 1

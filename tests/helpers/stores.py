@@ -27,7 +27,7 @@ def make_tiny_store(
     rng = np.random.default_rng(0)
     for index, split in enumerate(splits):
         clip = f"clip{index}"
-        with store.writing(clip) as writer:
+        with store.write_clip(clip) as writer:
             n_crops = 0
             for person, frame, label in _labelled_frames() if faces else ():
                 crop = rng.integers(0, 60, (224, 224, 3), dtype=np.uint8)
@@ -85,7 +85,7 @@ def make_store(
     store = ClipStore.create(path, StoreConfig("ego4d", "fixed", framing))
     rows = sorted((person, frame) for person, frames in faces.items() for frame in frames)
     for clip in clips:
-        with store.writing(clip) as writer:
+        with store.write_clip(clip) as writer:
             for index, (person, frame) in enumerate(rows):
                 slope = np.linspace(0, 40 + index * 37 % 200, 224).astype(np.uint8)
                 crop = np.tile(slope[:, None], (224, 1, 3))

@@ -58,7 +58,7 @@ def content(person: int, frame: int) -> bytes:
 
 
 def write(store: ClipStore, clip: str = "a", **changes: Any) -> None:
-    with store.writing(clip) as writer:
+    with store.write_clip(clip) as writer:
         for person, frame in CROPS:
             box = (person + 0.5, frame, person + 10.25, frame + 20)
             geometry = CropGeometry(box, (person, frame, 100, 101), (0, 224, frame, 224))
@@ -133,7 +133,7 @@ def test_tar_is_a_plain_one(store: ClipStore) -> None:
 
 def test_a_clip_without_faces_and_sound(tmp_path: Path) -> None:
     store = ClipStore.create(tmp_path / "store", CONFIG)
-    with store.writing("a") as writer:
+    with store.write_clip("a") as writer:
         writer.finish(manifest("a", n_crops=0, n_samples=None))
     faces = store.faces("a")
     assert len(faces) == 0
@@ -174,10 +174,10 @@ def test_sound_is_a_plain_wav(store: ClipStore) -> None:
 def test_sound_in_pieces_is_the_same_file(store: ClipStore, tmp_path: Path) -> None:
     whole = np.arange(-500, 500, dtype=np.int16) * 60
     other = ClipStore.create(tmp_path / "other", CONFIG)
-    with other.writing("a") as writer:
-        assert writer.add_sound_pieces([]) is None
+    with other.write_clip("a") as writer:
+        assert writer.add_sound_chunks([]) is None
         assert not (writer.folder / "sound.wav").exists()
-        assert writer.add_sound_pieces(iter([whole[:1], whole[1:1], whole[1:]])) == len(whole)
+        assert writer.add_sound_chunks(iter([whole[:1], whole[1:1], whole[1:]])) == len(whole)
         writer.finish(manifest("a", n_crops=0))
     written = (s.folder("a") / "sound.wav" for s in (store, other))
     assert len({path.read_bytes() for path in written}) == 1
@@ -209,7 +209,7 @@ class Interrupted(BaseException):
 
 
 def interrupt(store: ClipStore, after: str) -> None:
-    with store.writing("a") as writer:
+    with store.write_clip("a") as writer:
         if after != "nothing":
             writer.add_crop(1, 5, 0.0, NOWHERE, b"x" * 5000)
         if after in ("sound", "finish"):
@@ -235,8 +235,8 @@ def test_an_older_clip_survives_a_failure_and_goes_with_success(store: ClipStore
         interrupt(store, "sound")
     assert files(store.path) == before
     write(store, fingerprint="f2")
-    assert store.has("a", "f2")
-    assert not store.has("a", "f1")
+    assert store.is_current("a", "f2")
+    assert not store.is_current("a", "f1")
     assert store.scorers() == []  # scores of crops that are gone
 
 
@@ -267,7 +267,7 @@ def test_full_disk_while_sound_is_written(tmp_path: Path) -> None:
     with (
         full_disk(20_000),
         pytest.raises(QuavfError, match=r"cannot write .*File too large"),
-        store.writing("a") as writer,
+        store.write_clip("a") as writer,
     ):
         writer.add_sound(np.zeros(100_000, np.int16))
     assert sorted(files(store.path)) == ["store.json"]
@@ -323,7 +323,7 @@ def test_leftovers_of_a_killed_run_are_removed(store: ClipStore) -> None:
 
 def refused(store: ClipStore) -> None:
     says = r"store: another process is writing clips into this store; wait for its end, or choose"
-    with pytest.raises(StoreError, match=says), store.alone():
+    with pytest.raises(StoreError, match=says), store.lock():
         pass
 
 
@@ -332,7 +332,7 @@ def test_what_others_are_writing_is_left_alone(store: ClipStore) -> None:
     table = store.folder("a") / "quality" / ".light.parquet.x.tmp"
     table.parent.mkdir()
     table.write_text("half")
-    with store.writing("b") as writer:
+    with store.write_clip("b") as writer:
         writer.add_crop(1, 5, 0.0, NOWHERE, b"x")
         other = ClipStore.create(store.path, CONFIG)
         refused(other)
@@ -340,13 +340,13 @@ def test_what_others_are_writing_is_left_alone(store: ClipStore) -> None:
         writer.finish(manifest("b", n_crops=1))
     assert store.clips() == ["a", "b", "c"]
     assert table.is_file()
-    with other.alone():
+    with other.lock():
         write(other, "b")
 
 
 def test_a_store_is_held_for_a_whole_block(store: ClipStore) -> None:
     other = ClipStore.open(store.path)
-    with store.alone():
+    with store.lock():
         write(store, "b")
         with pytest.raises(StoreError, match="another process"):
             write(other, "c")
@@ -359,7 +359,7 @@ def test_a_killed_process_holds_nothing(store: ClipStore) -> None:
     script = (
         "import os, sys\n"
         "from quavf.store import ClipStore\n"
-        "with ClipStore.open(sys.argv[1]).writing('b'):\n"
+        "with ClipStore.open(sys.argv[1]).write_clip('b'):\n"
         "    print('writing', flush=True)\n"
         "    sys.stdin.read()\n"
     )
@@ -408,7 +408,7 @@ def test_other_settings_are_refused(store: ClipStore, changes: dict[str, str], s
 
 def test_a_clip_of_another_store_is_refused(store: ClipStore, tmp_path: Path) -> None:
     other = ClipStore.create(tmp_path / "other", replace(CONFIG, semantics="reference"))
-    with other.writing("b") as writer:
+    with other.write_clip("b") as writer:
         writer.finish(manifest("b", config_hash=other.config.hash))
     other.folder("b").rename(store.folder("b"))
     with pytest.raises(StoreError, match=r"b/clip\.json: made with other settings than the store"):
@@ -582,7 +582,7 @@ def test_damaged_sound(store: ClipStore, n_bytes: int) -> None:
 def test_unknown_clip(store: ClipStore) -> None:
     with pytest.raises(StoreError, match="store: clip b is not in this store"):
         store.manifest("b")
-    assert not store.has("b", "f1")
+    assert not store.is_current("b", "f1")
 
 
 @pytest.mark.parametrize("name", ["../x", "/abs", "a/b", "", "..", "x" * 300])

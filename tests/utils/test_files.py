@@ -15,10 +15,10 @@ from quavf.core.errors import AnnotationError, QuavfError
 from quavf.core.names import is_safe_name
 from quavf.utils.files import (
     config_hash,
+    explain_os_errors,
     read_json,
-    replacing,
-    replacing_folder,
-    user_os_errors,
+    replace_file,
+    replace_folder,
     write_json,
     write_text,
 )
@@ -115,14 +115,14 @@ def test_replacing_is_all_or_nothing(tmp_path: Path, wrong: type[BaseException])
     path = tmp_path / "deep" / "x"
 
     def fail() -> None:
-        with replacing(path) as temporary:
+        with replace_file(path) as temporary:
             temporary.write_text("half")
             raise wrong
 
     with pytest.raises(wrong):
         fail()
     assert names(path.parent) == []
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_text("old")
         assert not path.exists()
     with pytest.raises(wrong):
@@ -136,19 +136,19 @@ def test_replacing_folder_is_all_or_nothing(tmp_path: Path, wrong: type[BaseExce
     path = tmp_path / "deep" / "clip"
 
     def fail() -> None:
-        with replacing_folder(path) as temporary:
+        with replace_folder(path) as temporary:
             (temporary / "a").write_text("half")
             raise wrong
 
     with pytest.raises(wrong):
         fail()
     assert names(path.parent) == []
-    with replacing_folder(path) as temporary:
+    with replace_folder(path) as temporary:
         (temporary / "a").write_text("old")
     with pytest.raises(wrong):
         fail()
     assert (path / "a").read_text() == "old"
-    with replacing_folder(path) as temporary:
+    with replace_folder(path) as temporary:
         (temporary / "b").write_text("new")
     assert names(path) == ["b"]
     assert names(path.parent) == ["clip"]
@@ -159,7 +159,7 @@ def test_an_older_folder_is_moved_away_whole(
 ) -> None:
     """At no time is there a folder that is half the old and half the new."""
     path = tmp_path / "clip"
-    with replacing_folder(path) as temporary:
+    with replace_folder(path) as temporary:
         (temporary / "a").write_text("old")
     seen, rename_really = [], Path.rename
 
@@ -168,7 +168,7 @@ def test_an_older_folder_is_moved_away_whole(
         return rename_really(self, target)
 
     monkeypatch.setattr(Path, "rename", rename)
-    with replacing_folder(path) as temporary:
+    with replace_folder(path) as temporary:
         (temporary / "b").write_text("new")
     assert seen == [["a"], None]
     assert names(path) == ["b"]
@@ -180,7 +180,7 @@ def test_rights_follow_the_umask(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
     try:
         write_text(tmp_path / "file", "x")
-        with replacing_folder(tmp_path / "folder"):
+        with replace_folder(tmp_path / "folder"):
             pass
         assert os.umask(mask) == mask
     finally:
@@ -190,7 +190,7 @@ def test_rights_follow_the_umask(tmp_path: Path, mask: int) -> None:
 
 
 def write_into_folder(path: Path) -> None:
-    with replacing_folder(path) as temporary:
+    with replace_folder(path) as temporary:
         (temporary / "x").write_text("x")
 
 
@@ -219,7 +219,7 @@ def test_full_disk(
 
 
 def test_only_os_errors_are_taken_for_the_users(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="ours"), user_os_errors(tmp_path):
+    with pytest.raises(ValueError, match="ours"), explain_os_errors(tmp_path):
         raise ValueError("ours")
-    with pytest.raises(AnnotationError, match="theirs"), user_os_errors(tmp_path):
+    with pytest.raises(AnnotationError, match="theirs"), explain_os_errors(tmp_path):
         raise AnnotationError("theirs")

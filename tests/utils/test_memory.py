@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quavf.utils import memory
-from quavf.utils.memory import give_back
+from quavf.utils.memory import release_memory
 
 
 def resident_mb() -> float:
@@ -26,7 +26,7 @@ def test_holes_between_small_blocks_are_given_back() -> None:
         small.append(np.ones(64, np.uint8))
     before = resident_mb()
     del pictures
-    give_back()
+    release_memory()
     assert resident_mb() < before - 60
     assert len(small) == 1000
 
@@ -37,5 +37,5 @@ def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
 
     memory._trim.cache_clear()
     monkeypatch.setattr("ctypes.CDLL", nothing)
-    give_back()
+    release_memory()
     memory._trim.cache_clear()

@@ -19,7 +19,7 @@ from quavf.core.errors import ConfigError, EngineError, MediaError
 from quavf.inference.config import PredictConfig
 from quavf.models.checkpoint import save_branch
 from quavf.results.scores import read_scores
-from quavf.utils.parallel import EngineConfig, connected, each
+from quavf.utils.parallel import EngineConfig, connect_ray, run_each
 from quavf.workflows.config import RunConfig
 from quavf.workflows.predict import predict
 from quavf.workflows.prepare import prepare_ego4d
@@ -57,7 +57,7 @@ def cluster() -> Iterator[None]:
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)  # of this file
-        with connected(RAY):
+        with connect_ray(RAY):
             yield
 
 
@@ -67,13 +67,13 @@ def cluster() -> Iterator[None]:
 @pytest.mark.parametrize("engine", ALL)
 @pytest.mark.parametrize("n", [0, 1, 9])
 def test_every_item_is_done_once(engine: EngineConfig, n: int, tmp_path: Path) -> None:
-    found = {done.item: done.result[0] for done in each(Squaring(tmp_path), range(n), engine)}
+    found = {done.item: done.result[0] for done in run_each(Squaring(tmp_path), range(n), engine)}
     assert found == {k: k * k for k in range(n)}
 
 
 @pytest.mark.parametrize("engine", OTHERS)
 def test_each_worker_loads_once(engine: EngineConfig, tmp_path: Path) -> None:
-    pids = {done.result[1] for done in each(Squaring(tmp_path), range(12), engine)}
+    pids = {done.result[1] for done in run_each(Squaring(tmp_path), range(12), engine)}
     made = [path.name.split("-")[1] for path in tmp_path.iterdir()]
     assert os.getpid() not in pids
     assert sorted(made) == sorted(map(str, [os.getpid(), *pids]))
@@ -81,14 +81,14 @@ def test_each_worker_loads_once(engine: EngineConfig, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ALL)
 def test_messages_come_back(engine: EngineConfig, caplog: pytest.LogCaptureFixture) -> None:
-    list(each(warn, [1, 3], engine))
+    list(run_each(warn, [1, 3], engine))
     assert sorted(caplog.messages) == ["item 1 is odd", "item 3 is odd"]
 
 
 @pytest.mark.parametrize("engine", ALL)
 def test_errors_are_those_of_the_work(engine: EngineConfig) -> None:
     with pytest.raises(MediaError, match=r"^two.mp4: not a video$"):
-        list(each(refuse, [1, 2, 3], engine))
+        list(run_each(refuse, [1, 2, 3], engine))
 
 
 @pytest.mark.parametrize("engine", ALL)
@@ -96,13 +96,13 @@ def test_paths_mean_the_same_everywhere(
     engine: EngineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    list(each(write_here, [1, 2], engine))
+    list(run_each(write_here, [1, 2], engine))
     assert {path.name for path in tmp_path.iterdir()} == {"1.txt", "2.txt"}
 
 
 @needs_ray
 def test_a_cluster_gives_the_item_of_a_dead_worker_to_another(tmp_path: Path) -> None:
-    done = each(Dying(tmp_path, times=2), range(8), RAY)
+    done = run_each(Dying(tmp_path, times=2), range(8), RAY)
     assert sorted(d.result for d in done) == list(range(8))
     assert {path.name for path in tmp_path.iterdir()} == {"0", "1"}
 
@@ -110,7 +110,7 @@ def test_a_cluster_gives_the_item_of_a_dead_worker_to_another(tmp_path: Path) ->
 @pytest.mark.parametrize("engine", OTHERS)
 def test_workers_that_keep_dying(engine: EngineConfig, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"died.*the same command goes on"):
-        list(each(Dying(tmp_path, times=99), range(8), engine))
+        list(run_each(Dying(tmp_path, times=99), range(8), engine))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_wrong_options(values: dict[str, Any], message: str) -> None:
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'quavf\[ray\]'"):
-        list(each(refuse, [1], RAY))
+        list(run_each(refuse, [1], RAY))
 
 
 # The commands.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quavf.utils.threads import overlapped
+from quavf.utils.threads import map_ahead
 
 
 @pytest.mark.parametrize("n_threads", [None, 1, 3])
@@ -18,12 +18,12 @@ def test_results_come_in_order(n: int, n_threads: int | None) -> None:
         time.sleep(0.003 * (item % 3))
         return item * item
 
-    assert list(overlapped(work, range(n), n_threads)) == [k * k for k in range(n)]
+    assert list(map_ahead(work, range(n), n_threads)) == [k * k for k in range(n)]
 
 
 def test_items_are_worked_on_at_once() -> None:
     meeting = threading.Barrier(3, timeout=10)
-    assert list(overlapped(lambda _: meeting.wait(), range(3), 3))
+    assert list(map_ahead(lambda _: meeting.wait(), range(3), 3))
 
 
 @pytest.mark.parametrize(("ahead", "expected"), [(1, 3), (2, 5)])
@@ -36,7 +36,7 @@ def test_no_more_items_are_taken_than_asked_for(ahead: int, expected: int) -> No
             taken += 1
             yield k
 
-    results = overlapped(lambda k: k, items(), 2, ahead=ahead)
+    results = map_ahead(lambda k: k, items(), 2, ahead=ahead)
     assert next(results) == 0
     assert taken == expected
     results.close()  # type: ignore[attr-defined]
@@ -48,7 +48,7 @@ def test_errors_come_where_their_result_would() -> None:
             raise ValueError("two")
         return item
 
-    results = overlapped(work, range(9), 2)
+    results = map_ahead(work, range(9), 2)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="two"):
         next(results)
@@ -60,4 +60,4 @@ def test_a_broken_source_is_told() -> None:
         raise KeyError("gone")
 
     with pytest.raises(KeyError, match="gone"):
-        list(overlapped(lambda k: k, items(), 1))
+        list(map_ahead(lambda k: k, items(), 1))

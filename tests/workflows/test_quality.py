@@ -45,7 +45,7 @@ def make(
     """A store of crops of noise: clip -> person -> frames. Boxes touch the right border."""
     store = ClipStore.create(path, StoreConfig(kind, semantics, "grown"))
     for clip, people in clips.items():
-        with store.writing(clip) as writer:
+        with store.write_clip(clip) as writer:
             for person, frames in people.items():
                 for frame in frames:
                     box = np.array([290.0, 60, 315, 100 + frame % 7])
@@ -224,7 +224,7 @@ def test_a_damaged_crop(store: ClipStore) -> None:
 
 def test_faces_without_a_pixel_score_zero(tmp_path: Path) -> None:
     store = ClipStore.create(tmp_path / "store", StoreConfig("ego4d", "fixed", "grown"))
-    with store.writing("a") as writer:
+    with store.write_clip("a") as writer:
         geometry = CropGeometry((100.0, 100.0, 100.4, 100.4), (99, 99, 102, 102))
         writer.add_crop(1, 0, 0.0, geometry, encode_jpeg(np.zeros((224, 224, 3), np.uint8)))
         writer.finish(Manifest("a", "val", Clock(), (), None, 1, SIZE, "f", store.config.hash))

@@ -12,7 +12,7 @@ import numpy as np
 
 from quavf.core.errors import ScoresError
 from quavf.results.scores import Scores
-from quavf.utils.files import read_json, replacing
+from quavf.utils.files import read_json, replace_file
 
 VERSION = "1.0"
 CHALLENGE = "ego4d_talking_to_me"
@@ -53,7 +53,7 @@ def write_submission_file(scores: Scores, path: Path) -> dict[str, int]:
             "and frame, so keep one person in each clip"
         )
     content = {"version": VERSION, "challenge": CHALLENGE, "results": results}
-    with replacing(Path(path)) as temporary:
+    with replace_file(Path(path)) as temporary:
         temporary.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
     return {"rows": len(results), "videos": len(set(scores.clip.tolist()))}
 

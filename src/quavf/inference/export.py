@@ -42,7 +42,7 @@ from quavf.models.checkpoint import (
 )
 from quavf.models.tensors import is_safetensors
 from quavf.models.visual import VisualBranch
-from quavf.utils.files import user_os_errors
+from quavf.utils.files import explain_os_errors
 
 TOLERANCE = 1e-4  # of a logit, between torch and what was written
 N_CHECKED = 3  # random samples in the check: another batch than the graph was made with
@@ -87,7 +87,7 @@ def export(
     )
     branch.requires_grad_(False)
     metadata = json.dumps(_described(checkpoint, branch), sort_keys=True)
-    with user_os_errors(out):
+    with explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
             written = Path(folder) / out.name

@@ -33,8 +33,8 @@ from quavf.models.audio import AudioBranch, log_mel
 from quavf.models.transforms import face_part, normalised
 from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore, CropReader, Faces, Manifest
-from quavf.utils.memory import give_back
-from quavf.utils.threads import overlapped
+from quavf.utils.memory import release_memory
+from quavf.utils.threads import map_ahead
 
 WINDOWS = 256  # that are classified at once: their attention takes memory
 GIVE_BACK_EVERY = 16  # batches: what the network frees comes back in other sizes
@@ -294,7 +294,7 @@ class VisualPredictor:
         for k, crops in enumerate(self._crops(reader, batches, data), 1):
             yield self._network(crops.to(self.device))
             if k % GIVE_BACK_EVERY == 0:
-                give_back()
+                release_memory()
         reader.close()
 
     def _network(self, crops: Tensor) -> Tensor:
@@ -315,7 +315,7 @@ class VisualPredictor:
                 crops[k] = face_part(crop[None], self.semantics)[0] if grown else crop
             return crops
 
-        return overlapped(load, batches, n_threads=1, ahead=1)
+        return map_ahead(load, batches, n_threads=1, ahead=1)
 
     def _classify(self, queue: WindowQueue, held: Tensor, scores: Floats) -> None:
         """Score the windows that are ready, a group at a time."""

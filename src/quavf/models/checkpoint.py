@@ -27,7 +27,7 @@ from quavf.models.config import (
 )
 from quavf.models.tensors import StateDict, is_safetensors, read_weights, reason
 from quavf.models.visual import VisualBranch
-from quavf.utils.files import replacing
+from quavf.utils.files import replace_file
 
 FORMAT = 1
 METADATA_KEY = "quavf"
@@ -109,7 +109,7 @@ def save_branch(path: Path, branch: Branch, info: dict[str, Any] | None = None) 
     """
     description = json.dumps(describe(branch, info), sort_keys=True)
     state = {k: v.detach().cpu().contiguous() for k, v in branch.state_dict().items()}
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         save_file(state, temporary, {METADATA_KEY: description})
 
 

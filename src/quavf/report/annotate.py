@@ -26,7 +26,7 @@ from quavf.report.canvas import Canvas
 from quavf.report.overlay import Overlay
 from quavf.results.video import VideoResult
 from quavf.sources.media import open_container
-from quavf.utils.files import replacing
+from quavf.utils.files import replace_file
 
 LONGEST_SIDE = 1920  # pixels; larger pictures are made smaller, as phones do not play them well
 ENCODER = "libx264"
@@ -95,7 +95,7 @@ def _pictures(container: InputContainer, path: Path) -> VideoStream:
 def _rewrite(source: Path, path: Path, draw: Draw | None, progress: Report | None) -> Path:
     with open_container(source) as container:
         pictures = _pictures(container, source)
-        with replacing(Path(path)) as temporary:
+        with replace_file(Path(path)) as temporary:
             try:
                 options = {"movflags": "+faststart"}
                 with av.open(str(temporary), "w", format="mp4", options=options) as output:

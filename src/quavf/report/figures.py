@@ -11,7 +11,7 @@ import numpy as np
 from quavf.core.records import Floats, Ints
 from quavf.evaluation.metrics import average_precision, precision_recall
 from quavf.evaluation.protocols import Protocol
-from quavf.utils.files import replacing
+from quavf.utils.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -172,5 +172,5 @@ def _figure(
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, facecolor="white")

@@ -24,7 +24,7 @@ from quavf.core.errors import MediaError
 from quavf.report.annotate import convert_video, plays_in_browsers, start_offset_s
 from quavf.report.words import brief_words, length_words, person_words, summarise
 from quavf.results.video import Moment, Person, PersonScores, VideoResult
-from quavf.utils.files import user_os_errors, write_text
+from quavf.utils.files import explain_os_errors, write_text
 
 REPORT_FILE = "report.html"
 ANNOTATED_FILE = "annotated.mp4"
@@ -257,7 +257,7 @@ def _video_beside(result: VideoResult, folder: Path) -> tuple[str | None, float]
 
 def _link_or_copy(source: Path, target: Path) -> None:
     """A hard link costs no space; another disk, or one that knows no links, gets a copy."""
-    with user_os_errors(target):
+    with explain_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and target.samefile(source):
             return

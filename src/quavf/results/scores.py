@@ -16,7 +16,7 @@ from quavf.core.branches import score_columns
 from quavf.core.errors import ScoresError
 from quavf.core.records import Floats, Ints
 from quavf.results.columns import ScoreColumns, columns_to_read, columns_to_write
-from quavf.utils.files import read_json, replacing, write_json
+from quavf.utils.files import read_json, replace_file, write_json
 
 SCORES_FILE = "scores.parquet"
 CONFIG_FILE = "config.json"
@@ -81,7 +81,7 @@ def write_scores(folder: Path, scores: Scores, config: dict[str, Any]) -> None:
     columns = [pa.array(getattr(scores, name), from_pandas=True) for name in schema.names]
     table = pa.table(columns, names=schema.names).cast(schema)
     folder = Path(folder)
-    with replacing(folder / SCORES_FILE) as temporary:
+    with replace_file(folder / SCORES_FILE) as temporary:
         pq.write_table(table, temporary)
     write_json(folder / CONFIG_FILE, config)
 

@@ -23,7 +23,7 @@ from quavf.core.branches import known_columns
 from quavf.core.errors import AnnotationError, ScoresError
 from quavf.core.records import Array, Floats, Ints
 from quavf.results.columns import ScoreColumns, columns_to_read, columns_to_write
-from quavf.utils.files import read_json, replacing, write_json, write_text
+from quavf.utils.files import read_json, replace_file, write_json, write_text
 
 FORMAT = 1
 RESULT_FILE = "result.json"
@@ -165,7 +165,7 @@ class VideoResult:
         folder = Path(folder)
         table = _table(self.scores, _schema(columns_to_write([*self.scores.values()])))
         for name, columns in ((SCORES_FILE, table), (BOXES_FILE, _table(self.boxes, _schema()))):
-            with replacing(folder / name) as temporary:
+            with replace_file(folder / name) as temporary:
                 pq.write_table(columns, temporary)
         write_text(folder / TABLE_FILE, "".join(_csv_lines(table)))
         moments = [_moment_json(m) for m in self.moments]

@@ -11,7 +11,7 @@ import numpy as np
 from quavf.core.records import Image
 from quavf.simulate.media import read_bgr_frames
 from quavf.simulate.world import ClipKey
-from quavf.utils.files import replacing
+from quavf.utils.files import replace_file
 
 ROWS = 4  # one clip each
 WIDE, HIGH, FACE = 480, 270, 135
@@ -25,7 +25,7 @@ def write_contact_sheet(
         _draw_row(clips / f"{key.name}.mp4", part["thumbnails"])
         for key, part in list(zip(keys, parts, strict=True))[:ROWS]
     ]
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         done, data = cv2.imencode(".png", np.vstack(rows))
         assert done
         temporary.write_bytes(data.tobytes())

@@ -189,12 +189,12 @@ def open_video(path: Path) -> Video:
 
 
 def read_sound(path: Path, notes: Counter[str]) -> Samples | None:
-    """(N,) samples of the whole sound, see `sound_pieces`; None when there is none."""
-    pieces = list(sound_pieces(path, notes))
+    """(N,) samples of the whole sound, see `read_sound_chunks`; None when there is none."""
+    pieces = list(read_sound_chunks(path, notes))
     return np.concatenate(pieces) if pieces else None
 
 
-def sound_pieces(path: Path, notes: Counter[str]) -> Iterator[Samples]:
+def read_sound_chunks(path: Path, notes: Counter[str]) -> Iterator[Samples]:
     """16-bit mono samples at 16 kHz from the clip's start, (N,) at a time; none without sound.
 
     As `ffmpeg -ac 1 -ar 16000` makes them (to 1 LSB), but kept in step with the pictures: damaged

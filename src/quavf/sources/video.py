@@ -25,7 +25,7 @@ from quavf.sources.media import (
     Samples,
     decode,
     open_container,
-    sound_pieces,
+    read_sound_chunks,
 )
 
 TICK_CLOCK = Clock()  # ticks count from the first picture
@@ -160,7 +160,7 @@ class VideoFile:
     def sound(self) -> Iterator[Samples]:
         """16-bit mono samples at 16 kHz from the first picture on, (N,) at a time."""
         self.sound_notes.clear()
-        return sound_pieces(self.path, self.sound_notes)
+        return read_sound_chunks(self.path, self.sound_notes)
 
 
 def open_video_file(path: Path) -> VideoFile:

@@ -26,11 +26,11 @@ from quavf.store.tables import SCHEMA, Faces, read_table
 from quavf.store.writer import ClipWriter
 from quavf.utils.files import (
     config_hash,
-    locked,
+    explain_os_errors,
+    lock_file,
     read_json,
-    replacing,
-    replacing_folder,
-    user_os_errors,
+    replace_file,
+    replace_folder,
     write_json,
 )
 
@@ -82,14 +82,14 @@ class ClipStore:
                         "choose another --store, or delete this one"
                     )
         else:
-            with user_os_errors(path):
+            with explain_os_errors(path):
                 if path.exists() and (not path.is_dir() or any(path.iterdir())):
                     raise StoreError(
                         f"{path}: exists and is not a store; choose a new or empty folder"
                     )
             write_json(path / "store.json", {"format": FORMAT, **asdict(config)})
             store = cls(path, config)
-        with locked(path / "store.json") as free:
+        with lock_file(path / "store.json") as free:
             if free:
                 store._remove_leftovers()
         return store
@@ -103,7 +103,7 @@ class ClipStore:
             leftover.unlink(missing_ok=True)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Keep all others from writing clips for as long as the block takes.
 
         Raises StoreError when another is at it. `writing` may stand inside.
@@ -120,7 +120,7 @@ class ClipStore:
         if self._alone:
             yield
             return
-        with locked(self.path / "store.json", shared=shared, patience_s=PATIENCE_S) as free:
+        with lock_file(self.path / "store.json", shared=shared, patience_s=PATIENCE_S) as free:
             if not free:
                 raise StoreError(
                     f"{self.path}: another process is writing clips into this store; wait for its "
@@ -137,13 +137,13 @@ class ClipStore:
         assert is_safe_name(clip), clip
         return self.path / "clips" / clip
 
-    def holds(self, clip: str) -> bool:
+    def has_clip(self, clip: str) -> bool:
         """Whether this clip is there, whatever it was made from."""
         return (self.folder(clip) / "clip.json").is_file()
 
-    def has(self, clip: str, fingerprint: str) -> bool:
+    def is_current(self, clip: str, fingerprint: str) -> bool:
         """Whether this clip is there and was made from the same annotations and media."""
-        return self.holds(clip) and self.manifest(clip).fingerprint == fingerprint
+        return self.has_clip(clip) and self.manifest(clip).fingerprint == fingerprint
 
     def manifest(self, clip: str) -> Manifest:
         path = self.folder(clip) / "clip.json"
@@ -188,12 +188,12 @@ class ClipStore:
         return np.frombuffer(data, "<i2").astype(np.float32) / 32768
 
     @contextmanager
-    def writing(self, clip: str) -> Iterator[ClipWriter]:
+    def write_clip(self, clip: str) -> Iterator[ClipWriter]:
         """Write a clip; call `finish` last. An older version of the clip is replaced.
 
         Several may write, each its own clips. Raises StoreError while one has the store `alone`.
         """
-        with self._lock(shared=True), replacing_folder(self.folder(clip)) as folder:
+        with self._lock(shared=True), replace_folder(self.folder(clip)) as folder:
             writer = ClipWriter(folder)
             try:
                 yield writer
@@ -262,7 +262,7 @@ class ClipStore:
         table = table.replace_schema_metadata(
             {"settings": config_hash(settings), "settings_json": text}
         )
-        with replacing(self._quality_path(clip, scorer)) as temporary:
+        with replace_file(self._quality_path(clip, scorer)) as temporary:
             pq.write_table(table, temporary)
 
     def quality(self, clip: str, scorer: str) -> Floats:

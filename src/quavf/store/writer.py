@@ -26,7 +26,7 @@ TAR_BLOCK = 512  # bytes: a member's data starts one block after its header
 
 
 class ClipWriter:
-    """Writes one clip; nothing is visible until the block of `ClipStore.writing` ends well."""
+    """Writes one clip; nothing is visible until the block of `ClipStore.write_clip` ends well."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,9 +59,9 @@ class ClipWriter:
 
     def add_sound(self, *pieces: Ints) -> None:
         """(N,) 16-bit mono samples at 16 kHz, from the clip's start."""
-        self.add_sound_pieces(pieces)
+        self.add_sound_chunks(pieces)
 
-    def add_sound_pieces(self, pieces: Iterable[Ints]) -> int | None:
+    def add_sound_chunks(self, pieces: Iterable[Ints]) -> int | None:
         """The same, written as it comes; how many samples, None (and no file) without a piece."""
         pieces = iter(pieces)
         first = next(pieces, None)

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from quavf.models.checkpoint import BEST, Branch, branch_kind, save_branch
 from quavf.training.datasets import ChunkPlan
 from quavf.training.run_folder import TrainSummary
-from quavf.utils.progress import Progress, progress
+from quavf.utils.progress import Progress, show_progress
 
 METRIC = "val/map"
 RESUME = "last.ckpt"
@@ -83,7 +83,7 @@ class Bar(Callback):
         if not trainer.is_global_zero:
             return
         total = self.plan.n_batches * self.epochs
-        self._context = progress("Training", total, unit="batches", inner="samples")
+        self._context = show_progress("Training", total, unit="batches", inner="samples")
         self._bar = self._context.__enter__()
         epoch, chunk = divmod(trainer.current_epoch, self.plan.n_chunks)
         done = epoch * self.plan.n_batches + chunk * self.plan.chunk_batches

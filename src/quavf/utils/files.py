@@ -40,7 +40,7 @@ def config_hash(config: Any) -> str:
 
 
 @contextmanager
-def user_os_errors(path: Path) -> Iterator[None]:
+def explain_os_errors(path: Path) -> Iterator[None]:
     """Turn a full disk, a missing right or a wrong kind of path into one line for the user."""
     try:
         yield
@@ -53,10 +53,10 @@ def user_os_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replace_file(path: Path) -> Iterator[Path]:
     """A temporary file that becomes `path` when the block ends well, and vanishes when not."""
     path = Path(path)
-    with user_os_errors(path):
+    with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
@@ -70,10 +70,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replace_folder(path: Path) -> Iterator[Path]:
     """The same for a folder; an older folder under that name is replaced as a whole."""
     path = Path(path)
-    with user_os_errors(path):
+    with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         older = temporary.with_suffix(".old.tmp")
@@ -89,7 +89,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path, *, shared: bool = False, patience_s: float = 0.0) -> Iterator[bool]:
+def lock_file(path: Path, *, shared: bool = False, patience_s: float = 0.0) -> Iterator[bool]:
     """Whether the block has an existing file's lock: alone, or `shared` with others that share it.
 
     Otherwise, after `patience_s`, false. Blocks of this process and of others are alike; a lock
@@ -97,7 +97,7 @@ def locked(path: Path, *, shared: bool = False, patience_s: float = 0.0) -> Iter
     (some network drives) the answer is always true.
     """
     path = Path(path)
-    with user_os_errors(path):  # over a network, only a file that is open for writing is locked
+    with explain_os_errors(path):  # over a network, only a file that is open for writing is locked
         handle = os.open(path, os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY)
     try:
         deadline = time.monotonic() + patience_s
@@ -121,10 +121,10 @@ def _lock(handle: int, shared: bool) -> bool:
 def write_text(path: Path, text: str) -> None:
     """A file that holds this text already is left as it is, its time stamp too."""
     path = Path(path)
-    with user_os_errors(path):
+    with explain_os_errors(path):
         if path.is_file() and path.read_bytes() == text.encode():
             return
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

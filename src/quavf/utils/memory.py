@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Let go of freed memory; long work calls it now and then. Does nothing without glibc.
 
     glibc keeps freed pictures where something small lies between them: over an hour of video that

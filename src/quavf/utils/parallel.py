@@ -67,7 +67,7 @@ class Done(Generic[Item, Result]):
     result: Result
 
 
-def each(
+def run_each(
     work: Work[Item, Result],
     items: Sequence[Item],
     engine: EngineConfig | None = None,
@@ -215,7 +215,7 @@ def _leave_when_interrupted() -> None:
 def _by_ray(
     work: Any, items: Sequence[Any], engine: EngineConfig, gpu: bool
 ) -> Iterator[Done[Any, Any]]:
-    with connected(engine) as (ray, resources):
+    with connect_ray(engine) as (ray, resources):
         n_workers = engine.workers or max(1, int(resources.get("CPU", 1)))
         n_gpus = int(gpu and resources.get("GPU", 0) > 0)
         # A task with a GPU would start a new process for each item, and load all anew.
@@ -249,7 +249,7 @@ def _fetched(ray: Any, reference: Any, item: Any) -> _Report:
 
 
 @contextmanager
-def connected(engine: EngineConfig) -> Iterator[tuple[Any, dict[str, float]]]:
+def connect_ray(engine: EngineConfig) -> Iterator[tuple[Any, dict[str, float]]]:
     """Ray, and what its cluster has; `each` inside the block uses the same connection."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it reports to its makers
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

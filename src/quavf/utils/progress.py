@@ -42,7 +42,7 @@ class Progress:
 
 
 @contextmanager
-def progress(
+def show_progress(
     title: str, total: int, unit: str = "clips", inner: str = "frames"
 ) -> Iterator[Progress]:
     """A bar with `total` items, their rate, and the rate of the frames inside them."""

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def overlapped(
+def map_ahead(
     work: Callable[[Item], Result],
     items: Iterable[Item],
     n_threads: int | None = None,

@@ -32,10 +32,10 @@ from quavf.faces.tracker import PersonTrack, track_persons
 from quavf.sources.media import Samples
 from quavf.sources.video import VideoFile, is_silent, open_video_file
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
-from quavf.utils.files import config_hash, replacing
-from quavf.utils.memory import give_back
-from quavf.utils.progress import progress
-from quavf.utils.threads import overlapped
+from quavf.utils.files import config_hash, replace_file
+from quavf.utils.memory import release_memory
+from quavf.utils.progress import show_progress
+from quavf.utils.threads import map_ahead
 from quavf.video.config import VideoConfig
 from quavf.video.cut import CropRequests, cut_faces
 from quavf.video.prepared import PreparedVideo
@@ -61,7 +61,7 @@ def prepare_video(
     file = open_video_file(Path(path))
     target = ClipStore.create(Path(store), StoreConfig("video", FIXED.name, "grown"))
     work = _Preparation(file, target, config, windows)
-    if not target.has(work.clip, work.fingerprint):
+    if not target.is_current(work.clip, work.fingerprint):
         work.write()
     return work.read()
 
@@ -105,9 +105,9 @@ class _Preparation:
     def write(self) -> None:
         found, pictures, numbers = self._search()
         tracks = track_persons(found, self.config.track, self.config.search.look_rate)
-        with self.store.writing(self.clip) as writer:
+        with self.store.write_clip(self.clip) as writer:
             heard = _Heard()
-            n_samples = writer.add_sound_pieces(heard.listening(self.file.sound()))
+            n_samples = writer.add_sound_chunks(heard.listening(self.file.sound()))
             silent = n_samples is not None and heard.is_silent
             _save(
                 writer.folder / "tracks.npz",
@@ -172,7 +172,7 @@ class _Preparation:
             return search.found(), np.array(times), np.array(numbers, np.int64)
         step = TICKS_PER_SECOND / self.config.search.look_rate
         looked, saved_s, done, total = -1, done_s, 0, int(self.file.declared_s or 0)
-        with progress("Finding faces", total, unit="s of video", inner="pictures") as bar:
+        with show_progress("Finding faces", total, unit="s of video", inner="pictures") as bar:
             for shown in self.file.pictures():
                 second = int(shown.time_s)
                 if shown.time_s <= done_s:
@@ -188,7 +188,7 @@ class _Preparation:
                 if shown.time_s - saved_s > SAVE_EVERY_S:
                     saved_s = shown.time_s
                     self._save_search(search.found(), times, numbers)
-                    give_back()
+                    release_memory()
             bar.advance(max(total - done, 0))
         found = search.found()
         self._save_search(found, times, numbers, complete=True)
@@ -234,12 +234,12 @@ class _Preparation:
         confidences = array("d")
         notes: Counter[str] = Counter()
         total = int(video.duration_s)
-        with progress("Cutting faces", total, unit="s of video", inner="pictures") as bar:
+        with show_progress("Cutting faces", total, unit="s of video", inner="pictures") as bar:
             second = 0
             pictures = self.file.pictures() if len(requests.tick) else ()
-            for shown, cut in overlapped(partial(cut_faces, requests), pictures):
+            for shown, cut in map_ahead(partial(cut_faces, requests), pictures):
                 if shown.time_s // SAVE_EVERY_S > second // SAVE_EVERY_S:
-                    give_back()
+                    release_memory()
                 bar.advance(int(shown.time_s) - second, 1)
                 second = int(shown.time_s)
                 for face in cut:
@@ -287,5 +287,5 @@ def _persons(arrays: dict[str, Any]) -> tuple[PersonTrack, ...]:
 
 
 def _save(path: Path, **arrays: Any) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replace_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)

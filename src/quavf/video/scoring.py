@@ -19,9 +19,9 @@ from quavf.results.fusion import fuse_columns
 from quavf.results.moments import find_moments
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.store import ClipStore, CropReader, Faces
-from quavf.utils.files import replacing
-from quavf.utils.memory import give_back
-from quavf.utils.progress import progress
+from quavf.utils.files import replace_file
+from quavf.utils.memory import release_memory
+from quavf.utils.progress import show_progress
 from quavf.video.prepared import PreparedVideo
 from quavf.video.schedule import FaceTicks, PersonSchedule
 
@@ -54,9 +54,9 @@ class VideoScoring:
         data = ClipData(video.store, video.clip)
         schedules = video.schedules
         heard = self._heard(data, {p: s.scored.ticks for p, s in schedules.items()})
-        give_back()
+        release_memory()
         seen = self._seen(data, schedules)
-        give_back()
+        release_memory()
         scores = {p: self._rows(s.scored, heard[p], *seen[p]) for p, s in schedules.items()}
         pictures = self._thumbnails(data)
         result = VideoResult(
@@ -103,7 +103,7 @@ class VideoScoring:
 
             def listen() -> dict[str, Floats]:
                 n_windows = len(np.unique(wanted // WINDOW_TICKS))
-                with progress("Listening", n_windows, unit="windows of 30 s") as bar:
+                with show_progress("Listening", n_windows, unit="windows of 30 s") as bar:
                     return {"audio": audio.ticks(data, wanted, lambda n: bar.advance(n))}
 
             scores = self._once("audio", listen)["audio"]
@@ -114,7 +114,7 @@ class VideoScoring:
     ) -> dict[int, tuple[Floats, Floats]]:
         """By person (S,) scores of the visual branch and (S,) qualities of its windows."""
         seen = {}
-        with progress("Looking", len(schedules), unit="persons", inner="faces") as bar:
+        with show_progress("Looking", len(schedules), unit="persons", inner="faces") as bar:
             for person, schedule in schedules.items():
                 n_faces = len(schedule.scored)
                 missing = np.full(n_faces, np.nan)
@@ -142,7 +142,7 @@ class VideoScoring:
             with np.load(path) as content:
                 return {key: content[key] for key in content.files}
         made = make()
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        with replace_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **made)  # type: ignore[arg-type]
         return made
 

@@ -20,8 +20,8 @@ from quavf.results.fusion import FusionCounts, count_branches, fuse_columns
 from quavf.results.scores import Scores, concatenate, read_scores, write_scores
 from quavf.store import ClipStore
 from quavf.utils.files import config_hash, read_json, write_json
-from quavf.utils.parallel import EngineConfig, each
-from quavf.utils.progress import progress
+from quavf.utils.parallel import EngineConfig, run_each
+from quavf.utils.progress import show_progress
 
 if TYPE_CHECKING:
     from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
@@ -104,9 +104,9 @@ class _PredictRun:
         counts: Counter[str] = Counter()
         parts = [_Part(clip, self._part(clip, resolved)) for clip in clips]
         missing = [part for part in parts if not part.counts_file.is_file()]
-        with progress("Predicting", len(clips), inner="faces") as bar:
+        with show_progress("Predicting", len(clips), inner="faces") as bar:
             bar.advance(len(parts) - len(missing))
-            for done in each(self, missing, engine, gpu=self.config.device != "cpu"):
+            for done in run_each(self, missing, engine, gpu=self.config.device != "cpu"):
                 bar.advance(1, done.result)
         for part in parts:
             counts.update(read_json(part.counts_file))

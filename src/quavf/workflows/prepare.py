@@ -39,9 +39,9 @@ from quavf.sources.media import Picture, Video, open_video, read_sound
 from quavf.sources.registry import CHALLENGE, EGO4D, SOURCES
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
 from quavf.utils.files import config_hash, write_json
-from quavf.utils.parallel import EngineConfig, each
-from quavf.utils.progress import progress
-from quavf.utils.threads import overlapped
+from quavf.utils.parallel import EngineConfig, run_each
+from quavf.utils.progress import show_progress
+from quavf.utils.threads import map_ahead
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def prepare_source(
     index = SOURCES.get(source).read_index(config)
     jobs = [_Job(r.clip, _fingerprint(r), r) for r in index.records]
     target = ClipStore.create(Path(store), StoreConfig(source, index.semantics, index.framing))
-    with target.alone():
+    with target.lock():
         return _prepare(target, jobs, Counter(index.notes), engine)
 
 
@@ -167,15 +167,15 @@ def _prepare(
             f"{store.path}: holds {len(foreign)} clips that these annotations do not know (the "
             f"first: {foreign[0]}); choose another --store, or delete this one"
         )
-    with progress("Preparing", len(jobs)) as bar:
-        missing = [job for job in jobs if not store.has(job.clip, job.fingerprint)]
+    with show_progress("Preparing", len(jobs)) as bar:
+        missing = [job for job in jobs if not store.is_current(job.clip, job.fingerprint)]
         summary.skipped = len(jobs) - len(missing)
         bar.advance(summary.skipped)
-        for done in each(partial(_write, store), missing, engine):
+        for done in run_each(partial(_write, store), missing, engine):
             clip, written = done.item.clip, done.result
             if written.error:
                 summary.failed[clip] = written.error
-                if store.holds(clip):
+                if store.has_clip(clip):
                     summary.failed[clip] += " (an older version of this clip is in the store)"
                 log.warning("clip %s is left out: %s", clip, summary.failed[clip])
             bar.advance(1, written.n_frames)
@@ -212,7 +212,7 @@ def _write_clip(store: ClipStore, fingerprint: str, record: ClipRecord) -> int:
     semantics = get_semantics(store.config.semantics)
     notes: Notes = Counter(record.notes)
     video = open_video(record.media)
-    with video.container, store.writing(record.clip) as writer:
+    with video.container, store.write_clip(record.clip) as writer:
         tracks = _tracks(record, semantics, notes)
         requests = _crop_requests(record.segments, tracks, video, notes)
         n_decoded = _write_crops(writer, video, requests, notes)
@@ -296,7 +296,7 @@ def _write_crops(writer: ClipWriter, video: Video, requests: Requests, notes: No
         faces = (geometry for _, geometry in requests[picture.frame])
         return picture, [encode_jpeg(render_crop(picture.bgr(g.region), g)) for g in faces]
 
-    for picture, encoded in overlapped(jpegs, video.pictures(set(requests))):
+    for picture, encoded in map_ahead(jpegs, video.pictures(set(requests))):
         n_pictures += 1
         for (person, geometry), jpeg in zip(requests[picture.frame], encoded, strict=True):
             writer.add_crop(person, picture.frame, picture.time_s, geometry, jpeg)
@@ -309,7 +309,7 @@ def _write_cropped_clip(store: ClipStore, fingerprint: str, record: CroppedClip)
     notes: Notes = Counter(record.notes)
     clock = Clock()
     faces = [(person, *item) for person, own in record.faces.items() for item in own.items()]
-    with store.writing(record.clip) as writer:
+    with store.write_clip(record.clip) as writer:
         for person, frame, path in faces:
             jpeg = _face_jpeg(_file_bytes(path), notes)
             if jpeg is not None:

@@ -15,9 +15,9 @@ from quavf.simulate.config import SimulateConfig
 from quavf.simulate.media import to_pcm
 from quavf.simulate.world import ClipKey
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
-from quavf.utils.files import config_hash, user_os_errors
-from quavf.utils.parallel import EngineConfig, each
-from quavf.utils.progress import progress
+from quavf.utils.files import config_hash, explain_os_errors
+from quavf.utils.parallel import EngineConfig, run_each
+from quavf.utils.progress import show_progress
 from quavf.workflows.prepare import PrepareSummary, summarise
 from quavf.workflows.simulate import list_clip_keys, list_world_settings, write_truth_table
 
@@ -46,12 +46,12 @@ def prepare_simulated(
     fingerprint = config_hash({**list_world_settings(config), "every": every})
     keys = list_clip_keys(config)
     _check_existing_clips(target, {key.name for key in keys}, fingerprint)
-    missing = [key for key in keys if not target.holds(key.name)]
-    bar = progress("Simulating", len(keys))
-    with user_os_errors(path), target.alone(), bar as shown:
+    missing = [key for key in keys if not target.has_clip(key.name)]
+    bar = show_progress("Simulating", len(keys))
+    with explain_os_errors(path), target.lock(), bar as shown:
         shown.advance(len(keys) - len(missing))
         job = partial(_write_clip, target, config, fingerprint, every)
-        for _ in each(job, missing, engine):
+        for _ in run_each(job, missing, engine):
             shown.advance(1, round(config.seconds * CLOCK.fps))
     summary = PrepareSummary(path, skipped=len(keys) - len(missing))
     return summarise(target, summary, Counter())
@@ -59,7 +59,7 @@ def prepare_simulated(
 
 def _check_existing_clips(store: ClipStore, names: set[str], fingerprint: str) -> None:
     for clip in store.clips():
-        if clip not in names or not store.has(clip, fingerprint):
+        if clip not in names or not store.is_current(clip, fingerprint):
             raise StoreError(
                 f"{store.path}: holds clip {clip}, which these settings do not make; choose "
                 "another --store, or delete this one"
@@ -71,7 +71,7 @@ def _write_clip(
 ) -> None:
     clip = build_simulated_clip(config, key)
     sound = to_pcm(clip.sound)
-    with store.writing(key.name) as writer:
+    with store.write_clip(key.name) as writer:
         n_empty = _write_crops(writer, clip, every)
         writer.add_sound(sound)
         write_truth_table(writer.folder / TRUTH, clip.table)

@@ -23,9 +23,9 @@ from quavf.faces.crop import decode_jpeg, quality_region
 from quavf.faces.quality.scorer import NetworkRunner, QualityScorer, open_scorer
 from quavf.inference.config import InferenceConfig
 from quavf.store import ClipStore, CropReader, Faces
-from quavf.utils.files import config_hash, read_json, replacing
-from quavf.utils.parallel import EngineConfig, each
-from quavf.utils.progress import progress
+from quavf.utils.files import config_hash, read_json, replace_file
+from quavf.utils.parallel import EngineConfig, run_each
+from quavf.utils.progress import show_progress
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +70,10 @@ def score_quality(
     score = _Scoring(clips, scorer, weights, config)
     judge, notes, names = score.judge, Counter[str](), clips.clips()
     missing = [clip for clip in names if not clips.has_quality(clip, judge.name, judge.settings)]
-    with progress("Scoring faces", len(names), inner="faces") as bar:
+    with show_progress("Scoring faces", len(names), inner="faces") as bar:
         bar.advance(len(names) - len(missing))
         score.report = lambda n_faces: bar.advance(0, n_faces)
-        for done in each(score, missing, engine, gpu=config.device != "cpu"):
+        for done in run_each(score, missing, engine, gpu=config.device != "cpu"):
             notes += done.result
             bar.advance(1)
     return _summarise(clips, judge.name, notes)
@@ -159,7 +159,7 @@ class _ClipScoring:
             done = np.concatenate([done, self._chunk(rows, notes)])
             self.report(len(rows))
             if time.monotonic() - saved > SAVE_EVERY_S and len(done) < len(self.faces):
-                with replacing(self.partial) as temporary, temporary.open("wb") as file:
+                with replace_file(self.partial) as temporary, temporary.open("wb") as file:
                     np.save(file, done)
                 saved = time.monotonic()
         self.reader.close()

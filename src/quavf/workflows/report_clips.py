@@ -21,7 +21,7 @@ from quavf.results.scores import Scores, read_config, read_scores
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.sources.ego4d import media_path
 from quavf.store import ClipStore, Faces, Manifest
-from quavf.utils.progress import progress
+from quavf.utils.progress import show_progress
 from quavf.video.scoring import thumbnails, with_moments
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class _Reports:
     def write(self, out: Path) -> ClipReports:
         names = sorted({str(clip) for clip in self.scores.clip})
         without, entries = 0, []
-        with progress("Writing reports", len(names)) as bar:
+        with show_progress("Writing reports", len(names)) as bar:
             for clip in names:
                 summary, has_video = self._page(clip, out / PAGES / clip)
                 without += not has_video
@@ -99,7 +99,7 @@ class _Reports:
 
     def result(self, clip: str, video: Path | None) -> VideoResult:
         """What the scores say of one clip, and its labels."""
-        if not is_safe_name(clip) or not self.store.holds(clip):
+        if not is_safe_name(clip) or not self.store.has_clip(clip):
             raise ScoresError(
                 f"{self.store.path}: clip {clip!r} of the scores is not in this store; evaluate "
                 "on the store that was predicted on"

@@ -19,9 +19,9 @@ from quavf.inference.config import InferenceConfig
 from quavf.models.bundled import DEFAULT, weights_names, weights_path
 from quavf.results.video import RESULT_FILE, Moment, Person, PersonScores, VideoResult
 from quavf.utils.files import config_hash, read_json, write_json
-from quavf.utils.memory import give_back
-from quavf.utils.parallel import EngineConfig, each
-from quavf.utils.progress import Progress, progress
+from quavf.utils.memory import release_memory
+from quavf.utils.parallel import EngineConfig, run_each
+from quavf.utils.progress import Progress, show_progress
 from quavf.video.prepare import prepare_video, video_fingerprint
 from quavf.video.scoring import VideoScoring, step_s, with_moments
 from quavf.workflows.config import RunConfig
@@ -160,7 +160,7 @@ class Pipeline:
         else:
             prepared = prepare_video(video, out / STORE, config.video, self.windows)
             score_quality(prepared.store.path, config.quality, config=self._quality_options())
-            give_back()
+            release_memory()
             scoring = VideoScoring(
                 prepared, self._audio, self._visual, config.quality, out / PARTS / key
             )
@@ -241,8 +241,8 @@ def run_videos(
     jobs = [_Job(Path(video), folder) for video, folder in zip(videos, folders, strict=True)]
     alone = len(jobs) == 1 or engine == EngineConfig()  # then each stage shows a bar of its own
     outcomes = {}
-    with nullcontext(Progress()) if alone else progress("Running", len(jobs), "videos") as bar:
-        for done in each(work, jobs, engine, gpu=config.device != "cpu"):
+    with nullcontext(Progress()) if alone else show_progress("Running", len(jobs), "videos") as bar:
+        for done in run_each(work, jobs, engine, gpu=config.device != "cpu"):
             outcomes[done.item] = done.result
             bar.advance()
     return [outcomes[job] for job in jobs]
@@ -291,7 +291,7 @@ def write_shown(result: VideoResult, folder: Path, config: RunConfig) -> None:
     from quavf.report.video import write_report
 
     if config.annotated and result.boxes and not (folder / ANNOTATED).is_file():
-        with progress("Drawing", int(result.duration_s), unit="s of video") as bar:
+        with show_progress("Drawing", int(result.duration_s), unit="s of video") as bar:
             drawn = 0
 
             def report(time_s: float) -> None:

@@ -24,11 +24,10 @@ from quavf.simulate.media import read_bgr_frames, write_face_crop, write_video, 
 from quavf.simulate.picture import ClipRenderer
 from quavf.simulate.truth import TruthTable, build_truth_table, draw_annotation
 from quavf.simulate.world import ClipKey, ClipWorld, draw_world
-from quavf.utils.files import read_json, replacing, replacing_folder, user_os_errors, write_json
+from quavf.utils.files import explain_os_errors, read_json, replace_file, replace_folder, write_json
 from quavf.utils.files import write_text as write_file
-from quavf.utils.parallel import EngineConfig, each
-from quavf.utils.progress import Progress
-from quavf.utils.progress import progress as progress_bar
+from quavf.utils.parallel import EngineConfig, run_each
+from quavf.utils.progress import Progress, show_progress
 
 GENERATION = 1  # increase it when the same seed gives a different world
 SETTINGS = "simulation.json"
@@ -75,9 +74,9 @@ def simulate_clips(
     _check_settings(out, config)
     keys = list_clip_keys(config)
     missing = [key for key in keys if not _part_path(out, key).exists()]
-    bar = progress_bar("Simulating", len(missing)) if progress else nullcontext(Progress())
-    with user_os_errors(out), bar as shown:
-        for _ in each(partial(write_clip, out, config), missing, engine):
+    bar = show_progress("Simulating", len(missing)) if progress else nullcontext(Progress())
+    with explain_os_errors(out), bar as shown:
+        for _ in run_each(partial(write_clip, out, config), missing, engine):
             shown.advance()
     parts = [read_json(_part_path(out, key)) for key in keys]
     _write_summary_files(out, keys, parts)
@@ -125,12 +124,12 @@ def write_clip(out: Path, config: SimulateConfig, key: ClipKey) -> None:
     media = out / "clips" / f"{key.name}.mp4"
     frames = (renderer.render(frame) for frame in range(world.n_frames))
     quality = (world.config.picture.crf, world.config.sound.aac_kbps)
-    with replacing(media) as temporary:
+    with replace_file(media) as temporary:
         write_video(temporary, frames, recording.sound, world.fps, quality)
     segments = build_test_segments(world, annotation) if key.split == "test" else []
     if segments:
         _write_test_folders(out, world, media, recording, segments)
-    with replacing(out / "truth" / f"{key.name}.parquet") as temporary:
+    with replace_file(out / "truth" / f"{key.name}.parquet") as temporary:
         write_truth_table(temporary, table)
     part: Json = {
         "video": build_ego4d_video(world, annotation),
@@ -174,7 +173,7 @@ def _write_test_folders(
     faces_by_frame: dict[int, list[tuple[Path, Any]]] = {}
     folder = out / "test" / "final_test_data"
     for segment in segments:
-        with replacing_folder(folder / segment["segment"]) as temporary:
+        with replace_folder(folder / segment["segment"]) as temporary:
             (temporary / "face").mkdir()
             (temporary / "audio").mkdir()
             start, end = segment["start_frame"], segment["end_frame"]

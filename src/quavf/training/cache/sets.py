@@ -28,8 +28,8 @@ from quavf.models.visual import VisualBranch, of_seen
 from quavf.training.cache.predictors import FeatureCache
 from quavf.training.cache.table import FeatureTable, Spec, arrays_hash
 from quavf.training.datasets import AudioTrainSet, Sample, VisualTrainSet
-from quavf.utils.files import user_os_errors
-from quavf.utils.progress import Progress, progress
+from quavf.utils.files import explain_os_errors
+from quavf.utils.progress import Progress, show_progress
 
 SOUNDS, WINDOWS, CROPS = 4, 4, 64  # that are encoded together
 
@@ -68,7 +68,7 @@ class CachedSet(Dataset[Sample], ABC):
         """Raises ConfigError when the disk has none for what is missing."""
         missing = sum(int((~t.there(self.rows)).sum()) * t.row_bytes for t in self.tables)
         folder = self.tables[0].path.parent
-        with user_os_errors(folder):
+        with explain_os_errors(folder):
             free = shutil.disk_usage(folder).free
         if missing > free:
             raise ConfigError(
@@ -225,4 +225,4 @@ def _lists(groups: list[Ints]) -> list[list[int]]:
 def _bar(n_groups: int, share: Share) -> AbstractContextManager[Progress]:
     if share.rank or not n_groups:
         return nullcontext(Progress())
-    return progress("Features", n_groups, unit="batches", inner="samples")
+    return show_progress("Features", n_groups, unit="batches", inner="samples")

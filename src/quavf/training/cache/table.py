@@ -29,7 +29,7 @@ from torch import Tensor
 from quavf.core.errors import StoreError
 from quavf.core.records import Array, Ints
 from quavf.models.tensors import StateDict
-from quavf.utils.files import config_hash, user_os_errors, write_json
+from quavf.utils.files import config_hash, explain_os_errors, write_json
 
 PAGE = 4096  # bytes; where the rows begin is a multiple
 FIELD = 16  # bytes; where a tensor begins within a row is a multiple
@@ -87,7 +87,7 @@ class FeatureTable:
             flat = tensor.detach().to("cpu", kind).contiguous().view(-1)
             data[at : at + flat.nbytes] = flat.view(torch.uint8).numpy().tobytes()
             at += _field_bytes(spec)
-        with user_os_errors(self.path):
+        with explain_os_errors(self.path):
             file = self._opened(create=True)
             with _Alone(file, row * SUM_BYTES):
                 if int.from_bytes(self._read(row * SUM_BYTES, SUM_BYTES), "little"):

@@ -28,8 +28,10 @@ class HelpFormatter(DefaultHelpFormatter):
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def add_argument(self, action: argparse.Action) -> None:
-        if action.help == "show this help message and exit":
+        if isinstance(action, argparse._HelpAction):
             action.help = "Show this help and exit"
+        elif isinstance(action.help, str):
+            action.help = action.help[:1].upper() + action.help[1:]
         if action.help != "Path to a configuration file.":  # of a group; --config is enough
             super().add_argument(action)
 
@@ -54,9 +56,10 @@ class HelpFormatter(DefaultHelpFormatter):
     def _name_value(action: argparse.Action) -> str:
         if action.choices:
             return "|".join(map(str, action.choices))
-        if isinstance(action.metavar, str) and "CONFIG" not in action.metavar:
-            return action.metavar
         default = action.default
+        named = isinstance(action.metavar, str) and "CONFIG" not in action.metavar
+        if named and not isinstance(default, tuple):
+            return str(action.metavar)
         kinds = {bool: "yes/no", int: "N", float: "X", tuple: "[LOW, HIGH]"}
         return kinds.get(type(default), "VALUE") if default is not None else "VALUE"
 

@@ -11,13 +11,15 @@ EVEN_WEIGHT = 0.5  # the fixed weight that is the plain mean
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """How scores are judged. Raises ConfigError for a value that cannot be used.
+    """How scores are evaluated.
+
+    Raises ConfigError for a value that cannot be used.
 
     Args:
-        n_resamples: Bootstrap draws of clips, for the intervals; 0: no intervals.
-        confidence: Of the intervals, between 0 and 1.
-        seed: Of the draws.
-        n_bins: Equal bins of face quality, from 0 to 1.
+        n_resamples: Bootstrap samples of clips for the confidence intervals; 0: no intervals.
+        confidence: Level of the confidence intervals, between 0 and 1.
+        seed: Seed of the bootstrap.
+        n_bins: Number of equal bins of face quality, from 0 to 1.
         fixed_weight: Weight of the face in the fusion "fixed"; at 0.5 that is "mean".
     """
 

@@ -9,15 +9,15 @@ from quavf.core.errors import ConfigError
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How faces are looked for.
+    """How faces are searched for.
 
     Args:
         detector: Name of the face detector, such as retinaface.
-        min_score: Detector's score from which a face is one, 0 to 1.
-        scan_height: Height in which whole pictures are searched, pixels; 864 keeps faces of 40
+        min_score: Lowest detector score that counts as a face, 0 to 1.
+        scan_height: Height at which whole pictures are searched, pixels; 864 finds faces of 40
             pixels at 1080p.
-        scan_rate: Whole pictures searched a second.
-        look_rate: Pictures a second in which known faces are followed, at most 30.
+        scan_rate: Whole pictures searched per second.
+        look_rate: Pictures per second in which known faces are followed, at most 30.
         cut_change: Share of a picture's colours that changes at a camera cut, 0 to 1.
     """
 
@@ -47,9 +47,10 @@ class TrackConfig:
     """How faces become persons.
 
     Args:
-        min_length: Persons seen for less are left out, s.
-        max_gap: Boxes are interpolated over so much time without a face, s.
-        join_gap: Tracks of one person are joined over at most so much time, s; 0 joins none.
+        min_length: Persons seen for less time are left out, s.
+        max_gap: Longest time without a face over which boxes are interpolated, s.
+        join_gap: Longest time without a face over which tracks of one person are joined, s; 0:
+            never.
     """
 
     min_length: float = 0.7

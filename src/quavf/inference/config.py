@@ -14,7 +14,9 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceConfig:
-    """How networks run. Raises ConfigError for unknown values and impossible combinations.
+    """How networks run.
+
+    Raises ConfigError for unknown values and impossible combinations.
 
     Args:
         runtime: Library that runs the networks: torch or openvino; auto: torch for checkpoints,
@@ -72,7 +74,7 @@ class PredictConfig(InferenceConfig):
     """How a store is scored.
 
     Args:
-        split: Only the clips of this split: train, val or test; empty: all.
+        split: Score only the clips of this split: train, val or test; empty: all.
         quality: Scorer whose quality is used; empty: the only one in the store.
         encoder_heads: Heads of a published checkpoint's Whisper encoder; default: width / 64.
         n_heads: Heads of a published checkpoint's temporal attention; default: 8.

@@ -40,16 +40,16 @@ def encoder_shape(name: str) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class AudioConfig:
-    """The audio branch.
+    """Options of the audio branch's network.
 
     Args:
         encoder: Whisper encoder: tiny, base, small, medium, large, or WIDTHxLAYERSxHEADS.
-        encoder_weights: Where its weights come from: hub (download), random, or a file or folder.
-        frozen: Keep the encoder's weights as they are.
+        encoder_weights: Source of its weights: hub (download), random, or a file or folder.
+        frozen: Keep the encoder's weights fixed.
         dim: Width of the temporal modules.
         n_layers: Number of temporal modules.
-        n_heads: Attention heads of each.
-        dropout: Before the last layer, 0 to 1.
+        n_heads: Attention heads of each module.
+        dropout: Dropout before the last layer, 0 to 1.
     """
 
     encoder: str = "small"
@@ -67,20 +67,20 @@ class AudioConfig:
 
 @dataclass(frozen=True)
 class VisualConfig:
-    """The visual branch.
+    """Options of the visual branch's networks.
 
     Args:
         backbone: Image network: any name of the timm library.
-        backbone_weights: Where its weights come from: hub (download), random, or a file.
-        size: Pixels a side that the image network sees; faces are stored with 224.
-        frozen: Keep the network's weights as they are, but for its last layer.
-        frozen_stages: Else keep those of its first so many stages (the stem is one).
+        backbone_weights: Source of its weights: hub (download), random, or a file.
+        size: Side of the pictures that the image network sees, pixels; stored crops have 224.
+        frozen: Keep the image network's weights fixed, except those of its last layer.
+        frozen_stages: If not frozen, number of first stages to keep fixed (the stem counts as one).
         dim: Features of a crop, and width of the temporal modules.
         n_layers: Number of temporal modules.
-        n_heads: Attention heads of each.
-        use_quality: Take the window's face quality as an input.
-        quality_bins: Steps in which it is told apart.
-        dropout: Before the last layer, 0 to 1.
+        n_heads: Attention heads of each module.
+        use_quality: Use the window's face quality as an input.
+        quality_bins: Number of bins of face quality.
+        dropout: Dropout before the last layer, 0 to 1.
     """
 
     backbone: str = "resnet50"

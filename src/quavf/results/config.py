@@ -11,20 +11,21 @@ from quavf.core.errors import ConfigError
 class MomentsConfig:
     """How scores become moments.
 
-    A moment begins where the score reaches `threshold` and ends where it falls under `threshold -
-    margin`: a score that wavers around the threshold makes one moment and not ten. The defaults
-    follow from speech: pauses inside a sentence are mostly under 0.5 s, and less than half a
-    second is a word that a listener would not call being talked to.
+    A moment starts where the score reaches `threshold` and ends where it falls below `threshold -
+    margin`, so that a score that wavers around the threshold makes one moment, not ten. The
+    defaults follow from speech: pauses within a sentence are mostly under 0.5 s, and a listener
+    would hardly call a shorter word being talked to.
 
-    Scores tell to whom somebody talks and hardly whether: a silent look at the wearer can score as
-    high as speech, and no other threshold was better throughout (docs/reference/raw_video.md).
+    Scores distinguish addressees well, but speakers from listeners poorly: a silent look at the
+    wearer can score as high as speech. No other threshold was better on all data (see
+    docs/reference/raw_video.md).
 
     Args:
-        threshold: Fused score from which a moment begins, 0 to 1.
-        margin: A moment ends this much below the threshold, 0 to 1.
-        max_gap: Moments of a person that are less apart are one, s.
-        min_length: Shorter moments are left out (after joining), s.
-        max_unseen: A moment ends when a person is not scored for longer, s.
+        threshold: Fused score at which a moment starts, 0 to 1.
+        margin: A moment ends when the score falls this far below the threshold, 0 to 1.
+        max_gap: Moments of a person that are closer than this are joined, s.
+        min_length: Shorter moments are left out, after joining, s.
+        max_unseen: A moment ends when the person has no score for longer than this, s.
     """
 
     threshold: float = 0.5

@@ -17,22 +17,23 @@ class AugmentConfig:
     """Random changes of training samples; beyond the crop and the noise, published: none.
 
     Args:
-        crop_scale: Part of a crop's area that is kept, lowest and highest; each face on its own.
-        crop_ratio: Width to height of that part, lowest and highest.
+        crop_scale: Share of a crop's area to keep, lowest and highest; drawn for each face.
+        crop_ratio: Width to height of the kept part, lowest and highest.
         flip: Probability of mirroring all faces of a window (published: 0).
-        colour: Most that a window's brightness, contrast and tints change, 0 to 1.
-        grey: Probability of taking a window's colours out.
-        soften: Probability of making a window's faces small and large again, as if far or blurred.
-        jpeg: Probability of compressing a window's faces hard.
-        cover: Probability of covering a part of a face.
+        colour: Largest change of a window's brightness, contrast and tint, 0 to 1.
+        grey: Probability of turning a window grey.
+        soften: Probability of downscaling a window's faces and enlarging them again, as if blurred.
+        jpeg: Probability of strong JPEG compression of a window's faces.
+        cover: Probability of erasing a part of a face.
         noise: Probability of adding noise to the sound (published: 0).
-        noise_snr_db: Signal-to-noise ratio of that noise, lowest and highest, dB.
-        noise_slope: Its spectrum, lowest and highest, dB an octave; 0 is white.
-        filter_db: Most that a random smooth filter changes the sound, dB; 0 is none.
-        codec: Probability of band limits and coarse steps, as of a telephone or a cheap codec.
-        mute: Probability of silencing the sound, which then is not to me; only where unlabelled
-            sound is trained on.
-        level_db: Change of the sound's level, lowest and highest, dB.
+        noise_snr_db: Signal-to-noise ratio of the noise, lowest and highest, dB.
+        noise_slope: Slope of the noise's spectrum, lowest and highest, dB per octave; 0 is white.
+        filter_db: Largest gain of a random smooth filter on the sound, dB; 0: no filter.
+        codec: Probability of band-limiting and quantising the sound, like a telephone or a poor
+            codec.
+        mute: Probability of silencing the sound, which then counts as not talking to me; needs
+            unlabelled sound.
+        level_db: Gain of the sound, lowest and highest, dB.
     """
 
     crop_scale: tuple[float, float] = (0.36, 0.64)
@@ -76,30 +77,31 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """How training runs; passed on to Lightning's Trainer where it has the same option.
+    """How training runs; most options are those of Lightning's Trainer.
 
     Args:
         epochs: Passes over the training data.
-        batch_size: Samples in a batch, on each device.
-        accumulate: Batches whose gradients are added up before a step.
+        batch_size: Samples in a batch, per device.
+        accumulate: Batches whose gradients are summed before a step.
         lr: Learning rate of Adam.
-        schedule: constant (as published), or cosine: the rate falls to nothing over all epochs.
-        weight_decay: Of AdamW; 0 is plain Adam, as published.
-        clip_norm: Largest gradient norm; 0 does not clip.
-        class_weights: Weigh the loss by class frequency.
-        patience: Validations without a better mAP before training stops; 0 never stops early.
+        schedule: Learning rate over time: constant (as published), or cosine (falls to 0 over all
+            epochs).
+        weight_decay: Weight decay of AdamW; 0: plain Adam, as published.
+        clip_norm: Largest gradient norm; 0: no clipping.
+        class_weights: Weight the loss by class frequency.
+        patience: Stop after so many validations without a better mAP; 0: never.
         save_every: Batches between checkpoints to resume from.
-        limit_val_clips: Validate on the first so many clips only; 0 means all.
-        seed: Of everything random.
-        workers: Processes that load data, on each device.
-        accelerator: auto, cpu, gpu.
-        devices: auto, or how many.
-        num_nodes: Machines.
-        strategy: auto, ddp, or another of Lightning.
-        precision: 32-true, bf16-mixed, 16-mixed.
-        cache: Folder that keeps what frozen networks make of sounds and faces; empty: none.
-        cache_versions: With it, how many epochs have random changes of their own; then these
-            repeat, and training is another than without it.
+        limit_val_clips: Validate on the first N clips only; 0: all.
+        seed: Random seed.
+        workers: Processes that load data, per device.
+        accelerator: Accelerator: auto, cpu or gpu.
+        devices: Number of devices, or auto.
+        num_nodes: Number of machines.
+        strategy: Lightning strategy: auto, ddp or another.
+        precision: Lightning precision: 32-true, bf16-mixed or 16-mixed.
+        cache: Folder for the features of frozen networks; empty: no cache.
+        cache_versions: With a cache, number of epochs with random changes of their own; later
+            epochs repeat them, so the results differ from training without a cache.
     """
 
     epochs: int = 1
@@ -147,8 +149,8 @@ class TrainConfig:
     """Options that training any branch has.
 
     Args:
-        semantics: reference (as published, bit for bit) or fixed.
-        start: Checkpoint whose weights to start from.
+        semantics: Semantics: fixed, or reference (as published, bit for bit).
+        start: Checkpoint to start from.
         trainer: How training runs.
     """
 
@@ -162,13 +164,13 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class TrainAudioConfig(TrainConfig):
-    """Options that decide what training the audio branch computes.
+    """Options of training the audio branch.
 
     Args:
-        context: segment (a labelled segment's sound alone, as published) or clip (the sound
-            around it as well, up to 30 s); kept with the checkpoint.
-        unlabelled: Share of the trained outputs at which nobody is labelled, counted as not
-            talking to me; needs context: clip (published: 0).
+        context: Sound that a sample holds: segment (a labelled segment alone, as published) or clip
+            (up to 30 s around it as well); kept with the checkpoint.
+        unlabelled: Share of the trained outputs at which nobody is labelled, counted as not talking
+            to me; needs context: clip (published: 0).
         audio: The model.
         augment: Random changes of training samples.
     """
@@ -186,14 +188,14 @@ class TrainAudioConfig(TrainConfig):
 
 @dataclass(frozen=True)
 class TrainVisualConfig(TrainConfig):
-    """Options that decide what training the visual branch computes.
+    """Options of training the visual branch.
 
     Args:
         quality: Scorer whose quality is used; empty: the only one in the store.
-        context: segment (windows end with the labelled segment, as published) or clip (they
+        context: Where windows end: segment (with the labelled segment, as published) or clip (they
             reach beyond it); kept with the checkpoint.
-        unlabelled: Share of windows with faces outside labelled segments, counted as not
-            talking to me; needs context: clip (published: 0).
+        unlabelled: Share of windows with faces outside labelled segments, counted as not talking to
+            me; needs context: clip (published: 0).
         visual: The model.
         windows: Windows of crops.
         augment: Random changes of training samples.

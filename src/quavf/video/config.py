@@ -11,11 +11,11 @@ from quavf.faces.config import SearchConfig, TrackConfig
 
 @dataclass(frozen=True)
 class VideoConfig:
-    """What is cut from a raw video.
+    """How a raw video is searched and scored.
 
     Args:
-        rate: Scores a second for each person, 0 to 30; 0: every picture (at most 30 a second).
-        search: How faces are looked for.
+        rate: Scores per second for each person, 0 to 30; 0: every picture (at most 30 per second).
+        search: How faces are searched for.
         track: How faces become persons.
     """
 

@@ -12,14 +12,14 @@ from quavf.video.config import VideoConfig
 
 @dataclass(frozen=True)
 class RunConfig(InferenceConfig):
-    """How a raw video is scored and what is made of it.
+    """How a raw video is analysed.
 
     Args:
         audio: Checkpoint or exported model of the audio branch, or small; empty: leave it out.
         visual: Checkpoint or exported model of the visual branch, or small; empty: leave it out.
         video: How faces are found, and how often they are scored.
         moments: How scores become moments.
-        quality: Scorer of face quality: light, fan, or one that was registered.
+        quality: Scorer of face quality: light, fan, or a registered one.
         annotated: Write annotated.mp4.
         report: Write report.html.
         keep_store: Keep the crops and the sound (store/) after the run.

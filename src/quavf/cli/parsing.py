@@ -30,7 +30,7 @@ class HelpFormatter(DefaultHelpFormatter):
     def add_argument(self, action: argparse.Action) -> None:
         if isinstance(action, argparse._HelpAction):
             action.help = "Show this help and exit"
-        elif isinstance(action.help, str):
+        elif isinstance(action.help, str) and action.help is not argparse.SUPPRESS:
             action.help = action.help[:1].upper() + action.help[1:]
         if action.help != "Path to a configuration file.":  # of a group; --config is enough
             super().add_argument(action)

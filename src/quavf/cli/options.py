@@ -39,6 +39,35 @@ def describe_option(parser: ArgumentParser, option: str, text: str) -> None:
     parser._option_string_actions[option].help = text
 
 
+def add_branch_options(parser: ArgumentParser) -> None:
+    """Add `--NAME CKPT` for each branch, or describe the option where a dataclass brought it."""
+    from quavf.core.branches import BUILT_IN, branch_specs
+
+    for spec in branch_specs():
+        others = ", an exported model, or small" if spec in BUILT_IN else " or an exported model"
+        text = f"Model of the {spec.name} branch ({spec.summary}): a checkpoint, a run{others}"
+        if f"--{spec.name}" in parser._option_string_actions:
+            action = parser._option_string_actions[f"--{spec.name}"]
+            action.metavar, action.help = "CKPT", f"{text}; empty: leave it out"
+        else:
+            parser.add_argument(f"--{spec.name}", metavar="CKPT", help=text)
+
+
+def describe_branch_options() -> str:
+    """List `[--NAME CKPT]` of all branches for a usage line."""
+    from quavf.core.branches import branch_names
+
+    return " ".join(f"[--{name} CKPT]" for name in branch_names())
+
+
+def read_further_branches(args: Namespace) -> dict[str, str]:
+    """Read the checkpoints of branches that plug-ins brought, by name."""
+    from quavf.core.branches import BUILT_IN, branch_names
+
+    further = set(branch_names()) - {spec.name for spec in BUILT_IN}
+    return {name: getattr(args, name) for name in sorted(further) if getattr(args, name)}
+
+
 def list_names(names: tuple[str, ...]) -> str:
     """Join names for a help text: `a`, `a or b`, `a, b or c`."""
     *first, last = names

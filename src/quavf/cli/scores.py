@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from quavf.cli.command import PROBLEMS_FOUND, Command
-from quavf.cli.options import add_engine_options, build_config, build_engine
+from quavf.cli.options import (
+    add_branch_options,
+    add_engine_options,
+    build_config,
+    build_engine,
+    describe_branch_options,
+    read_further_branches,
+)
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -15,16 +22,7 @@ def _add_predict_options(parser: ArgumentParser) -> None:
     from quavf.inference.config import PredictConfig
 
     parser.add_argument("store", metavar="STORE", help="Store made by `quavf prepare`")
-    parser.add_argument(
-        "--audio",
-        metavar="CKPT",
-        help="Audio branch: a checkpoint, a run, an exported model, or small (in the package)",
-    )
-    parser.add_argument(
-        "--visual",
-        metavar="CKPT",
-        help="Visual branch, likewise; either branch may be left out",
-    )
+    add_branch_options(parser)
     parser.add_argument("--out", required=True, metavar="SCORES", help="Folder to write")
     parser.add_class_arguments(PredictConfig, None)
     add_engine_options(parser)
@@ -36,7 +34,8 @@ def _predict(args: Namespace, console: Any) -> None:
     from quavf.workflows.predict import predict
 
     config, engine = build_config(PredictConfig, args), build_engine(args)
-    summary = predict(args.store, args.out, args.audio, args.visual, config, engine)
+    further: dict[str, Any] = dict(read_further_branches(args))
+    summary = predict(args.store, args.out, args.audio, args.visual, config, engine, **further)
     figures = {"clips": summary.clips, "faces": summary.rows, **_count_rows(summary.branches)}
     notes = {
         "NaN scores, replaced by their neighbour's": summary.repaired,
@@ -150,7 +149,7 @@ def _submit(args: Namespace, console: Any) -> int:
 
 PREDICT = Command(
     "Score every face of a store with one branch or more.",
-    "STORE [--audio CKPT] [--visual CKPT] --out SCORES [options]",
+    lambda: f"STORE {describe_branch_options()} --out SCORES [options]",
     _add_predict_options,
     _predict,
 )

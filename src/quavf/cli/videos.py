@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from quavf.cli.command import USER_ERROR, Command
 from quavf.cli.options import (
+    add_branch_options,
     add_engine_options,
     build_config,
     build_engine,
+    describe_branch_options,
     describe_option,
     list_names,
+    read_further_branches,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +44,8 @@ def _add_run_options(parser: ArgumentParser) -> None:
         metavar="X",
         help="Score at which a moment can start; short for --moments.threshold",
     )
-    parser.add_class_arguments(RunConfig, None)
+    parser.add_class_arguments(RunConfig, None, skip={"branches"})
+    add_branch_options(parser)
     detectors, scorers = list_names(detector_names()), list_names(scorer_names())
     describe_option(parser, "--video.search.detector", f"Face detector: {detectors}")
     describe_option(parser, "--quality", f"Scorer of face quality: {scorers}")
@@ -56,6 +60,9 @@ def _run(args: Namespace, console: Any) -> int:
     from quavf.workflows.run import run_videos
 
     config = build_config(RunConfig, args)
+    if further := read_further_branches(args):
+        changes: dict[str, Any] = {"branches": further}
+        config = replace(config, **changes)
     if args.rate is not None:
         config = replace(config, video=replace(config.video, rate=args.rate))
     if args.threshold is not None:
@@ -86,7 +93,7 @@ def _demo(args: Namespace, console: Any) -> None:
 
 RUN = Command(
     "Find who talks to the camera wearer in a raw video, and when.",
-    "VIDEO [VIDEO ...] --out DIR [--audio CKPT] [--visual CKPT] [options]",
+    lambda: f"VIDEO [VIDEO ...] --out DIR {describe_branch_options()} [options]",
     _add_run_options,
     _run,
 )

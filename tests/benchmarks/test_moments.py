@@ -1,4 +1,4 @@
-"""How moments are judged against the truth: benchmarks/moments.py."""
+"""Comparison of moments with the truth: benchmarks/moments.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOLDER = ROOT / "benchmarks"
 
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(FOLDER))  # it takes the matching of boxes from its neighbour
+    monkeypatch.syspath_prepend(str(FOLDER))  # it imports raw_faces
     spec = importlib.util.spec_from_file_location("moments_benchmark", FOLDER / "moments.py")
     assert spec is not None
     assert spec.loader is not None
@@ -31,8 +31,8 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def test_tracks_get_the_truth_of_the_face_below_them(benchmark: Any) -> None:
-    """Two people, of whom the second talks to the wearer at frame 3; track 1 is on the second."""
+def test_tracks_are_matched_with_the_truth(benchmark: Any) -> None:
+    """The second of two people talks to the wearer at frame 3; track 1 follows the second."""
     left, right = [0.0, 0, 40, 40], [100.0, 0, 140, 40]
     truth = {
         "frame": np.array([0, 0, 3, 3]),
@@ -43,7 +43,7 @@ def test_tracks_get_the_truth_of_the_face_below_them(benchmark: Any) -> None:
         "gaze": np.array([2, 0, 2, 1]),
     }
     half = np.full(3, 0.5)
-    ticks = np.array([0, 3, 6])  # of which the truth does not know the last
+    ticks = np.array([0, 3, 6])  # the truth ends before the last
     rows = PersonScores(
         ticks / 30, ticks, np.array([right] * 3), dict.fromkeys(score_columns(), half)
     )
@@ -54,7 +54,7 @@ def test_tracks_get_the_truth_of_the_face_below_them(benchmark: Any) -> None:
     assert track.at_wearer.tolist() == [True, False, False]
 
 
-def test_time_is_judged(benchmark: Any) -> None:
+def test_moments_are_scored_by_time(benchmark: Any) -> None:
     fused = np.array([0.9, 0.9, 0.1, 0.1, 0.9, 0.1])
     to_wearer = np.array([True, False, False, True, True, False])
     speaking = to_wearer.copy()

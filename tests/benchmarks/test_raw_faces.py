@@ -1,4 +1,4 @@
-"""How raw tracks are matched to true faces: benchmarks/raw_faces.py."""
+"""Matching of raw tracks with true faces: benchmarks/raw_faces.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ spec = importlib.util.spec_from_file_location("raw_faces", PATH)
 assert spec is not None
 assert spec.loader is not None
 raw_faces: Any = importlib.util.module_from_spec(spec)
-sys.modules["raw_faces"] = raw_faces  # dataclasses look their module up
+sys.modules["raw_faces"] = raw_faces  # dataclasses look up their module
 spec.loader.exec_module(raw_faces)
 
 NAN = float("nan")
@@ -53,8 +53,8 @@ def test_overlap() -> None:
         ([], [], []),
         ([LEFT], [], []),
         ([LEFT, RIGHT], [RIGHT, LEFT], [(0, 1), (1, 0)]),
-        ([LEFT], [[0, 0, 40, 20], LEFT], [(0, 1)]),  # the better one
-        ([LEFT, [0, 0, 40, 44]], [[0, 0, 40, 45]], [(1, 0)]),  # each only once
+        ([LEFT], [[0, 0, 40, 20], LEFT], [(0, 1)]),  # the better match
+        ([LEFT, [0, 0, 40, 44]], [[0, 0, 40, 45]], [(1, 0)]),  # each box at most once
         ([LEFT], [[0, 0, 40, 20]], [(0, 0)]),  # exactly half
         ([LEFT], [[0, 0, 40, 19.9]], []),
     ],
@@ -75,13 +75,13 @@ def test_matching(a: Any, b: Any, pairs: list[tuple[int, int]]) -> None:
         ([1, 2], 1, 0),
     ],
 )
-def test_following(numbers: list[int], switches: int, fragments: int) -> None:
-    following = raw_faces.Trajectory(numbers)
-    assert (following.switches, following.fragments) == (switches, fragments)
+def test_trajectory(numbers: list[int], switches: int, fragments: int) -> None:
+    trajectory = raw_faces.Trajectory(numbers)
+    assert (trajectory.switches, trajectory.fragments) == (switches, fragments)
 
 
 def test_tally() -> None:
-    """Two people over three looks; the second is hidden at first and changes the track's number."""
+    """Two people at three times; the second is hidden at first, then changes its track number."""
     frames = np.repeat([0, 3, 6], 2)
     person = np.tile([1, 2], 3)
     box = np.tile(boxes(LEFT, RIGHT), (3, 1))
@@ -89,7 +89,7 @@ def test_tally() -> None:
     size = np.full(6, 40.0)
     zeros = np.zeros(6)
     truth = raw_faces.TrueFaces(frames, person, box, size, zeros, zeros, zeros > 0, counts)
-    looks = {0: boxes(LEFT, RIGHT), 3: boxes(LEFT, FAR), 6: boxes(RIGHT)}
+    detections = {0: boxes(LEFT, RIGHT), 3: boxes(LEFT, FAR), 6: boxes(RIGHT)}
     tracks = {
         1: boxes(LEFT, LEFT, [NAN] * 4),
         2: boxes([NAN] * 4, RIGHT, LEFT),
@@ -101,11 +101,11 @@ def test_tally() -> None:
         face_at=lambda number, ticks: SimpleNamespace(boxes=tracks[number]),
     )
     tally = raw_faces.FaceTally()
-    tally.add("clip", truth, looks, raw)
+    tally.add("clip", truth, detections, raw)
     figures = tally.compute_figures()
     assert figures["faces"] == 5
     assert figures["detection recall"] == pytest.approx(3 / 5)
-    assert figures["detections"] == 4  # the one on a hidden face is neither right nor wrong
+    assert figures["detections"] == 4  # the one on a hidden face is ignored
     assert figures["detection precision"] == pytest.approx(3 / 4)
     assert figures["track recall"] == pytest.approx(4 / 5)
     assert (figures["identity switches"], figures["fragments"]) == (1, 0)
@@ -116,8 +116,8 @@ def test_tally() -> None:
     assert row["tracked"] == pytest.approx(4 / 5)
 
 
-def test_raw_scores_take_the_place_of_annotated_ones(tmp_path: Path) -> None:
-    """Person 1 has track 2 at frame 0 and none at frame 3; person 2 has track 1 at both."""
+def test_raw_scores_replace_annotated_ones(tmp_path: Path) -> None:
+    """Person 1 has track 2 at frame 0 only; person 2 has track 1 at both frames."""
     store = ClipStore.create(tmp_path / "store", StoreConfig("ego4d", "fixed", "grown"))
     place = {1: LEFT, 2: RIGHT}
     keys = [(1, 0), (1, 3), (2, 0), (2, 3)]

@@ -1,4 +1,4 @@
-"""Crops and sound straight from a seed."""
+"""Clips built without video: labels, crops and sound."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quavf.utils.files import read_json
 from quavf.workflows.simulate import write_clip
 
 
-def test_it_is_the_clip_that_simulate_writes(tmp_path: Path) -> None:
+def test_built_clip_equals_the_written_clip(tmp_path: Path) -> None:
     world = WorldConfig(picture=PictureConfig(width=160, height=90))
     config = SimulateConfig(seed=2, seconds=5.0, world=world)
     key = ClipKey(2, "train", 3)
@@ -38,7 +38,7 @@ def test_it_is_the_clip_that_simulate_writes(tmp_path: Path) -> None:
     assert len(clip.sound) == 5 * 16_000
 
 
-def test_crops_are_the_faces_of_labelled_segments() -> None:
+def test_faces_come_from_labelled_segments() -> None:
     clip = build_simulated_clip(SimulateConfig(seconds=6.0, preset="clean"), ClipKey(0, "train", 0))
     crops = list(clip.render_faces(stride=5))
     assert crops

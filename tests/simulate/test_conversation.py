@@ -1,7 +1,8 @@
-"""Conversations, gaze and labels: numpy alone."""
+"""Conversations, gaze and labels; needs only numpy."""
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise
 
 import numpy as np
@@ -21,12 +22,12 @@ def rng(seed: int = 0) -> np.random.Generator:
     ("speaker", "addressee", "expected"),
     [(1, 0, True), (1, GROUP, True), (1, 2, False), (0, 1, False), (0, GROUP, False)],
 )
-def test_group_counts_as_the_wearer_too(speaker: int, addressee: int, expected: bool) -> None:
+def test_group_includes_the_wearer(speaker: int, addressee: int, expected: bool) -> None:
     assert Utterance(speaker, addressee, 0.0, 1.0).to_wearer is expected
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_nobody_talks_twice_at_once(preset: str) -> None:
+def test_utterances_of_a_person_do_not_overlap(preset: str) -> None:
     for seed in range(20):
         talk = draw_conversation(PRESETS[preset]().talk, rng(seed), 60.0)
         for person in range(talk.n_partners + 1):
@@ -47,8 +48,8 @@ def test_a_split_conversation_stays_split() -> None:
     assert all(u.addressee in apart for u in said)
 
 
-def test_neither_gaze_nor_answering_decides() -> None:
-    """On `table`, people look at the wearer while talking to others, and the reverse."""
+def test_gaze_alone_does_not_reveal_the_addressee() -> None:
+    """On `table`, people also look at the wearer while talking to others, and vice versa."""
     world = PRESETS["table"]()
     seen: dict[tuple[bool, bool], int] = {}
     for seed in range(15):
@@ -65,7 +66,7 @@ def test_neither_gaze_nor_answering_decides() -> None:
     assert 0.02 < to_others < 0.3
 
 
-def test_gaze_follow_the_configured_chances() -> None:
+def test_gaze_follows_the_configured_probabilities() -> None:
     config = GazeConfig(p_speaker_addressee=1.0, p_speaker_others=0.0, p_reorient=1.0)
     talk = draw_conversation(
         TalkConfig(partners=(2, 2), p_group=0.0, p_backchannel=0.0), rng(), 120.0
@@ -91,7 +92,7 @@ def test_gaze_follow_the_configured_chances() -> None:
         lambda: SimulateConfig(seed=-1),
     ],
 )
-def test_unusable_settings_are_refused(make: object) -> None:
+def test_invalid_settings_are_rejected(make: object) -> None:
     with pytest.raises(ConfigError):
         make()  # type: ignore[operator]
 
@@ -99,5 +100,23 @@ def test_unusable_settings_are_refused(make: object) -> None:
 @pytest.mark.parametrize(
     ("clips", "expected"), [(1, (1, 0, 0)), (3, (1, 1, 1)), (20, (12, 4, 4)), (5, (3, 1, 1))]
 )
-def test_splits_share_the_clips(clips: int, expected: tuple[int, int, int]) -> None:
+def test_clips_are_divided_into_splits(clips: int, expected: tuple[int, int, int]) -> None:
     assert tuple(SimulateConfig(clips=clips).count_clips().values()) == expected
+
+
+@pytest.mark.parametrize(
+    ("preset", "turns", "gaze"),
+    [
+        ("clean", "1b474b039b0e7a63", "b09b1e8ec10f0e95"),
+        ("table", "f356345e09baeae2", "b3fedf0324f6f684"),
+        ("party", "8355e3fa15893d14", "293d29d37053eaeb"),
+    ],
+)
+def test_a_seed_always_draws_the_same_conversation(preset: str, turns: str, gaze: str) -> None:
+    """Changing the random stream would change every published world."""
+    world = PRESETS[preset]()
+    talk = draw_conversation(world.talk, rng(7), 60.0)
+    targets = draw_gaze(talk, world.gaze, rng(8), 1800, 30.0)
+    rows = [(u.speaker, u.addressee, round(u.start_s, 6), u.backchannel) for u in talk.utterances]
+    assert hashlib.sha256(repr(rows).encode()).hexdigest()[:16] == turns
+    assert hashlib.sha256(targets.astype("<i8").tobytes()).hexdigest()[:16] == gaze

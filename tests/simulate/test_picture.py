@@ -1,4 +1,4 @@
-"""Rendered faces, their boxes and crops; needs Numba, not the synthesiser."""
+"""Rendered faces, their boxes and crops."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def toward(azimuth_deg: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("turn_deg", "yaw"), [(180.0, 0.0), (210.0, 30.0), (150.0, -30.0), (90.0, -90.0)]
 )
-def test_yaw_is_what_the_camera_sees(turn_deg: float, yaw: float) -> None:
-    """A head ahead of the camera, which looks along x; right in the picture is -y."""
+def test_yaw_is_relative_to_the_camera(turn_deg: float, yaw: float) -> None:
+    """The camera looks along x at a head; right in the picture is -y."""
     head, camera = np.array([2.0, 0.0, 1.2]), np.array([0.0, 0.0, 1.2])
     found, pitch = measure_face_angles(head, toward(turn_deg), camera)
     assert found == pytest.approx(yaw, abs=1e-6)
@@ -61,7 +61,7 @@ def test_axes_are_right_handed_and_unit() -> None:
 
 
 def test_true_boxes_cover_the_rendered_faces() -> None:
-    """Paint a person's face in a colour of its own: nothing of it lies outside the box."""
+    """The mask of a rendered face lies inside its true box."""
     seen = 0
     for index in range(3):
         world = small_world(index)
@@ -145,7 +145,7 @@ def test_a_detector_finds_the_faces(preset: str) -> None:
 
 
 def test_a_dim_room_is_blurred_and_noisy() -> None:
-    """Automatic exposure: light, motion blur and noise of a clip go together."""
+    """Automatic exposure: light, motion blur and noise of a clip are correlated."""
     picture = replace(STILL, light=(0.2, 1.2), exposure_ms=(5.0, 25.0), sensor_noise=(1.0, 9.0))
     worlds = [small_world(index, picture, seconds=1.0) for index in range(12)]
     dimness = np.array([world.room.dimness for world in worlds])

@@ -24,7 +24,7 @@ WORDS = "did you see the match last night"
 
 
 @pytest.mark.parametrize("name", ["f3", "Reed"])  # Reed breathes at random
-def test_words_sound_the_same_after_other_words(name: str) -> None:
+def test_speech_does_not_depend_on_earlier_speech(name: str) -> None:
     voice = replace(VOICE, name=f"en-us+{name}")
     first, events = synthesise_text(WORDS, voice, 175)
     synthesise_text("something else entirely", Voice("en+Gene", 160, 30, 40, 1.0, 1.0), 160)
@@ -35,7 +35,7 @@ def test_words_sound_the_same_after_other_words(name: str) -> None:
     assert 0.5 < np.sqrt(np.mean(first**2)) < 1.5
 
 
-def test_an_unknown_voice_is_named() -> None:
+def test_error_names_an_unknown_voice() -> None:
     with pytest.raises(QuavfError, match="xx"):
         synthesise_text(WORDS, replace(VOICE, name="xx+nobody"), 175)
 
@@ -52,7 +52,7 @@ def test_every_accent_exists(accent: str) -> None:
     assert len(sound) > 1000
 
 
-def test_test_voices_are_kept_apart() -> None:
+def test_test_voices_are_held_out() -> None:
     kept = {*TEST_MEN, *TEST_WOMEN}
     assert kept < {*voices.MEN, *voices.WOMEN}
     for split in ("train", "val", "test"):
@@ -62,7 +62,7 @@ def test_test_voices_are_kept_apart() -> None:
 
 
 def test_a_face_turned_away_is_more_reverberant() -> None:
-    """About 5 dB of direct-to-reverberant ratio between facing and averted."""
+    """Turning away costs about 5 dB of direct-to-reverberant ratio."""
     world = draw_world(SimulateConfig(seconds=2.0), ClipKey(1, "train", 0))
     drops = []
     for person in range(1, world.scene.n_people):
@@ -92,7 +92,7 @@ def test_the_mix_repeats_and_the_wearer_is_loudest() -> None:
 
 
 def test_noise_is_as_loud_as_configured() -> None:
-    """Without any speech, the level is that of the noise."""
+    """Without speech, the level of the mix is that of the noise."""
     world = draw_world(SimulateConfig(seconds=2.0), ClipKey(1, "train", 0))
     quiet = replace(world, speech=[])
     recording = quiet.record_sound()

@@ -1,4 +1,4 @@
-"""Simulated clips straight into a store."""
+"""Stores prepared directly from simulated clips."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
     return ClipStore.open(path)
 
 
-def test_clips_have_all_that_training_needs(store: ClipStore) -> None:
+def test_clips_have_everything_training_needs(store: ClipStore) -> None:
     assert [store.manifest(clip).split for clip in store.clips()] == ["train", "val"]
     for clip in store.clips():
         manifest, faces = store.manifest(clip), store.faces(clip)
@@ -39,7 +39,7 @@ def test_clips_have_all_that_training_needs(store: ClipStore) -> None:
         assert truth.num_rows % 180 == 0
 
 
-def test_again_changes_nothing(store: ClipStore) -> None:
+def test_repeating_changes_nothing(store: ClipStore) -> None:
     before = {p: p.stat().st_mtime_ns for p in store.path.rglob("*") if p.parent != store.path}
     summary = prepare_simulated(store.path, WORLD)
     after = {p: p.stat().st_mtime_ns for p in store.path.rglob("*") if p.parent != store.path}
@@ -47,7 +47,7 @@ def test_again_changes_nothing(store: ClipStore) -> None:
     assert (summary.skipped, summary.clips) == (2, 2)
 
 
-def test_another_world_is_refused(store: ClipStore) -> None:
+def test_a_different_world_is_rejected(store: ClipStore) -> None:
     other = SimulateConfig(4, 2, 7.0, "table", 0.5, 0.0, SMALL)
     with pytest.raises(StoreError, match="which these settings do not make; choose another"):
         prepare_simulated(store.path, other)
@@ -55,7 +55,7 @@ def test_another_world_is_refused(store: ClipStore) -> None:
         prepare_simulated(store.path, WORLD, every=5)
 
 
-def test_faces_can_only_be_so_frequent(tmp_path: Path) -> None:
+def test_every_must_be_positive(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="every is 0"):
         prepare_simulated(tmp_path / "store", WORLD, every=0)
 

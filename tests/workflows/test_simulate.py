@@ -1,4 +1,4 @@
-"""Whole tiny simulations on disk."""
+"""Small complete simulations on disk."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def decoded(path: Path) -> tuple[str, str]:
 
 
 def test_same_seed_same_bytes(folder: Path, tmp_path: Path) -> None:
-    """One clip made again on its own is the same as in the run of three."""
+    """A clip made on its own equals the same clip of a larger simulation."""
     key = ClipKey(4, "val", 0)
     write_clip(tmp_path, CONFIG, key)
     for pattern in (f"truth/{key.name}.parquet", f"parts/{key.name}.json"):
@@ -70,7 +70,7 @@ def test_clips_differ(folder: Path) -> None:
     assert len({decoded(path) for path in folder.glob("clips/*.mp4")}) == 3
 
 
-def test_media_is_what_was_promised(folder: Path) -> None:
+def test_media_has_the_documented_format(folder: Path) -> None:
     for key in list_clip_keys(CONFIG):
         with av.open(str(folder / "clips" / f"{key.name}.mp4")) as container:
             video, audio = container.streams.video[0], container.streams.audio[0]
@@ -104,8 +104,8 @@ def test_annotations_have_the_keys_of_ego4d(folder: Path) -> None:
         assert listed == [clip["clip_uid"]]
 
 
-def test_labels_mean_what_ego4d_means(tmp_path: Path) -> None:
-    """Without the annotators' mistakes, `target` is "0" just where the wearer is addressed."""
+def test_labels_follow_ego4d(tmp_path: Path) -> None:
+    """Without annotation errors, `target` is "0" exactly where the wearer is addressed."""
     truth = TruthConfig(edge_sd_s=0.0, p_label_flip=0.0, join_s=0.0)
     world = WorldConfig(picture=PictureConfig(width=64, height=64), truth=truth)
     config = SimulateConfig(seed=8, clips=1, seconds=12.0, world=world)
@@ -131,7 +131,7 @@ def test_labels_mean_what_ego4d_means(tmp_path: Path) -> None:
     assert all(s["target"] is None for s in segments if s["person"] == "0")
 
 
-def test_the_test_split_hides_its_answers(folder: Path) -> None:
+def test_answers_of_the_test_split_are_separate(folder: Path) -> None:
     index = json.loads((folder / "test" / "seg_info.json").read_text())
     answers = json.loads((folder / "answers" / "test_labels.json").read_text())
     assert index.keys() == {a["segment"] for a in answers}
@@ -153,20 +153,20 @@ def test_truth_has_a_row_for_every_frame_and_partner(folder: Path) -> None:
         columns = pq.read_table(folder / "truth" / f"{key.name}.parquet").to_pydict()
         n_partners = len(set(columns["person"]))
         assert len(columns["frame"]) == 180 * n_partners
-        wanted = "yaw_deg pitch_deg distance_m speaking mouth addressee blur light snr_db visible"
-        for name in wanted.split():
+        names = "yaw_deg pitch_deg distance_m speaking mouth addressee blur light snr_db visible"
+        for name in names.split():
             assert np.isfinite(np.array(columns[name], float)).all() or name == "snr_db", name
 
 
-def test_a_finished_folder_is_left_alone(folder: Path) -> None:
+def test_existing_clips_are_kept(folder: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in folder.glob("clips/*.mp4")}
     report = simulate_clips(folder, CONFIG)
     assert (report.made, report.kept) == (0, 3)
     assert before == {p: p.stat().st_mtime_ns for p in folder.glob("clips/*.mp4")}
 
 
-def test_an_interrupted_run_goes_on(folder: Path) -> None:
-    """A clip without its last file is made again, to the same bytes."""
+def test_an_interrupted_run_resumes(folder: Path) -> None:
+    """A clip without its last file is made again, with the same bytes."""
     key = ClipKey(4, "train", 0)
     before = digest(folder, "**/*.json"), digest(folder, "truth/*")
     (folder / "parts" / f"{key.name}.json").unlink()
@@ -177,7 +177,7 @@ def test_an_interrupted_run_goes_on(folder: Path) -> None:
     assert (folder / "clips" / f"{key.name}.mp4").stat().st_size > 1000
 
 
-def test_other_settings_are_noticed(folder: Path) -> None:
+def test_different_settings_are_rejected(folder: Path) -> None:
     other = SimulateConfig(seed=5, clips=3, seconds=6.0, val_share=0.34, world=TINY)
     with pytest.raises(ConfigError, match="seed"):
         simulate_clips(folder, other)

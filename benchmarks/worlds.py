@@ -3,7 +3,7 @@
     python benchmarks/worlds.py --out FOLDER [--audio small --visual small] [--clips 200]
 
 Simulates a test set of each preset with unseen seeds (new faces and rooms) and held-out voices,
-predicts, and evaluates audio, visual, mean, fixed-weight and quality-aware fusion. Interrupted runs
+predicts, and evaluates audio, visual, mean, constant and quality-aware fusion. Interrupted runs
 resume. Writes `worlds.json` and `worlds.md`.
 """
 
@@ -33,7 +33,7 @@ from quavf.workflows.prepare_simulated import TRUTH, prepare_simulated
 from quavf.workflows.quality import score_quality
 
 SEEDS = {"table": 102, "clean": 103, "party": 104}
-FIXED_WEIGHT = 0.7  # of the visual score; close to the mean quality of the windows
+FACE_WEIGHT = 0.7  # of the visual score; close to the mean quality of the windows
 CUTS = {  # bin edges by column of the truth
     "yaw_deg": (0, 10, 20, 35, 55, 180),
     "distance_m": (0, 1, 1.5, 2, 5),
@@ -50,10 +50,10 @@ NAMES = {
 }
 
 
-def bin_by_condition(store: ClipStore, scores: Scores, fixed_weight: float) -> dict[str, list[Any]]:
+def bin_by_condition(store: ClipStore, scores: Scores, face_weight: float) -> dict[str, list[Any]]:
     """mAP of each system by bins of the frame's true conditions, on labelled frames."""
     labels, truth = read_labels_and_truth(store, scores)
-    systems = compared_systems(scores, fixed_weight)
+    systems = compared_systems(scores, face_weight)
     return {name: _compute_bins(truth[name], CUTS[name], labels, systems) for name in CUTS}
 
 
@@ -169,10 +169,10 @@ def main() -> None:
             folder / "scores",
             folder / "store",
             folder / "evaluation",
-            EvaluateConfig(fixed_weight=FIXED_WEIGHT),
+            EvaluateConfig(face_weight=FACE_WEIGHT),
         )
         store = ClipStore.open(folder / "store")
-        when = bin_by_condition(store, read_scores(folder / "scores"), FIXED_WEIGHT)
+        when = bin_by_condition(store, read_scores(folder / "scores"), FACE_WEIGHT)
         pages.append(format_page(preset, judged, when))
         systems = {k: asdict(v) for k, v in judged.frame.systems.items() if v}
         results[preset] = {"frame": systems, "when": when}

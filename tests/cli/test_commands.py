@@ -26,10 +26,11 @@ from quavf.cli import main
 from quavf.cli.commands import list_commands
 from quavf.cli.parsing import HelpFormatter
 from quavf.core.config import to_dict
+from quavf.evaluation.config import EvaluateConfig
 from quavf.store import ClipStore
 from quavf.training.config import TrainAudioConfig, TrainVisualConfig
+from quavf.workflows import evaluate, submit
 from quavf.workflows import predict as pipeline
-from quavf.workflows import submit
 from tests.helpers import annotations as ego4d
 from tests.helpers.media_files import tone, write_video, write_wav
 
@@ -352,6 +353,17 @@ def test_hyphens_in_values_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     with contextlib.suppress(KeyError):
         main(["submit", "my-scores", "--out", "a-b_c.json"])
     assert given == [("my-scores", "a-b_c.json")]
+
+
+def test_former_name_of_an_option_works_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(evaluate, "evaluate", lambda *a: given.append(a[-1]))
+    monkeypatch.setattr("quavf.report.evaluation.print_evaluation", lambda *a: None)
+    main(["evaluate", "S", "--store", "S", "--out", "O", "--fixed-weight", "0.7"])
+    assert given == [EvaluateConfig(face_weight=0.7)]
+    assert "--fixed-weight is now --face-weight" in caplog.text
 
 
 # Mistakes.

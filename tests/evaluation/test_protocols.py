@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from quavf.core.branches import BranchSpec
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Segment
 from quavf.evaluation.config import EvaluateConfig
@@ -185,11 +186,11 @@ def test_gaps_of_fused_are_filled_by_the_formula() -> None:
 
 
 @pytest.mark.parametrize(("weight", "present"), [(0.5, False), (0.3, True), (0.0, True)])
-def test_fixed_is_named_only_when_it_is_not_the_mean(weight: float, present: bool) -> None:
-    config = EvaluateConfig(n_resamples=0, fixed_weight=weight)
+def test_constant_is_named_only_when_it_is_not_the_mean(weight: float, present: bool) -> None:
+    config = EvaluateConfig(n_resamples=0, face_weight=weight)
     result = evaluate_scores(pair(), [POSITIVE, NEGATIVE], config)
-    assert ("fixed" in result.frame.systems) is present
-    assert ("fused-fixed" in result.frame.differences) is present
+    assert ("constant" in result.frame.systems) is present
+    assert ("fused-constant" in result.frame.differences) is present
 
 
 def test_quality_bins_hold_every_common_row_once() -> None:
@@ -285,8 +286,8 @@ def test_no_scores_at_all() -> None:
         ("confidence", NAN),
         ("seed", -1),
         ("n_bins", 0),
-        ("fixed_weight", 1.1),
-        ("fixed_weight", NAN),
+        ("face_weight", 1.1),
+        ("face_weight", NAN),
     ],
 )
 def test_config_names_the_bad_field(field: str, value: float) -> None:
@@ -296,7 +297,7 @@ def test_config_names_the_bad_field(field: str, value: float) -> None:
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    return evaluate_scores(*synthetic(), EvaluateConfig(n_resamples=20, fixed_weight=0.7))
+    return evaluate_scores(*synthetic(), EvaluateConfig(n_resamples=20, face_weight=0.7))
 
 
 def tiny() -> Evaluation:
@@ -312,7 +313,7 @@ def test_written_files(tmp_path: Path, evaluation: Evaluation) -> None:
     assert sorted(p.name for p in folder.iterdir()) == sorted(paths) == names
     content = json.loads(paths["metrics.json"].read_text())
     for protocol in ("frame", "segment"):
-        for system in ("audio", "visual", "mean", "fixed", "fused"):
+        for system in ("audio", "visual", "mean", "constant", "fused"):
             result = content[protocol][system]
             assert 0 < result["map"] <= 1
             low, high = result["map_ci"]
@@ -323,7 +324,7 @@ def test_written_files(tmp_path: Path, evaluation: Evaluation) -> None:
         assert len(content["quality_bins"][protocol]) == 10
     assert content["counts"]["segments"] == 64
     assert content["counts"]["frame"]["rows"] == 1920
-    assert content["config"]["fixed_weight"] == 0.7
+    assert content["config"]["face_weight"] == 0.7
     for name in names[2:]:
         assert paths[name].read_bytes().startswith(b"\x89PNG")
 
@@ -365,3 +366,32 @@ def test_printed_smallest_evaluation() -> None:
     stream = StringIO()
     print_evaluation(tiny(), Console(file=stream, width=80, color_system=None))
     assert "No intervals" in stream.getvalue()
+
+
+def test_former_name_of_the_face_weight() -> None:
+    with pytest.warns(DeprecationWarning, match="fixed_weight is now face_weight"):
+        config = EvaluateConfig(fixed_weight=0.7)
+    assert config == EvaluateConfig(face_weight=0.7)
+    assert replace(config, seed=3).face_weight == 0.7
+
+
+# A third branch.
+
+
+def test_a_third_branch_is_judged_and_drawn(tmp_path: Path, toy_spec: BranchSpec) -> None:
+    scores, segments = synthetic(4)
+    toy = np.where(np.isnan(scores.audio), 0.5, 1 - scores.audio)
+    scores = replace(scores, columns={**scores.columns, toy_spec.name: toy})
+    result = evaluate_scores(scores, segments, EvaluateConfig(n_resamples=20, face_weight=0.7))
+    names = ["audio", "visual", "toy", "mean", "constant", "fused"]
+    assert list(result.frame.systems) == names
+    audio, judged = (result.frame.systems[name] for name in ("audio", "toy"))
+    assert audio is not None
+    assert judged is not None
+    assert judged.map != audio.map
+    assert "fused-toy" in result.frame.differences
+    write_evaluation(tmp_path, result)
+    assert json.loads((tmp_path / "metrics.json").read_text())["frame"]["toy"]["map"] == judged.map
+    table = (tmp_path / "metrics.md").read_text()
+    assert "| Toy |" in table
+    assert "Fused − toy" in table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from argparse import SUPPRESS
 from typing import TYPE_CHECKING, Any
 
 from quavf.cli.command import PROBLEMS_FOUND, Command
@@ -16,6 +18,8 @@ from quavf.cli.options import (
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
+
+log = logging.getLogger(__name__)
 
 
 def _add_predict_options(parser: ArgumentParser) -> None:
@@ -94,11 +98,14 @@ def _add_evaluate_options(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="Folder with <clip>.mp4 files, which --report copies beside the reports",
     )
-    parser.add_class_arguments(EvaluateConfig, None)
+    parser.add_class_arguments(EvaluateConfig, None, skip={"fixed_weight"})
+    parser.add_argument("--fixed_weight", type=float, help=SUPPRESS)  # former name
     parser.add_class_arguments(MomentsConfig, "moments")
 
 
 def _evaluate(args: Namespace, console: Any) -> None:
+    from dataclasses import replace
+
     from quavf.core.errors import ConfigError
     from quavf.evaluation.config import EvaluateConfig
     from quavf.report.evaluation import print_evaluation
@@ -108,6 +115,9 @@ def _evaluate(args: Namespace, console: Any) -> None:
     if args.clips and not args.report:
         raise ConfigError("evaluate: --clips is for the pages of --report; give both")
     config = build_config(EvaluateConfig, args)
+    if args.fixed_weight is not None:
+        log.warning("evaluate: --fixed-weight is now --face-weight")
+        config = replace(config, face_weight=args.fixed_weight)
     print_evaluation(evaluate(args.scores, args.store, args.out, config), console)
     console.print(f"\nMetrics and figures: {args.out}", markup=False)
     if args.report:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import InitVar, dataclass
 
 from quavf.core.errors import ConfigError
 
-EVEN_WEIGHT = 0.5  # the fixed weight that is the plain mean
+EVEN_WEIGHT = 0.5  # face weight at which the constant fusion is the plain mean
 
 
 @dataclass(frozen=True)
@@ -20,23 +21,31 @@ class EvaluateConfig:
         confidence: Level of the confidence intervals, between 0 and 1.
         seed: Seed of the bootstrap.
         n_bins: Number of equal bins of face quality, from 0 to 1.
-        fixed_weight: Weight of the face in the fusion "fixed"; at 0.5 that is "mean".
+        face_weight: Weight of the face in the fusion "constant", which assumes this face quality
+            in every row; at 0.5 that is "mean".
+        fixed_weight: Former name of `face_weight`.
     """
 
     n_resamples: int = 1000
     confidence: float = 0.95
     seed: int = 0
     n_bins: int = 10
-    fixed_weight: float = EVEN_WEIGHT
+    face_weight: float = EVEN_WEIGHT
+    fixed_weight: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, fixed_weight: float | None) -> None:
+        if fixed_weight is not None:
+            warnings.warn(
+                "EvaluateConfig: fixed_weight is now face_weight", DeprecationWarning, stacklevel=3
+            )
+            object.__setattr__(self, "face_weight", fixed_weight)
         checks = {
             "n_resamples": (self.n_resamples >= 0, "0 or more"),
             "confidence": (0 < self.confidence < 1, "between 0 and 1, both excluded"),
             "seed": (self.seed >= 0, "0 or more"),
             "n_bins": (self.n_bins >= 1, "1 or more"),
-            "fixed_weight": (0 <= self.fixed_weight <= 1, "in [0, 1]"),
+            "face_weight": (0 <= self.face_weight <= 1, "in [0, 1]"),
         }
-        for name, (good, wanted) in checks.items():
-            if not good:
-                raise ConfigError(f"evaluate.{name} is {getattr(self, name)}, expected {wanted}")
+        for name, (is_good, expected) in checks.items():
+            if not is_good:
+                raise ConfigError(f"evaluate.{name} is {getattr(self, name)}, expected {expected}")

@@ -30,6 +30,9 @@ from quavf.evaluation.metrics import (
 from quavf.results.fusion import average_branches, clip_codes, fuse_at_quality, fuse_columns
 from quavf.results.scores import Scores
 
+MEAN = "mean"  # system: the plain mean of the branches
+CONSTANT = "constant"  # system: the fusion at one face quality for all rows
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -158,7 +161,7 @@ class _Table:
 
 def _table_of(scores: Scores, config: EvaluateConfig) -> tuple[_Table, int]:
     """The table, and how many rows were left out because no system has a value for them."""
-    systems = compared_systems(scores, config.fixed_weight)
+    systems = compared_systems(scores, config.face_weight)
     if not systems:
         raise ScoresError(f"none of the {len(scores)} rows has a score; predict again")
     scored = np.any([~np.isnan(values) for values in systems.values()], axis=0)
@@ -184,24 +187,25 @@ def _table_of(scores: Scores, config: EvaluateConfig) -> tuple[_Table, int]:
 
 
 def system_names() -> tuple[str, ...]:
-    """What is judged: every branch alone, and their fusions."""
-    return (*branch_names(), "mean", "fixed", FUSED)
+    """All systems that can be compared: every branch alone, and their fusions."""
+    return (*branch_names(), MEAN, CONSTANT, FUSED)
 
 
-def compared_systems(scores: Scores, fixed_weight: float = EVEN_WEIGHT) -> dict[str, Floats]:
+def compared_systems(scores: Scores, face_weight: float = EVEN_WEIGHT) -> dict[str, Floats]:
     """Every system's scores (N,), without the systems that have no value at all.
 
-    "mean", "fixed" and the gaps of "fused" need two branches to be there; within them, a
-    row that misses a branch takes the others. "fixed" is left out where it would be the mean.
+    "mean", "constant" and the gaps of "fused" need two branches to be there; within them, a
+    row that misses a branch takes the others. "constant" is left out where it would be the
+    mean.
     """
     branches = _with_values({name: scores[name] for name in branch_names()})
     fused = scores.fused
     fusions: dict[str, Floats] = {}
     if len(branches) > 1:
         columns = {**branches, QUALITY: scores.quality}
-        fusions["mean"] = average_branches(columns)
-        if fixed_weight != EVEN_WEIGHT:
-            fusions["fixed"] = fuse_at_quality(columns, fixed_weight)
+        fusions[MEAN] = average_branches(columns)
+        if face_weight != EVEN_WEIGHT:
+            fusions[CONSTANT] = fuse_at_quality(columns, face_weight)
         fused = np.where(np.isnan(fused), fuse_columns(columns), fused)
     return _with_values({**branches, **fusions, FUSED: fused})
 
@@ -262,7 +266,7 @@ def _judge(rows: Rows, config: EvaluateConfig) -> Protocol:
     systems: dict[str, SystemResult | None] = {
         name: _judge_system(rows, name, boot.intervals) if name in rows.systems else None
         for name in system_names()
-        if name in rows.systems or name != "fixed"
+        if name in rows.systems or name != CONSTANT
     }
     return Protocol(
         systems=systems,

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from quavf.core.branches import FUSED
 from quavf.evaluation.metrics import Interval
 from quavf.evaluation.protocols import Difference, Evaluation, Protocol, SystemResult
 from quavf.report.figures import draw_precision_recall, draw_quality_bins
@@ -97,7 +98,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     for name, protocol in _protocols(evaluation):
         table = _screen_table(TITLES[name], SYSTEM_HEADER)
         for row in _system_rows(protocol):
-            table.add_row(*map(Text, row), style="bold" if row[0] == "Fused" else None)
+            table.add_row(*map(Text, row), style="bold" if row[0] == FUSED.capitalize() else None)
         console.print(table)
         if protocol.counts["common_rows"] < protocol.counts["rows"]:
             console.print(_common_rows_note(protocol), style="dim", highlight=False)
@@ -162,7 +163,7 @@ def _official(result: SystemResult | None) -> str:
 def _difference_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     """Fused against the others first."""
     frame, segment = evaluation.frame.differences, evaluation.segment.differences
-    pairs = sorted(dict.fromkeys([*frame, *segment]), key=lambda p: not p.startswith("fused"))
+    pairs = sorted(dict.fromkeys([*frame, *segment]), key=lambda p: not p.startswith(FUSED))
     return [
         (
             " − ".join(pair.split("-")).capitalize(),

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quavf.core.branches import BRANCHES, FUSED
 from quavf.core.records import Floats, Ints
 from quavf.evaluation.metrics import average_precision, precision_recall
-from quavf.evaluation.protocols import Protocol
+from quavf.evaluation.protocols import CONSTANT, MEAN, Protocol
 from quavf.utils.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = {
-    "audio": "#E69F00",
-    "visual": "#0072B2",
-    "mean": "#009E73",
-    "fixed": "#CC79A7",
-    "fused": "#D55E00",
-}
-DASHES = {"audio": "-", "visual": "-", "mean": "--", "fixed": ":", "fused": "-"}
+FUSIONS = {MEAN: ("#009E73", "--"), CONSTANT: ("#CC79A7", ":"), FUSED: ("#D55E00", "-")}
 INK = "#333333"
 GRID = "#DDDDDD"
 DPI = 150
@@ -63,9 +57,7 @@ def _draw_bin_maps(axes: Axes, protocol: Protocol) -> None:
             [np.nan if value is None else value * 100 for value in values],
             marker="o",
             markersize=5,
-            color=COLOURS[name],
-            linestyle=DASHES[name],
-            linewidth=_line_width(name),
+            **_line_style(name),
             label=name.capitalize(),
         )
     axes.set_ylabel("mAP (%)")
@@ -119,9 +111,7 @@ def _draw_class(
             np.append(0, recall[keep]) * 100,
             np.append(precision[0], precision[keep]) * 100,
             where="pre",
-            color=COLOURS[name],
-            linestyle=DASHES[name],
-            linewidth=_line_width(name),
+            **_line_style(name),
             label=f"{name.capitalize()} · AP {area * 100:.1f} %",
         )
     share = labels.mean() * 100
@@ -144,8 +134,14 @@ def _draw_class(
     )
 
 
-def _line_width(system: str) -> float:
-    return 2.6 if system == "fused" else 1.7
+def _line_style(system: str) -> dict[str, Any]:
+    """Colour, dashes and width of a system's curve."""
+    colour, dashes = FUSIONS.get(system) or (BRANCHES.get(system).colour, "-")
+    return {
+        "color": colour,
+        "linestyle": dashes,
+        "linewidth": 2.6 if system == FUSED else 1.7,
+    }
 
 
 def _figure(

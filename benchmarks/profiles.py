@@ -35,7 +35,7 @@ INTERVAL_S = 0.01
 WAITING = {"wait", "_wait_for_tstate_lock", "select", "acquire", "result", "get", "_worker"}
 PARTS = {  # by function name
     "decode": "decoding",
-    "_timed": "decoding",
+    "_decode_timed": "decoding",
     "read_sound": "sound",
     "add_sound": "sound",
     "bgr": "cutting, resizing",
@@ -48,10 +48,10 @@ PARTS = {  # by function name
     "finish": "writing",
     "detect": "face detector",
     "grey": "camera motion",
-    "picture_shift": "camera motion",
+    "estimate_shift": "camera motion",
     "sketch": "camera cuts",
     "track_persons": "tracking",
-    "describe": "tracking",
+    "describe_appearance": "tracking",
     "encode": "image network",
     "classify": "temporal attention",
     "log_mel": "spectrum",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quavf.core.records import Image
-from quavf.faces.camera import picture_shift
+from quavf.faces.camera import estimate_shift
 
 SIZE = (320, 180)
 
@@ -31,26 +31,26 @@ def seen(x: int, y: int, wall: Image | None = None) -> Image:
 @pytest.mark.parametrize("shift", [(0, 0), (3, 0), (-40, 7), (0, -30), (110, 0), (-90, -45)])
 def test_shifts_are_told(shift: tuple[int, int]) -> None:
     before, now = seen(300, 150), seen(300 - shift[0], 150 - shift[1])
-    np.testing.assert_allclose(picture_shift(before, now), shift, atol=0.5)
+    np.testing.assert_allclose(estimate_shift(before, now), shift, atol=0.5)
 
 
 def test_somebody_who_moves_is_not_the_camera() -> None:
     before, now = seen(300, 150).copy(), seen(300, 150).copy()
     before[60:120, 60:100] = now[60:120, 140:180] = 250
-    assert picture_shift(before, now).tolist() == [0, 0]
+    assert estimate_shift(before, now).tolist() == [0, 0]
 
 
 def test_what_shows_nothing_has_not_moved() -> None:
     plain = np.full(SIZE[::-1], 90, np.uint8)
-    np.testing.assert_allclose(picture_shift(plain, plain), 0, atol=1e-3)
-    np.testing.assert_allclose(picture_shift(plain, plain * 2), 0, atol=1e-3)
+    np.testing.assert_allclose(estimate_shift(plain, plain), 0, atol=1e-3)
+    np.testing.assert_allclose(estimate_shift(plain, plain * 2), 0, atol=1e-3)
     rng = np.random.default_rng(0)
     for _ in range(10):
         noisy = [(plain + rng.normal(0, 3, plain.shape)).astype(np.uint8) for _ in range(2)]
-        assert np.abs(picture_shift(*noisy)).max() <= 0.5
+        assert np.abs(estimate_shift(*noisy)).max() <= 0.5
 
 
 def test_pictures_that_cannot_be_compared_have_not_moved() -> None:
-    assert picture_shift(seen(0, 0), room()).tolist() == [0, 0]
+    assert estimate_shift(seen(0, 0), room()).tolist() == [0, 0]
     tiny = np.zeros((8, 300), np.uint8)
-    assert picture_shift(tiny, tiny).tolist() == [0, 0]
+    assert estimate_shift(tiny, tiny).tolist() == [0, 0]

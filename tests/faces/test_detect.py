@@ -9,8 +9,15 @@ import tests.helpers.face_videos as tests_media
 from quavf.core.errors import ConfigError
 from quavf.core.records import Image
 from quavf.faces.config import DetectorOptions, SearchConfig
-from quavf.faces.detect import detector_names, distinct, open_detector, register_detector
-from quavf.faces.search import DESCRIPTOR, FaceSearch, alike, describe, patch, scene_colours
+from quavf.faces.detect import detector_names, open_detector, register_detector, suppress_overlaps
+from quavf.faces.search import (
+    DESCRIPTOR,
+    FaceSearch,
+    describe_appearance,
+    scene_colours,
+    search_patch,
+    similarity,
+)
 from tests.helpers.data import SHARED
 
 HEAD = SHARED / "clips" / "WDA_KatieHill_000.mp4"
@@ -82,7 +89,7 @@ def test_faces_of_40_pixels_in_1080p_are_kept() -> None:
     hits = [np.abs(found - e).max(axis=1).min() < 12 if len(found) else False for e in expected]
     assert np.mean(hits) >= 0.9
     for face in expected:
-        (x1, y1, x2, y2), zoom = patch(face, (1920, 1080))
+        (x1, y1, x2, y2), zoom = search_patch(face, (1920, 1080))
         cut = cv2.resize(picture[y1:y2, x1:x2], None, fx=zoom, fy=zoom)
         assert len(detector.detect(np.asarray(cut, np.uint8))) >= 1
 
@@ -97,7 +104,7 @@ def test_faces_of_40_pixels_in_1080p_are_kept() -> None:
     ],
 )
 def test_distinct(boxes: list[list[float]], scores: list[float], kept: list[int]) -> None:
-    found = distinct(np.array(boxes, float).reshape(-1, 4), np.array(scores), 0.4)
+    found = suppress_overlaps(np.array(boxes, float).reshape(-1, 4), np.array(scores), 0.4)
     assert found.tolist() == kept
 
 
@@ -105,7 +112,7 @@ def test_distinct(boxes: list[list[float]], scores: list[float], kept: list[int]
     "box", [[0, 0, 5, 5], [630, 350, 700, 400], [-300, -300, -200, -200], [0, 0, 640, 360]]
 )
 def test_patches_stay_inside_the_picture(box: list[float]) -> None:
-    (x1, y1, x2, y2), scale = patch(np.array(box, float), (640, 360))
+    (x1, y1, x2, y2), scale = search_patch(np.array(box, float), (640, 360))
     assert 0 <= x1 <= x2 <= 640
     assert 0 <= y1 <= y2 <= 360
     assert max(x2 - x1, y2 - y1) * scale <= 385
@@ -149,25 +156,25 @@ def searched(views: list[Still]) -> FaceSearch:
 
 def test_known_faces_are_followed_between_scans() -> None:
     views = [scene((10 + 12 * k, 40, 40 + 12 * k, 80), k / 10) for k in range(20)]
-    found = searched(views).found()
+    found = searched(views).observations()
     assert [v.n_scans for v in views] == [1, *[0] * 9, 1, *[0] * 9]
     assert len(found) == 20
     np.testing.assert_allclose(found.boxes[:, 0], 10 + 12 * np.arange(20), atol=2)
-    measured = ~np.isnan(found.looks[:, 0])
+    measured = ~np.isnan(found.appearance[:, 0])
     assert np.flatnonzero(measured).tolist() == [0, 10]
 
 
 def test_a_search_goes_on_with_what_was_found() -> None:
     views = [scene((10 + 12 * k, 40, 40 + 12 * k, 80), k / 10) for k in range(12)]
-    found = searched(views).found()
+    found = searched(views).observations()
     again = searched([])
     again.resume(found)
-    for name, column in vars(again.found()).items():
+    for name, column in vars(again.observations()).items():
         np.testing.assert_array_equal(column, getattr(found, name), err_msg=name)
     again.step(scene((154, 40, 184, 80), 1.2))
-    assert len(again.found()) == len(found) + 1
-    np.testing.assert_array_equal(again.found().boxes[: len(found)], found.boxes)
-    assert len(searched([]).found()) == 0
+    assert len(again.observations()) == len(found) + 1
+    np.testing.assert_array_equal(again.observations().boxes[: len(found)], found.boxes)
+    assert len(searched([]).observations()) == 0
 
 
 def test_faces_are_followed_when_the_camera_turns() -> None:
@@ -181,10 +188,10 @@ def test_faces_are_followed_when_the_camera_turns() -> None:
         x = 460 - left
         view.picture[60:100, x : x + 25] = tests_media.FACE
         views.append(view)
-    found = searched(views).found()
+    found = searched(views).observations()
     assert [v.n_scans for v in views] == [1, *[0] * 7]
     assert len(found) == 8
-    np.testing.assert_allclose(found.pans[:, 0], 400 - lefts, atol=3)
+    np.testing.assert_allclose(found.camera_motion[:, 0], 400 - lefts, atol=3)
     np.testing.assert_allclose(found.steady_boxes[:, 0], 60, atol=4)
 
 
@@ -196,11 +203,11 @@ def test_a_lost_face_is_searched_for_once() -> None:
 
 def test_a_cut_is_told_and_a_turning_head_is_none() -> None:
     views = [scene((10, 40, 50, 90), k / 10, 90 if k < 5 else 200) for k in range(10)]
-    found = searched(views).found()
+    found = searched(views).observations()
     assert found.cuts.tolist() == [0.5]
     assert views[5].n_scans == 1
     moving = [scene((10 + 20 * k, 40, 50 + 20 * k, 90), k / 10) for k in range(10)]
-    assert not len(searched(moving).found().cuts)
+    assert not len(searched(moving).observations().cuts)
 
 
 def test_scene_colours_are_shares() -> None:
@@ -213,13 +220,13 @@ def test_descriptions_tell_clothes_apart() -> None:
     red, blue = picture.copy(), picture.copy()
     red[80:], blue[80:] = (200, 30, 30), (30, 30, 200)
     box = np.array([70.0, 20, 130, 80])
-    a, b = describe(red, box), describe(blue, box)
+    a, b = describe_appearance(red, box), describe_appearance(blue, box)
     assert a.shape == (DESCRIPTOR,)
-    assert alike(a, a) == pytest.approx(1)
-    assert alike(a, b) < 0.7
-    cut_off = describe(red[:85], box)  # no clothes in the picture: only faces are compared
-    assert alike(a, cut_off) == pytest.approx(1)
-    assert np.isnan(alike(a, np.full(DESCRIPTOR, np.nan)))
+    assert similarity(a, a) == pytest.approx(1)
+    assert similarity(a, b) < 0.7
+    cut_off = describe_appearance(red[:85], box)  # no clothes in the picture: compare only faces
+    assert similarity(a, cut_off) == pytest.approx(1)
+    assert np.isnan(similarity(a, np.full(DESCRIPTOR, np.nan)))
 
 
 @pytest.mark.parametrize(

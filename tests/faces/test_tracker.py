@@ -7,7 +7,7 @@ import pytest
 
 from quavf.core.errors import ConfigError
 from quavf.faces.config import TrackConfig
-from quavf.faces.search import DESCRIPTOR, Found
+from quavf.faces.search import DESCRIPTOR, FaceObservations
 from quavf.faces.tracker import PersonTrack, track_persons
 
 RATE = 10.0
@@ -15,7 +15,7 @@ Row = tuple[float, float, float, int]  # time, left, top, who (how it looks)
 
 
 def look(who: int) -> np.ndarray:
-    """Persons that look nothing alike."""
+    """Persons that do not look alike."""
     halves = np.zeros((2, DESCRIPTOR // 2), np.float32)
     halves[:, who] = 1
     return halves.ravel()
@@ -30,15 +30,15 @@ def found(
     cuts: Sequence[float] = (),
     side: float = 50,
     pan: Callable[[float], float] = no_turn,
-) -> Found:
+) -> FaceObservations:
     """`rows` say where people are; `pan` by how much the camera's turn moves all to the right."""
     rows = sorted((time_s, x + pan(time_s), y, who) for time_s, x, y, who in rows)
-    return Found(
+    return FaceObservations(
         times=np.array([r[0] for r in rows], float),
         boxes=np.array([[x, y, x + side, y + side] for _, x, y, _ in rows]).reshape(-1, 4),
         scores=np.full(len(rows), 0.9),
-        looks=np.array([look(who) for *_, who in rows], np.float32).reshape(-1, DESCRIPTOR),
-        pans=np.array([[pan(r[0]), 0.0] for r in rows]).reshape(-1, 2),
+        appearance=np.array([look(who) for *_, who in rows], np.float32).reshape(-1, DESCRIPTOR),
+        camera_motion=np.array([[pan(r[0]), 0.0] for r in rows]).reshape(-1, 2),
         cuts=np.array(cuts, float),
     )
 
@@ -140,7 +140,7 @@ def test_a_turn_of_the_camera_breaks_no_track() -> None:
 def test_without_knowing_the_turn_the_track_breaks() -> None:
     """That the sequence above is hard: the same boxes, the camera said to stand still."""
     unknown = found(stay(0, 4, 10, 0) + stay(0, 4, 160, 1), pan=quick_turn)
-    unknown.pans[:] = 0
+    unknown.camera_motion[:] = 0
     tracks = track_persons(unknown, TrackConfig(), RATE)
     assert spans(tracks) != [(0.0, 3.9), (0.0, 3.9)]
 

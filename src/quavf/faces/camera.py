@@ -1,4 +1,4 @@
-"""How far the camera's turning moved the picture from one look to the next."""
+"""Estimate how far a turn of the camera moved the picture."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import numpy as np
 
 from quavf.core.records import Floats, Image
 
-LEFT_OVER = 0.95  # of the difference between two pictures: a shift must explain the rest
-SMALLEST = 16  # pixels: nothing is told of pictures that are narrower or lower
+LEFT_OVER = 0.95  # a shift counts if it reduces the pictures' difference below this share
+SMALLEST = 16  # pixels: no shift is estimated for pictures narrower or lower than this
 
 
-def picture_shift(before: Image, now: Image) -> Floats:
-    """(2,) x, y by which what `before` showed lies further right and down in `now`, pixels.
+def estimate_shift(before: Image, now: Image) -> Floats:
+    """(2,) shift of the picture to the right and down, pixels, from `before` to `now`.
 
     Both are grey (H, W) of one size. Phase correlation (Kuglin & Hines 1975) finds the shift of
-    what is sharpest, be it the room or somebody in it; it counts where it makes the pictures as a
-    whole more alike, and zeros are returned otherwise. Roll of the camera and steps forward are
-    not told.
+    the sharpest content, which may be the room or a person. The shift counts only if it makes the
+    whole pictures more similar; zeros otherwise. Camera roll and forward motion are not estimated.
     """
     still = np.zeros(2)
     if before.shape != now.shape or min(now.shape) < SMALLEST:
@@ -34,7 +33,7 @@ def picture_shift(before: Image, now: Image) -> Floats:
 
 
 def _difference(before: Image, now: Image, shift: Floats) -> float:
-    """Mean absolute difference of the parts that two pictures (H, W) so shifted have in common."""
+    """Mean absolute difference of two pictures (H, W) where they overlap after a shift."""
     x, y = (int(part) for part in np.round(shift))
     height, width = now.shape
     old = before[max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)]

@@ -1,7 +1,7 @@
-"""Finding faces in one picture, behind an interface; `retinaface` is the detector that comes along.
+"""Face detectors behind one interface.
 
-Others are added with `register_detector(name, factory)`; `SearchConfig.detector` then takes the
-name.
+`retinaface` comes with the package; `register_detector` or an installed package adds others. The
+option `--video.search.detector` (`SearchConfig.detector`) selects one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Detections:
 
 
 class FaceDetector(Protocol):
-    """What a detector offers; `settings` is all that decides its boxes, in a form JSON can hold."""
+    """Interface of a detector; `settings` holds everything that affects its boxes, for JSON."""
 
     name: str
     settings: dict[str, Any]
@@ -58,22 +58,22 @@ DETECTORS: Registry[DetectorFactory] = Registry(
 
 
 def register_detector(name: str, factory: DetectorFactory) -> None:
-    """Make `open_detector(name)` call `factory`. ConfigError if the name is taken or unfit."""
+    """Add a detector: `open_detector(name)` calls `factory`. ConfigError if the name is taken."""
     DETECTORS.register(name, factory)
 
 
 def detector_names() -> tuple[str, ...]:
-    """The names that `open_detector` knows, sorted."""
+    """All detectors: built-in ones, then those of plug-ins."""
     return DETECTORS.names()
 
 
 def open_detector(name: str, options: DetectorOptions | None = None) -> FaceDetector:
-    """A detector ready to use, its network loaded. ConfigError if none has that name."""
+    """Load a detector. Raises ConfigError if none has that name."""
     return DETECTORS.get(name)(options or DetectorOptions())
 
 
-def distinct(boxes: Floats, scores: Floats, overlap: float) -> Array:
-    """Indices of the boxes (N, 4) that no better-scored one overlaps by more, best first."""
+def suppress_overlaps(boxes: Floats, scores: Floats, overlap: float) -> Array:
+    """Indices of the boxes (N, 4) left by non-maximum suppression, best first."""
     import cv2  # slow to import, and not needed for the names of detectors
 
     if not len(boxes):

@@ -10,7 +10,7 @@ import numpy as np
 
 from quavf.core.records import Floats, Image
 from quavf.faces.config import DetectorOptions
-from quavf.faces.detect import Detections, distinct
+from quavf.faces.detect import Detections, suppress_overlaps
 
 STRIDES = (8, 16, 32)  # pixels between anchors, by level
 ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))  # pixels, by level
@@ -64,7 +64,7 @@ class RetinaFace:
         boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
         steps = points[found].reshape(-1, 5, 2)
         landmarks = anchors[:, None, :2] + CENTRE_VARIANCE * steps * anchors[:, None, 2:]
-        kept = distinct(boxes, scores[found], OVERLAP)
+        kept = suppress_overlaps(boxes, scores[found], OVERLAP)
         return Detections(boxes[kept], scores[found][kept], landmarks[kept])
 
 

@@ -1,7 +1,7 @@
-"""Faces found picture by picture become persons: ByteTrack, then broken tracks joined.
+"""Track faces: ByteTrack makes tracklets, and tracklets of one person are joined.
 
-Both go by where faces would lie had the camera not turned (`Found.steady_boxes`): a turn of the
-wearer's head moves faces further from one look to the next than people move themselves.
+Both use boxes with the camera's motion removed (`FaceObservations.steady_boxes`): when the wearer
+turns the head, faces move further between two pictures than people move by themselves.
 """
 
 from __future__ import annotations
@@ -13,32 +13,31 @@ import numpy as np
 
 from quavf.core.records import Array, Floats, Ints
 from quavf.faces.config import TrackConfig
-from quavf.faces.search import Found, alike
+from quavf.faces.search import FaceObservations, similarity
 
-LOST_FRAMES = 30  # 1/30 s: ByteTrack keeps a track that is not found for so long
-EXACT_S = 1e-6  # times that differ by less are one
-NEAR = 2.0  # face sizes: a face that comes back so near is the same, if it looks alike
+LOST_FRAMES = 30  # 1/30 s that ByteTrack keeps a track without a match
+EXACT_S = 1e-6  # times that differ by less are equal
+NEAR = 2.0  # face sizes: a face that reappears this close, and looks similar, is the same
 NEAR_GAP_S = 3.0
-NEAR_ALIKE = 0.5
-FAR_ALIKE = 0.92  # anywhere in the picture, or after a camera cut: it must look this much alike,
-FAR_MARGIN = 0.05  # and more so than anyone else by this
-SIZE_RATIO = 2.5  # faces that differ more in size are not the same after a moment
+NEAR_SIMILARITY = 0.5
+FAR_SIMILARITY = 0.92  # similarity needed elsewhere in the picture or after a camera cut, and
+FAR_MARGIN = 0.05  # its lead over anyone else
+SIZE_RATIO = 2.5  # ratio above which two faces are not the same shortly after
 
 
 @dataclass(frozen=True)
 class PersonTrack:
-    """Where one person's face was found: `times` (N,) ascending, `boxes` (N, 4), `scores` (N,) of
-    the detector, `pieces` (N,): times of one piece are of one scene and can be interpolated."""
+    """Where one person's face was found."""
 
-    times: Floats
-    boxes: Floats
-    scores: Floats
-    pieces: Ints
+    times: Floats  # (N,) ascending, s
+    boxes: Floats  # (N, 4)
+    scores: Floats  # (N,) the detector's
+    scenes: Ints  # (N,) between camera cuts; boxes are interpolated within one scene only
 
     def at(self, times: Floats, max_gap_s: float) -> tuple[Floats, Floats]:
         """Boxes (T, 4) and detector scores (T,) at any times, NaN where the face is not seen.
 
-        Interpolated between two finds of one piece that are at most `max_gap_s` apart.
+        Interpolated between two observations in one scene that are at most `max_gap_s` apart.
         """
         boxes, scores = np.full((len(times), 4), np.nan), np.full(len(times), np.nan)
         if not len(self.times):
@@ -49,7 +48,7 @@ class PersonTrack:
         left = np.where(exact, right, np.maximum(right - 1, 0))
         gap = self.times[right] - self.times[left]
         between = (self.times[left] < times) & (times < self.times[right])
-        between &= (self.pieces[left] == self.pieces[right]) & (gap <= max_gap_s + EXACT_S)
+        between &= (self.scenes[left] == self.scenes[right]) & (gap <= max_gap_s + EXACT_S)
         seen = exact | between
         left, right, gap = left[seen], right[seen], gap[seen]
         part = (times[seen] - self.times[left]) / np.where(gap > 0, gap, 1.0)
@@ -60,35 +59,36 @@ class PersonTrack:
 
 
 @dataclass(eq=False)
-class _Piece:
-    """One unbroken track: rows of `Found`."""
+class Tracklet:
+    """One unbroken track of a face."""
 
-    rows: Ints
+    rows: Ints  # of `FaceObservations`
     scene: int
     start_s: float
     end_s: float
     first_box: Floats  # steady
     last_box: Floats
-    look: Floats  # mean description, NaN where there is none
+    appearance: Floats  # (DESCRIPTOR,) mean, NaN where none was measured
 
 
-def track_persons(found: Found, config: TrackConfig, look_rate: float) -> list[PersonTrack]:
-    """The persons of a video, numbered 1, 2, ... in this order: by first appearance."""
-    pieces = [_piece(found, rows, scene) for rows, scene in _byte_tracks(found, look_rate)]
-    groups = join(pieces, config)
-    step_s = 1 / look_rate  # a face found once is there for a step
+def track_persons(
+    found: FaceObservations, config: TrackConfig, look_rate: float
+) -> list[PersonTrack]:
+    """The persons of a video in order of first appearance; person 1 comes first."""
+    tracklets = [_tracklet(found, rows, scene) for rows, scene in _byte_tracks(found, look_rate)]
+    groups = join_tracklets(tracklets, config)
+    step_s = 1 / look_rate  # a face found once counts for one step
     kept = [g for g in groups if sum(p.end_s - p.start_s + step_s for p in g) > config.min_length]
     tracks = []
     for group in sorted(kept, key=lambda g: (g[0].start_s, g[0].first_box[0])):
-        rows = np.concatenate([piece.rows for piece in group])
-        # A piece after a gap within a scene may be bridged; one after a cut may not.
-        scenes = np.repeat([piece.scene for piece in group], [len(p.rows) for p in group])
+        rows = np.concatenate([tracklet.rows for tracklet in group])
+        scenes = np.repeat([tracklet.scene for tracklet in group], [len(p.rows) for p in group])
         tracks.append(PersonTrack(found.times[rows], found.boxes[rows], found.scores[rows], scenes))
     return tracks
 
 
-def _byte_tracks(found: Found, look_rate: float) -> list[tuple[Ints, int]]:
-    """Rows of each track and the scene that it is in; cuts end all tracks."""
+def _byte_tracks(found: FaceObservations, look_rate: float) -> list[tuple[Ints, int]]:
+    """Rows and scene of each ByteTrack track; camera cuts end all tracks."""
     import supervision
     from trackers import BIoU, ByteTrackTracker
 
@@ -123,7 +123,7 @@ def _byte_tracks(found: Found, look_rate: float) -> list[tuple[Ints, int]]:
     used = {row for rows in members.values() for row in rows}
     tracks = []
     for (scene, _), own in sorted(members.items()):
-        birth = _birth(found, boxes, min(own), used)
+        birth = _find_birth(found, boxes, min(own), used)
         if birth is not None:
             used.add(birth)
             own.append(birth)
@@ -131,8 +131,8 @@ def _byte_tracks(found: Found, look_rate: float) -> list[tuple[Ints, int]]:
     return tracks
 
 
-def _birth(found: Found, boxes: Floats, first: int, used: set[int]) -> int | None:
-    """The row that began a track: ByteTrack numbers a track at its second face only.
+def _find_birth(found: FaceObservations, boxes: Floats, first: int, used: set[int]) -> int | None:
+    """The row before a track's first one: ByteTrack numbers a track only from its second face.
 
     `boxes` (N, 4) are steady.
     """
@@ -150,28 +150,28 @@ def _birth(found: Found, boxes: Floats, first: int, used: set[int]) -> int | Non
     return best
 
 
-def _piece(found: Found, rows: Ints, scene: int) -> _Piece:
-    looks, ends = found.looks[rows], found.steady_boxes[rows[[0, -1]]]
-    known = ~np.isnan(looks)
-    total = np.where(known, looks, 0).sum(axis=0)
-    return _Piece(
+def _tracklet(found: FaceObservations, rows: Ints, scene: int) -> Tracklet:
+    descriptors, ends = found.appearance[rows], found.steady_boxes[rows[[0, -1]]]
+    known = ~np.isnan(descriptors)
+    total = np.where(known, descriptors, 0).sum(axis=0)
+    return Tracklet(
         rows=rows,
         scene=scene,
         start_s=float(found.times[rows[0]]),
         end_s=float(found.times[rows[-1]]),
         first_box=ends[0],
         last_box=ends[1],
-        look=np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan),
+        appearance=np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan),
     )
 
 
-def join(pieces: Sequence[_Piece], config: TrackConfig) -> list[list[_Piece]]:
-    """Pieces of one person together, each group by time; best matches first.
+def join_tracklets(tracklets: Sequence[Tracklet], config: TrackConfig) -> list[list[Tracklet]]:
+    """Group the tracklets by person, each group in order of time; the best matches join first.
 
-    A piece goes on from one that ended before it: near where it ended and soon, if it looks fairly
-    alike; anywhere within `join_gap`, if it looks very much alike and nobody else does.
+    A tracklet continues an earlier one if it starts soon after and near its end and looks fairly
+    similar, or within `join_gap` anywhere if it looks very similar and nobody else does.
     """
-    groups = [[piece] for piece in sorted(pieces, key=lambda p: p.start_s)]
+    groups = [[tracklet] for tracklet in sorted(tracklets, key=lambda p: p.start_s)]
     while True:
         pair = _best_pair(groups, config)
         if pair is None:
@@ -182,54 +182,54 @@ def join(pieces: Sequence[_Piece], config: TrackConfig) -> list[list[_Piece]]:
 
 
 def _best_pair(
-    groups: list[list[_Piece]], config: TrackConfig
-) -> tuple[list[_Piece], list[_Piece]] | None:
+    groups: list[list[Tracklet]], config: TrackConfig
+) -> tuple[list[Tracklet], list[Tracklet]] | None:
     n = len(groups)
-    likeness = np.full((n, n), -np.inf)
+    similarities = np.full((n, n), -np.inf)
     near = np.zeros((n, n), bool)
     ends = np.array([group[-1].end_s for group in groups])
     starts = np.array([group[0].start_s for group in groups])
     gaps = starts[None, :] - ends[:, None]
     for i, j in np.argwhere((gaps > 0) & (gaps <= config.join_gap)):
         before, after = groups[i][-1], groups[j][0]
-        likeness[i, j] = alike_groups(groups[i], groups[j])
+        similarities[i, j] = group_similarity(groups[i], groups[j])
         near[i, j] = _is_near(before, after)
-    score = np.where(near, np.maximum(likeness, NEAR_ALIKE) + 1, likeness)
-    score[near & (likeness < NEAR_ALIKE)] = -np.inf
-    score[~near & (likeness < FAR_ALIKE)] = -np.inf
+    score = np.where(near, np.maximum(similarities, NEAR_SIMILARITY) + 1, similarities)
+    score[near & (similarities < NEAR_SIMILARITY)] = -np.inf
+    score[~near & (similarities < FAR_SIMILARITY)] = -np.inf
     if not n or not np.isfinite(score.max()):
         return None
     for flat in np.argsort(score, axis=None)[::-1]:
         i, j = np.unravel_index(int(flat), score.shape)
         if not np.isfinite(score[i, j]):
             return None
-        if near[i, j] or _stands_out(likeness, int(i), int(j), groups):
+        if near[i, j] or _stands_out(similarities, int(i), int(j), groups):
             return groups[i], groups[j]
     return None
 
 
-def _stands_out(likeness: Array, i: int, j: int, groups: list[list[_Piece]]) -> bool:
-    """Whether no person other than i looks almost as much like j.
+def _stands_out(similarities: Array, i: int, j: int, groups: list[list[Tracklet]]) -> bool:
+    """Whether nobody but i looks almost as similar to j.
 
-    Rivals that could be the same person as i (never seen at once) do not count.
+    Rivals that may be the same person as i, never seen at the same time, do not count.
     """
     for k in range(len(groups)):
-        if k in (i, j) or likeness[k, j] < likeness[i, j] - FAR_MARGIN:
+        if k in (i, j) or similarities[k, j] < similarities[i, j] - FAR_MARGIN:
             continue
         if any(a.start_s < b.end_s and b.start_s < a.end_s for a in groups[i] for b in groups[k]):
             return False
     return True
 
 
-def alike_groups(a: Sequence[_Piece], b: Sequence[_Piece]) -> float:
-    """Mean likeness of all pairs that can be compared; 0 when none can."""
-    values = [alike(p.look, q.look) for p in a for q in b]
+def group_similarity(a: Sequence[Tracklet], b: Sequence[Tracklet]) -> float:
+    """Mean similarity of all comparable pairs; 0 when there are none."""
+    values = [similarity(p.appearance, q.appearance) for p in a for q in b]
     known = [v for v in values if not np.isnan(v)]
     return float(np.mean(known)) if known else 0.0
 
 
-def _is_near(before: _Piece, after: _Piece) -> bool:
-    """Whether a track starts soon after and near to where another one ended, in one scene."""
+def _is_near(before: Tracklet, after: Tracklet) -> bool:
+    """Whether a tracklet starts soon after and near the end of another, in one scene."""
     if before.scene != after.scene or after.start_s - before.end_s > NEAR_GAP_S:
         return False
     sizes = [float(np.sqrt(np.prod(b[2:] - b[:2]))) for b in (before.last_box, after.first_box)]

@@ -1,5 +1,4 @@
-"""Any raw video: its pictures by exact time, turned as they are shown, and its sound from their
-start."""
+"""Read any raw video: upright frames with exact times, and the sound from the first frame on."""
 
 from __future__ import annotations
 
@@ -29,17 +28,17 @@ from quavf.sources.media import (
 )
 
 TICK_CLOCK = Clock()  # ticks count from the first picture
-GREY_SIDE = 320  # pixels: enough to tell to a pixel or two of 1080p how far the camera turned
-SILENT = 4  # of 32768: louder sound than this anywhere is sound
+GREY_SIDE = 320  # pixels: enough to measure camera motion to a pixel or two of 1080p
+SILENT = 4  # of 32768: sound that never gets louder is silence
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One picture as a player shows it: `number` in the file from 0, `ticks` that it is on for."""
+class Frame:
+    """A decoded picture as a player shows it, with its time."""
 
-    number: int
+    number: int  # in the file, from 0
     time_s: float
-    ticks: range  # 1/30 s from the first picture; may be empty at more than 30 pictures a second
+    ticks: range  # that it is on screen, 1/30 s; may be empty at more than 30 pictures a second
     source: VideoFrame
     turns: int  # counterclockwise quarter turns that bring the stored picture upright
 
@@ -63,7 +62,7 @@ class Shown:
         return np.ascontiguousarray(np.rot90(part, self.turns))
 
     def sketch(self) -> Image:
-        """(36, 64, 3) RGB samples of the picture as stored: enough to tell scenes apart."""
+        """(36, 64, 3) RGB samples of the picture as stored: enough to detect camera cuts."""
         small = self.source.reformat(width=64, height=36, format="rgb24", interpolation="POINT")
         return np.asarray(small.to_ndarray(), np.uint8)
 
@@ -90,7 +89,7 @@ def stored_region(
 
 @dataclass
 class VideoFile:
-    """A video file that can be decoded: `open_video_file` makes one.
+    """A video file that can be decoded; `open_video_file` opens one.
 
     `size` (width, height) as shown; `fps` nominal; `notes` count what was damaged, in the last pass
     over the pictures and in the last over the sound.
@@ -109,33 +108,33 @@ class VideoFile:
     def notes(self) -> Counter[str]:
         return self.picture_notes + self.sound_notes
 
-    def pictures(self) -> Iterator[Shown]:
+    def pictures(self) -> Iterator[Frame]:
         """Every picture in order, in one decoding pass.
 
-        A picture is on from the tick nearest to its time to the next picture's, for a second at
-        most. Damaged pictures are left out and counted.
+        A picture is on screen from the tick nearest to its time until the next picture's, at most
+        for a second. Damaged pictures are left out and counted.
         """
         self.picture_notes.clear()
         pending: tuple[int, Fraction, VideoFrame] | None = None
-        for number, time, source in self._timed():
+        for number, time, source in self._decode_timed():
             if pending is not None:
                 if time - pending[1] > LONGEST_HOLD_S:
                     self.picture_notes["stretches of over a second without a new picture"] += 1
-                yield self._shown(*pending, end=TICK_CLOCK.s_to_frame(time))
+                yield self._frame(*pending, end=TICK_CLOCK.s_to_frame(time))
             pending = number, time, source
         if pending is not None:
-            yield self._shown(*pending, end=TICK_CLOCK.s_to_frame(pending[1]) + 1)
+            yield self._frame(*pending, end=TICK_CLOCK.s_to_frame(pending[1]) + 1)
         end_s = 0.0 if pending is None else float(pending[1])
         if self.declared_s is not None and end_s < self.declared_s - CUT_SHORT_S:
             self.picture_notes["pictures end before the declared duration"] += 1
 
-    def _shown(self, number: int, time: Fraction, source: VideoFrame, end: int) -> Shown:
+    def _frame(self, number: int, time: Fraction, source: VideoFrame, end: int) -> Frame:
         first = TICK_CLOCK.s_to_frame(time)
         longest = int(LONGEST_HOLD_S * TICKS_PER_SECOND)
         ticks = range(first, min(end, first + longest))
-        return Shown(number, float(time), ticks, source, self.turns)
+        return Frame(number, float(time), ticks, source, self.turns)
 
-    def _timed(self) -> Iterator[tuple[int, Fraction, VideoFrame]]:
+    def _decode_timed(self) -> Iterator[tuple[int, Fraction, VideoFrame]]:
         container = open_container(self.path)
         with container:
             stream = _video_stream(self.path, container.streams.video)
@@ -164,7 +163,7 @@ class VideoFile:
 
 
 def open_video_file(path: Path) -> VideoFile:
-    """What a video file holds. Raises MediaError that says what is wrong with it."""
+    """Open a video file. Raises MediaError that says what is wrong with it."""
     path = Path(path)
     container = open_container(path)
     notes: Counter[str] = Counter()
@@ -188,12 +187,12 @@ def open_video_file(path: Path) -> VideoFile:
 
 
 def is_silent(samples: Samples) -> bool:
-    """Whether there is nothing to hear at all."""
+    """Whether samples (N,) are silent."""
     return not len(samples) or max(int(samples.max()), -int(samples.min())) <= SILENT
 
 
 def _video_stream(path: Path, streams: tuple[VideoStream, ...]) -> VideoStream:
-    """The first one that is no cover picture of a sound file."""
+    """The first stream that is not the cover picture of a sound file."""
     for stream in streams:
         if not stream.disposition & Disposition.attached_pic:
             stream.thread_type = "AUTO"

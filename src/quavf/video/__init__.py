@@ -1,1 +1,1 @@
-"""From a raw video to a clip of a store: its faces found, followed and cut, and its sound."""
+"""Raw videos: find, track, crop and score the faces."""

@@ -1,4 +1,4 @@
-"""Which faces of a prepared video are cut, and the cutting, picture by picture."""
+"""Cut the faces of a raw video, frame by frame."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from quavf.core.clock import TICKS_PER_SECOND
 from quavf.core.records import CropGeometry, Floats, Ints
 from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
-from quavf.sources.video import Shown
+from quavf.sources.video import Frame
 from quavf.video.schedule import PersonSchedule
 
 
 @dataclass(frozen=True)
-class CutFace:
-    """A face as it goes into the store."""
+class RenderedFace:
+    """A face crop, ready to be stored."""
 
     person: int
     tick: int
@@ -31,7 +31,7 @@ class CutFace:
 
 @dataclass(frozen=True)
 class CropRequests:
-    """The faces to cut, a row each, by tick and person."""
+    """The faces to cut, one per row, sorted by tick and person."""
 
     tick: Ints  # (N,)
     person: Ints  # (N,)
@@ -56,23 +56,25 @@ class CropRequests:
         return range(*np.searchsorted(self.tick, [ticks.start, ticks.stop]).tolist())
 
 
-def cut_faces(requests: CropRequests, shown: Shown) -> tuple[Shown, list[CutFace | None]]:
-    """The faces of one picture, by tick; None where the box lies outside."""
-    return shown, [
-        _cut_face(
-            shown,
+def render_faces(requests: CropRequests, frame: Frame) -> tuple[Frame, list[RenderedFace | None]]:
+    """The faces of one frame, by tick; None where the box lies outside."""
+    return frame, [
+        _render_face(
+            frame,
             int(requests.tick[row]),
             int(requests.person[row]),
             requests.box[row],
             float(requests.score[row]),
         )
-        for row in requests.rows_at(shown.ticks)
+        for row in requests.rows_at(frame.ticks)
     ]
 
 
-def _cut_face(shown: Shown, tick: int, person: int, box: Floats, score: float) -> CutFace | None:
-    geometry = crop_geometry(box, shown.size)
+def _render_face(
+    frame: Frame, tick: int, person: int, box: Floats, score: float
+) -> RenderedFace | None:
+    geometry = crop_geometry(box, frame.size)
     if geometry is None:
         return None
-    jpeg = encode_jpeg(render_crop(shown.bgr(geometry.region), geometry))
-    return CutFace(person, tick, score, geometry, jpeg)
+    jpeg = encode_jpeg(render_crop(frame.bgr(geometry.region), geometry))
+    return RenderedFace(person, tick, score, geometry, jpeg)

@@ -1,8 +1,8 @@
-"""Sources and faces composed for raw video: a recording becomes one clip of a store.
+"""Prepare a raw video as one clip of a store.
 
-The file is decoded twice: once to find the faces in it, once to cut them. Persons are known for
-sure only at the end (tracks are joined, short ones dropped), and holding the pictures until then
-is out of the question; the second pass costs a tenth of the whole (docs/reference/raw_video.md).
+The file is decoded twice: to find the faces, and to cut them. Persons are known only at the end,
+after tracks are joined and short ones dropped, and holding all pictures until then would take too
+much memory. The second pass takes a tenth of the time (docs/reference/raw_video.md).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from quavf.core.semantics import FIXED
 from quavf.core.windows import WindowConfig
 from quavf.faces.config import DetectorOptions
 from quavf.faces.detect import open_detector
-from quavf.faces.search import DESCRIPTOR, LOOK_SCORE, FaceSearch, Found
+from quavf.faces.search import DESCRIPTOR, FOLLOW_SCORE, FaceObservations, FaceSearch
 from quavf.faces.tracker import PersonTrack, track_persons
 from quavf.sources.media import Samples
 from quavf.sources.video import VideoFile, is_silent, open_video_file
@@ -37,13 +37,14 @@ from quavf.utils.memory import release_memory
 from quavf.utils.progress import show_progress
 from quavf.utils.threads import map_ahead
 from quavf.video.config import VideoConfig
-from quavf.video.cut import CropRequests, cut_faces
+from quavf.video.cut import CropRequests, render_faces
 from quavf.video.prepared import PreparedVideo
 
 log = logging.getLogger(__name__)
 
-SEARCH_FORMAT = 2  # of saved searches; goes up when they hold something else (2: pans)
-SAVE_EVERY_S = 30.0  # of video: an interrupted search loses no more
+SEARCH_FORMAT = 2  # of saved searches (2: with camera motion)
+SAVED_NAMES = {"appearance": "looks", "camera_motion": "pans"}  # in saved searches
+SAVE_EVERY_S = 30.0  # of video: an interrupted search loses at most this much
 
 
 def prepare_video(
@@ -52,10 +53,10 @@ def prepare_video(
     config: VideoConfig | None = None,
     windows: WindowConfig | None = None,
 ) -> PreparedVideo:
-    """Find, track and cut the faces of a video, and its sound, into one clip of a store.
+    """Find, track and cut the faces of a video, and store them and the sound as one clip.
 
-    `windows` are those of the visual branch that will look at the crops. Done stages are skipped,
-    an interrupted search goes on where it was. Raises MediaError when the file is no video.
+    `windows` are those of the visual branch that will score the crops. Finished stages are
+    skipped; an interrupted search continues. Raises MediaError when the file is not a video.
     """
     config, windows = config or VideoConfig(), windows or WindowConfig()
     file = open_video_file(Path(path))
@@ -67,7 +68,7 @@ def prepare_video(
 
 
 def video_fingerprint(path: Path, config: VideoConfig, windows: WindowConfig) -> str:
-    """Tells whether a video was cut from the same file with the same settings.
+    """Fingerprint of a video file and the settings that its clip depends on.
 
     Raises MediaError when the file is missing.
     """
@@ -85,7 +86,7 @@ def _media(path: Path) -> list[Any]:
 
 
 def clip_id(path: Path) -> str:
-    """A safe and stable name for a video's clip: of its file's name and place."""
+    """A safe and stable clip id from the name and location of a video file."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).strip("_-")[:60] or "video"
     return f"{stem}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
 
@@ -106,18 +107,18 @@ class _Preparation:
         found, pictures, numbers = self._search()
         tracks = track_persons(found, self.config.track, self.config.search.look_rate)
         with self.store.write_clip(self.clip) as writer:
-            heard = _Heard()
-            n_samples = writer.add_sound_chunks(heard.listening(self.file.sound()))
-            silent = n_samples is not None and heard.is_silent
+            silence = _SilenceDetector()
+            n_samples = writer.add_sound_chunks(silence.watch(self.file.sound()))
+            silent = n_samples is not None and silence.is_silent
             _save(
                 writer.folder / "tracks.npz",
                 pictures=pictures,
                 numbers=numbers,
                 cuts=found.cuts,
                 silent=np.array(silent),
-                **_flat(tracks),
+                **_flatten(tracks),
             )
-            prepared = self._prepared(writer.folder)
+            prepared = self._load(writer.folder)
             notes = self._cut(writer, prepared)
             writer.finish(
                 Manifest(
@@ -135,9 +136,9 @@ class _Preparation:
             )
 
     def read(self) -> PreparedVideo:
-        return self._prepared(self.store.folder(self.clip))
+        return self._load(self.store.folder(self.clip))
 
-    def _prepared(self, folder: Path) -> PreparedVideo:
+    def _load(self, folder: Path) -> PreparedVideo:
         path = folder / "tracks.npz"
         try:
             with np.load(path) as content:
@@ -163,39 +164,43 @@ class _Preparation:
     def _search_path(self) -> Path:
         return self.store.path / "search" / f"{self.clip}.{self.search_key}.npz"
 
-    def _search(self) -> tuple[Found, Floats, Ints]:
-        """First pass: the faces of all pictures, and the pictures' times and numbers."""
-        options = DetectorOptions(min_score=min(LOOK_SCORE, self.config.search.min_score))
+    def _search(self) -> tuple[FaceObservations, Floats, Ints]:
+        """First pass: the faces of all pictures, and the times and numbers of the pictures."""
+        options = DetectorOptions(min_score=min(FOLLOW_SCORE, self.config.search.min_score))
         search = FaceSearch(open_detector(self.config.search.detector, options), self.config.search)
         done_s, times, numbers, complete = self._resume(search)
         if complete:
-            return search.found(), np.array(times), np.array(numbers, np.int64)
+            return search.observations(), np.array(times), np.array(numbers, np.int64)
         step = TICKS_PER_SECOND / self.config.search.look_rate
         looked, saved_s, done, total = -1, done_s, 0, int(self.file.declared_s or 0)
         with show_progress("Finding faces", total, unit="s of video", inner="pictures") as bar:
-            for shown in self.file.pictures():
-                second = int(shown.time_s)
-                if shown.time_s <= done_s:
-                    looked = int(shown.ticks.start // step)
+            for frame in self.file.pictures():
+                second = int(frame.time_s)
+                if frame.time_s <= done_s:
+                    looked = int(frame.ticks.start // step)
                     continue
                 bar.advance(second - done, 1)
                 done = second
-                times.append(shown.time_s)
-                numbers.append(shown.number)
-                if int((shown.ticks.stop - 1) // step) > looked and len(shown.ticks):
-                    looked = int((shown.ticks.stop - 1) // step)
-                    search.step(shown)
-                if shown.time_s - saved_s > SAVE_EVERY_S:
-                    saved_s = shown.time_s
-                    self._save_search(search.found(), times, numbers)
+                times.append(frame.time_s)
+                numbers.append(frame.number)
+                if int((frame.ticks.stop - 1) // step) > looked and len(frame.ticks):
+                    looked = int((frame.ticks.stop - 1) // step)
+                    search.step(frame)
+                if frame.time_s - saved_s > SAVE_EVERY_S:
+                    saved_s = frame.time_s
+                    self._save_search(search.observations(), times, numbers)
                     release_memory()
             bar.advance(max(total - done, 0))
-        found = search.found()
+        found = search.observations()
         self._save_search(found, times, numbers, complete=True)
         return found, np.array(times), np.array(numbers, np.int64)
 
     def _save_search(
-        self, found: Found, times: list[float], numbers: list[int], complete: bool = False
+        self,
+        found: FaceObservations,
+        times: list[float],
+        numbers: list[int],
+        complete: bool = False,
     ) -> None:
         _save(
             self._search_path,
@@ -203,11 +208,11 @@ class _Preparation:
             numbers=np.array(numbers),
             complete=np.array(complete),
             format=np.array(SEARCH_FORMAT),
-            **vars(found),
+            **{SAVED_NAMES.get(name, name): column for name, column in vars(found).items()},
         )
 
     def _resume(self, search: FaceSearch) -> tuple[float, list[float], list[int], bool]:
-        """What an earlier search has found: until when, its pictures, and whether it is all."""
+        """Load an earlier search: its end, picture times and numbers, and whether it finished."""
         if not self._search_path.is_file():
             return -1.0, [], [], False
         try:
@@ -220,8 +225,13 @@ class _Preparation:
                 return -1.0, [], [], False
             times, numbers = arrays.pop("pictures").tolist(), arrays.pop("numbers").tolist()
             complete = bool(arrays.pop("complete"))
-            found = Found(**arrays)
-            assert found.looks.shape == (len(found), DESCRIPTOR)
+            found = FaceObservations(
+                **{
+                    f.name: arrays[SAVED_NAMES.get(f.name, f.name)]
+                    for f in fields(FaceObservations)
+                }
+            )
+            assert found.appearance.shape == (len(found), DESCRIPTOR)
         except (OSError, ValueError, KeyError, TypeError, AssertionError):
             log.warning("%s: cannot be read; searching from the start", self._search_path)
             return -1.0, [], [], False
@@ -229,7 +239,7 @@ class _Preparation:
         return (times[-1] if times else -1.0), times, numbers, complete
 
     def _cut(self, writer: ClipWriter, video: PreparedVideo) -> Counter[str]:
-        """Second pass: the crops of all persons."""
+        """Second pass: cut the crops of all persons."""
         requests = CropRequests.of(video.schedules.values())
         confidences = array("d")
         notes: Counter[str] = Counter()
@@ -237,12 +247,12 @@ class _Preparation:
         with show_progress("Cutting faces", total, unit="s of video", inner="pictures") as bar:
             second = 0
             pictures = self.file.pictures() if len(requests.tick) else ()
-            for shown, cut in map_ahead(partial(cut_faces, requests), pictures):
-                if shown.time_s // SAVE_EVERY_S > second // SAVE_EVERY_S:
+            for frame, faces in map_ahead(partial(render_faces, requests), pictures):
+                if frame.time_s // SAVE_EVERY_S > second // SAVE_EVERY_S:
                     release_memory()
-                bar.advance(int(shown.time_s) - second, 1)
-                second = int(shown.time_s)
-                for face in cut:
+                bar.advance(int(frame.time_s) - second, 1)
+                second = int(frame.time_s)
+                for face in faces:
                     if face is None:
                         notes["boxes outside the picture"] += 1
                     else:
@@ -257,26 +267,26 @@ class _Preparation:
 
 
 @dataclass
-class _Heard:
-    """Whether a sound that goes by has anything to hear in it."""
+class _SilenceDetector:
+    """Tells whether a sound that passes through it is silent throughout."""
 
     is_silent: bool = True
 
-    def listening(self, pieces: Iterable[Samples]) -> Iterator[Samples]:
-        for piece in pieces:
-            self.is_silent = self.is_silent and is_silent(piece)
-            yield piece
+    def watch(self, chunks: Iterable[Samples]) -> Iterator[Samples]:
+        for chunk in chunks:
+            self.is_silent = self.is_silent and is_silent(chunk)
+            yield chunk
 
 
-def _flat(tracks: list[PersonTrack]) -> dict[str, Any]:
-    """All tracks as plain arrays, with a column that tells the person."""
+def _flatten(tracks: list[PersonTrack]) -> dict[str, Any]:
+    """All tracks as plain arrays, with a column of person numbers."""
     person = [np.full(len(t.times), k) for k, t in enumerate(tracks, 1)]
     return {
         "person": np.concatenate([*person, np.empty(0, np.int64)]).astype(np.int64),
         "times": np.concatenate([*(t.times for t in tracks), np.empty(0)]),
         "boxes": np.concatenate([*(t.boxes for t in tracks), np.empty((0, 4))]),
         "scores": np.concatenate([*(t.scores for t in tracks), np.empty(0)]),
-        "pieces": np.concatenate([*(t.pieces for t in tracks), np.empty(0, np.int64)]),
+        "pieces": np.concatenate([*(t.scenes for t in tracks), np.empty(0, np.int64)]),
     }
 
 

@@ -21,7 +21,9 @@ AUDIO = TrainAudioConfig(
     trainer=TrainerConfig(epochs=2, batch_size=2, lr=1e-3, save_every=2, accelerator="cpu"),
 )
 VISUAL = TrainVisualConfig(
-    visual=VisualConfig(backbone="test_efficientnet", backbone_weights="random", dim=16, n_heads=2),
+    visual=VisualConfig(
+        backbone="test_efficientnet", backbone_weights="random", size=64, dim=16, n_heads=2
+    ),
     windows=WindowConfig(min_quality=0.1, step=40),
     trainer=TrainerConfig(epochs=2, batch_size=2, lr=1e-3, save_every=2, accelerator="cpu"),
 )

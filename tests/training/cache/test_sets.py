@@ -327,7 +327,10 @@ def test_damaged_features_are_told(
             changed(VISUAL, visual={"frozen": False, "frozen_stages": 2}),
             r"trainer\.cache: visual\.frozen is false",
         ),
-        (replace(VISUAL, semantics="reference"), r"trainer\.cache: .*batch-norm statistics move"),
+        (
+            replace(VISUAL, semantics="reference"),
+            r"trainer\.cache: .*batch-norm statistics of the frozen image network move",
+        ),
         (with_trainer(AUDIO, precision="transformer-engine"), r"trainer\.cache: .*precision"),
     ],
 )
@@ -342,7 +345,7 @@ def test_no_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_network_of_two_heads_is_refused(store: ClipStore, tmp_path: Path) -> None:
-    config = changed(VISUAL, visual={"backbone": "deit_tiny_distilled_patch16_224"})
+    config = changed(VISUAL, visual={"backbone": "deit_tiny_distilled_patch16_224", "size": 224})
     with pytest.raises(ConfigError, match=r"deit_tiny_distilled_patch16_224 cannot be cut"):
         train_visual(store.path, tmp_path / "run", with_cache(config, tmp_path))
     assert not (tmp_path / "run").exists()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from quavf.inference import export as exporting
 from quavf.inference.backends import OpenVinoEngine
 from quavf.inference.config import InferenceConfig, PredictConfig
 from quavf.inference.export import TOLERANCE, Export, export, parity
-from quavf.inference.graphs import AudioGraph, openvino_model
+from quavf.inference.graphs import AudioGraph, Part, onnx_program, openvino_model
 from quavf.inference.loading import (
     load_audio,
     load_model,
@@ -52,6 +55,7 @@ def has_openvino() -> bool:
     return True
 
 
+@cache
 def has_bf16(name: str) -> bool:
     try:
         if name == "openvino":
@@ -83,6 +87,35 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {kind: folder / f"{kind}.safetensors" for kind in KINDS}
 
 
+GRAPHS: dict[str, Any] = {}  # by what makes them and the network that they are of
+
+
+def reuse_graphs(patch: pytest.MonkeyPatch) -> None:
+    """Make each network's graph once for the module: it takes seconds."""
+
+    def cached(make: Callable[[Part], Any]) -> Callable[[Part], Any]:
+        def graph(part: Part) -> Any:
+            weights = hashlib.sha256()
+            for value in part.state_dict().values():
+                weights.update(value.numpy().tobytes())
+            network = f"{type(part).__name__} {part.config} {part.settings} {weights.hexdigest()}"
+            key = f"{make.__name__} {network}"
+            if key not in GRAPHS:
+                GRAPHS[key] = make(part)
+            return GRAPHS[key]
+
+        return graph
+
+    patch.setattr("quavf.inference.export.onnx_program", cached(onnx_program))
+    patch.setattr("quavf.inference.export.openvino_model", cached(openvino_model))
+    patch.setattr("quavf.inference.loading.openvino_model", cached(openvino_model))
+
+
+@pytest.fixture
+def reused_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    reuse_graphs(monkeypatch)
+
+
 @pytest.fixture(scope="module")
 def exports(
     checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
@@ -91,11 +124,13 @@ def exports(
     folder = tmp_path_factory.mktemp("exports")
     suffixes = [".onnx"] * (importlib.util.find_spec("onnxscript") is not None)
     suffixes += [".xml"] * has_openvino()
-    return {
-        f"{kind}{suffix}": export(checkpoints[kind], folder / f"{kind}{suffix}")
-        for kind in KINDS
-        for suffix in suffixes
-    }
+    with pytest.MonkeyPatch.context() as patch:
+        reuse_graphs(patch)
+        return {
+            f"{kind}{suffix}": export(checkpoints[kind], folder / f"{kind}{suffix}")
+            for kind in KINDS
+            for suffix in suffixes
+        }
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +178,7 @@ def test_openvino_reads_onnx_files_too(exports, store, expected, tmp_path):
 
 
 @needs_openvino
+@pytest.mark.usefixtures("reused_graphs")
 def test_openvino_runs_checkpoints(checkpoints, store, expected, tmp_path):
     predict(store, tmp_path, **checkpoints, config=replace(CPU, runtime="openvino"))
     assert_close(read_scores(tmp_path), expected, 1e-5)
@@ -158,6 +194,7 @@ def test_openvino_gives_torch_s_logits(make: Any) -> None:
 
 @pytest.mark.parametrize("name", ["torch", pytest.param("openvino", marks=needs_openvino)])
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("reused_graphs")
 def test_bf16_differs_but_little(kind: str, name: str, checkpoints: dict[str, Path]) -> None:
     if not has_bf16(name):
         pytest.skip("no bf16 arithmetic in this processor")
@@ -354,11 +391,14 @@ def test_models_of_others(tmp_path: Path) -> None:
 
 
 @needs_onnx
-def test_a_visual_branch_needs_its_own_classifier(exports, tmp_path):
+@pytest.mark.usefixtures("reused_graphs")
+def test_a_visual_branch_needs_its_own_classifier(exports, checkpoints, tmp_path):
     visual = Path(shutil.copy(main_file(exports["visual.onnx"]), tmp_path))
     with pytest.raises(CheckpointError, match=r"classifier\.onnx: no such file; visual\.onnx"):
         load_model(visual, InferenceConfig())
-    save_branch(tmp_path / "v.safetensors", tiny_visual("test_resnet", seed=1, size=96))
+    other = load_branch(checkpoints["visual"])
+    torch.nn.init.ones_(other.head.weight)
+    save_branch(tmp_path / "v.safetensors", other)
     export(tmp_path / "v.safetensors", tmp_path / "other.onnx")
     shutil.copy(tmp_path / "other.classifier.onnx", tmp_path / "visual.classifier.onnx")
     with pytest.raises(CheckpointError, match=r"is of another branch than visual\.onnx"):
@@ -381,6 +421,7 @@ def test_formats(name, format, message, checkpoints, tmp_path):
 
 
 @needs_onnx
+@pytest.mark.usefixtures("reused_graphs")
 def test_nothing_is_written_when_the_logits_differ(checkpoints, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "parity", lambda *_: float("inf"))
     with pytest.raises(CheckpointError, match="logits are up to inf from torch's"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from av import AudioFrame, VideoFrame
 
+from quavf.core.branches import BranchSpec
 from quavf.core.errors import MediaError
 from quavf.report.annotate import plays_in_browsers, start_offset_s, write_annotated_video
 from quavf.report.canvas import Canvas, text_mask
@@ -19,7 +21,6 @@ from quavf.report.overlay import (
     YES,
     Overlay,
     at_time,
-    face_weight,
     sampled,
     score_colour,
 )
@@ -228,20 +229,6 @@ def test_regions_come_back_as_they_were() -> None:
         assert bgr.size == 0
 
 
-@pytest.mark.parametrize(
-    ("audio", "visual", "quality", "weight"),
-    [
-        (0.1, 0.2, 0.7, 0.7),
-        (0.1, 0.2, np.nan, 0.5),
-        (np.nan, 0.2, 0.1, 1.0),
-        (0.1, np.nan, 0.9, 0.0),
-        (np.nan, np.nan, 0.9, None),
-    ],
-)
-def test_trust(audio: float, visual: float, quality: float, weight: float | None) -> None:
-    assert face_weight(audio, visual, quality) == weight
-
-
 def test_colours() -> None:
     ends = score_colour(np.array([0.0, 0.25, 0.75, 1.0, np.nan]))
     np.testing.assert_allclose(ends, [NO, NO, YES, YES, NO])
@@ -265,3 +252,20 @@ def test_samples_of_the_past() -> None:
 
 def test_text_has_ink() -> None:
     assert text_mask("12 %", 20).max() == 255
+
+
+def test_key_and_bar_show_a_third_branch(toy_spec: BranchSpec) -> None:
+    result = made_up(Path("v.mp4"), duration_s=2.0)
+    rows = result.scores[1]
+    toy = {**rows.columns, toy_spec.name: np.full(len(rows), 0.5)}
+    overlay = Overlay(
+        replace(result, scores={**result.scores, 1: replace(rows, columns=toy)}), (640, 360)
+    )
+    values = {"audio": 0.2, "visual": 0.8, "toy": 0.5, "quality": 0.25, "fused": 0.4}
+    stacked = overlay._stacked_shares(values)
+    assert [spec.name for spec, _ in stacked] == ["audio", "visual", "toy"]
+    np.testing.assert_allclose([share for _, share in stacked], [1, 0.5, 1 / 3])
+    assert overlay._stacked_shares(dict.fromkeys(values, np.nan)) == []
+    planes = np.full((540, 640), 128, np.uint8)
+    overlay.draw(Canvas.of(planes), 1.0)
+    assert np.ptp(planes) > 0

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quavf.core.branches import BranchSpec
 from quavf.report.video import MAX_STEPS, pack_scores, report_html, script_json, write_report
 from quavf.report.words import length_words, shared_s, summarise
 from quavf.results.video import Moment, Person, PersonScores, VideoResult
@@ -290,3 +291,21 @@ def test_nobody() -> None:
     page = report_html(result, None)
     assert "No face was found in this video." in page
     assert page_data(page)["persons"] == []
+
+
+def test_page_shows_a_third_branch(toy_spec: BranchSpec) -> None:
+    result = made_up(Path("v.mp4"), duration_s=2.0)
+    assert [b["name"] for b in page_data(report_html(result, None))["branches"]] == [
+        "audio",
+        "visual",
+    ]
+    scores = {
+        n: replace(rows, columns={**rows.columns, toy_spec.name: rows.visual})
+        for n, rows in result.scores.items()
+    }
+    page = report_html(replace(result, scores=scores, models={"toy": "blocks"}), None)
+    data = page_data(page)
+    assert data["branches"][-1] == {"name": "toy", "title": "Toy", "colour": toy_spec.colour}
+    assert all("toy" in person["packed"] for person in data["persons"])
+    assert "From the toy" in page
+    assert "<dt>Toy</dt><dd>blocks</dd>" in page

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quavf.core.branches import score_columns
+from quavf.core.branches import BranchSpec, score_columns
 from quavf.report.annotate import write_annotated_video
 from quavf.report.video import write_report
 from quavf.results.scores import Scores, write_scores
@@ -296,6 +296,27 @@ def test_the_legend_hides_a_curve(open_page: Open, folder: Path) -> None:
     assert page.locator(".audio-line").first.is_visible()
 
 
+def test_a_third_branch_has_a_curve(open_page: Open, tmp_path: Path, toy_spec: BranchSpec) -> None:
+    result = made_up(Path("v.mp4"), duration_s=6.0)
+    scores = {
+        n: replace(rows, columns={**rows.columns, toy_spec.name: 1 - rows.visual})
+        for n, rows in result.scores.items()
+    }
+    write_report(replace(result, scores=scores), tmp_path, with_video=False)
+    page = open_page(tmp_path)
+    line = page.locator(".toy-line").first
+    assert len(line.get_attribute("d")) > 100
+    dashes = [
+        page.locator(f".{name}-line").first.evaluate("e => getComputedStyle(e).strokeDasharray")
+        for name in ("audio", "visual", "toy")
+    ]
+    assert len({*dashes}) == 3
+    page.get_by_role("button", name="Toy", exact=True).click()
+    assert line.is_hidden()
+    assert page.locator(".audio-line").first.is_visible()
+    assert "From the toy" in page.locator(".meaning").inner_text()
+
+
 def test_own_controls(open_page: Open, folder: Path) -> None:
     page = open_page(folder)
     assert not page.evaluate("document.querySelector('video').controls")
@@ -336,8 +357,8 @@ def test_contrast_of_text(open_page: Open, folder: Path, scheme: str) -> None:
         """() => {
           const probe = document.createElement('i');
           document.body.append(probe);
-          const names = ['paper', 'ink', 'soft', 'yes-text', 'yes', 'audio', 'visual', 'quality',
-                         'focus'];
+          const names = ['paper', 'ink', 'soft', 'yes-text', 'yes', 'branch-audio',
+                         'branch-visual', 'quality', 'focus'];
           const read = (name) => {
             probe.style.color = `var(--${name})`;
             return getComputedStyle(probe).color;
@@ -346,7 +367,7 @@ def test_contrast_of_text(open_page: Open, folder: Path, scheme: str) -> None:
         }"""
     )
     floors = dict.fromkeys(("ink", "soft", "yes-text"), 4.5)
-    floors |= dict.fromkeys(("yes", "audio", "visual", "quality", "focus"), 3.0)
+    floors |= dict.fromkeys(("yes", "branch-audio", "branch-visual", "quality", "focus"), 3.0)
     for name, floor in floors.items():
         assert contrast(colours[name], colours["paper"]) >= floor, name
 

@@ -208,6 +208,24 @@ def test_clip_codes_are_numpy_unique(clips: list[str]) -> None:
     assert [names[code] for code in codes] == clips
 
 
+@pytest.mark.parametrize(
+    ("audio", "visual", "quality", "face"),
+    [
+        (0.1, 0.2, 0.7, 0.7),
+        (0.1, 0.2, NAN, 0.5),
+        (NAN, 0.2, 0.1, 1.0),
+        (0.1, NAN, 0.9, 0.0),
+        (NAN, NAN, 0.9, None),
+    ],
+)
+def test_shares_of_two_branches(
+    audio: float, visual: float, quality: float, face: float | None
+) -> None:
+    shares = branch_shares(columns_of([audio], [visual], [quality]))
+    expected = (NAN, NAN) if face is None else (1 - face, face)
+    np.testing.assert_allclose([shares["audio"][0], shares["visual"][0]], expected)
+
+
 # A third branch.
 
 

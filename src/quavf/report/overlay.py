@@ -5,14 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from quavf.core.branches import score_columns
+from quavf.core.branches import FUSED, QUALITY, BranchSpec
 from quavf.core.records import Array, Floats, Image
 from quavf.report.canvas import Canvas, bar, disc, text_mask, write
+from quavf.results.fusion import branch_shares
 from quavf.results.video import Moment, PersonScores, VideoResult
 
 # BGR. Grey to orange differ in lightness and in blue against yellow: apart for colour-blind eyes.
 NO, YES = np.array((175.0, 160.0, 148.0)), np.array((26.0, 118.0, 255.0))
-FACE, SOUND = (233, 180, 86), (60, 183, 240)
+PALE = 0.65  # what stays of a branch's colour, the rest is white
 INK, PAPER, FAINT = (20, 23, 26), (255, 255, 255), (120, 114, 108)
 NO_BELOW, YES_ABOVE = 0.25, 0.75  # scores between them are mixed
 PAST_S = 10.0  # the strip's length
@@ -28,13 +29,12 @@ def score_colour(scores: Array) -> Floats:
     return np.asarray(NO + (YES - NO) * share[..., None])
 
 
-def face_weight(audio: float, visual: float, quality: float) -> float | None:
-    """How far the fused score trusts the face, in [0, 1]; None without any branch."""
-    if np.isnan(visual):
-        return None if np.isnan(audio) else 0.0
-    if np.isnan(audio):
-        return 1.0
-    return 0.5 if np.isnan(quality) else quality
+def branch_colour(spec: BranchSpec) -> tuple[int, int, int]:
+    """BGR of a branch's bar, lighter than on paper: it lies on a dark ground."""
+    red, green, blue = (int(spec.colour[i : i + 2], 16) for i in (1, 3, 5))
+    lighter = (round(255 - PALE * (255 - value)) for value in (blue, green, red))
+    blue, green, red = lighter
+    return blue, green, red
 
 
 class Overlay:
@@ -47,8 +47,10 @@ class Overlay:
         self.period_s = float(1 / result.fps)
         self.numbers = [p.number for p in result.persons]
         self.moments = {n: result.moments_of(n) for n in self.numbers}
+        self.branches = result.branches
+        self.columns = (*(spec.name for spec in self.branches), QUALITY, FUSED)
         self.tables = {
-            n: np.stack([rows[name] for name in score_columns()], axis=1)  # (N, 4)
+            n: np.stack([rows[name] for name in self.columns], axis=1)  # (N, columns)
             for n, rows in result.scores.items()
         }
 
@@ -69,12 +71,12 @@ class Overlay:
     def _score(self, number: int, time_s: float) -> dict[str, float]:
         rows = self.result.scores.get(number)
         if rows is None or not len(rows):
-            return dict.fromkeys(score_columns(), np.nan)
+            return dict.fromkeys(self.columns, np.nan)
         values = at_time(rows.time_s, self.tables[number], time_s, STEADY_S / 2)
         return (
-            dict.fromkeys(score_columns(), np.nan)
+            dict.fromkeys(self.columns, np.nan)
             if values is None
-            else dict(zip(score_columns(), values.tolist(), strict=True))
+            else dict(zip(self.columns, values.tolist(), strict=True))
         )
 
     def _is_moment(self, number: int, time_s: float) -> bool:
@@ -90,17 +92,14 @@ class Overlay:
     def _draw_label(
         self, canvas: Canvas, number: int, box: Floats, gap: int, values: dict[str, float]
     ) -> None:
-        """Number and score, the score as a bar, and below it face against sound."""
+        """Number and score, the score as a bar, and below it each branch's share."""
         s, (height, width) = self.scale, canvas.y.shape
         wide, high = 88 * s, 36 * s
         left = float(np.clip(box[0] - gap, 0, max(0.0, width - wide)))
         top = box[1] - gap - high - 2 * s
         if top < 0:  # no room above: below the box, or inside it when it fills the picture
             top = min(box[3] + gap + 2 * s, height - high)
-        fused, weight = (
-            values["fused"],
-            face_weight(*(values[n] for n in ("audio", "visual", "quality"))),
-        )
+        fused = values[FUSED]
         colour = score_colour(np.array(fused))
         with canvas.region(left, top, left + wide, top + high, DIM) as chip:
             if not chip.size:
@@ -113,9 +112,19 @@ class Overlay:
             bar(chip, 5 * s, 25 * s, inner, 4 * s, FAINT)
             if not np.isnan(fused):
                 bar(chip, 5 * s, 25 * s, inner * fused, 4 * s, colour)
-            if weight is not None:
-                bar(chip, 5 * s, 31 * s, inner, 2 * s, SOUND)
-                bar(chip, 5 * s, 31 * s, inner * weight, 2 * s, FACE)
+            for spec, share in self._stacked_shares(values):
+                bar(chip, 5 * s, 31 * s, inner * share, 2 * s, branch_colour(spec))
+
+    def _stacked_shares(self, values: dict[str, float]) -> list[tuple[BranchSpec, float]]:
+        """Each branch with its share of the fused score and those of later branches together.
+
+        Empty without any score.
+        """
+        shares = branch_shares({name: np.array([value]) for name, value in values.items()})
+        own = np.array([shares[spec.name][0] for spec in self.branches])
+        if np.isnan(own).any():
+            return []
+        return list(zip(self.branches, np.cumsum(own[::-1])[::-1].tolist(), strict=True))
 
     def _draw_strip(self, canvas: Canvas, time_s: float) -> None:
         """One row for each person of the last seconds: score over time, now at the right."""
@@ -152,7 +161,8 @@ class Overlay:
         size, grey = max(9.0, 9 * s), (200, 200, 200)
         write(strip, f"last {PAST_S:.0f} s", 32 * s, middle, size, grey, centred=False)
         x = strip.shape[1] - 60 * s
-        for words, colour in (("sound", SOUND), ("face", FACE)):
+        for spec in self.branches:
+            words, colour = spec.title.lower(), branch_colour(spec)
             x -= text_mask(words, round(size)).shape[1]
             write(strip, words, x, middle, size, grey, centred=False)
             x -= 14 * s

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from quavf.core.branches import FUSED, QUALITY, branch_names, branch_specs
 from quavf.core.errors import MediaError
 from quavf.report.annotate import convert_video, plays_in_browsers, start_offset_s
 from quavf.report.words import brief_words, length_words, person_words, summarise
@@ -29,12 +30,11 @@ from quavf.utils.files import explain_os_errors, write_text
 REPORT_FILE = "report.html"
 ANNOTATED_FILE = "annotated.mp4"
 PLAIN_FILE = "video.mp4"
-COLUMNS = ("fused", "audio", "visual", "quality")
 MAX_STEPS = 40_000  # of one person: 1.1 hours at 10 a second; beyond, neighbours are averaged
 FULL, MISSING = 250, 255  # a score in one byte: 0.4 % steps
 HELD_S = 0.15  # a score stands for so much time before and after it
 GAP_S = 0.5  # a longer time without scores is shown as not in view
-MODEL_TITLES = {"audio": "Sound", "visual": "Face", "quality": "Face quality", "faces": "Faces"}
+MODEL_TITLES = {QUALITY: "Face quality", "faces": "Faces"}  # those of branches: in their specs
 
 
 def write_report(result: VideoResult, folder: Path, with_video: bool = True) -> Path:
@@ -63,6 +63,7 @@ def report_html(result: VideoResult, video: str | None, offset_s: float = 0.0) -
         "facts": "".join(
             f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in _facts(result)
         ),
+        "branches": _explain_branches(result),
         "notes": _notes(result),
         "data": script_json(_content(result, video, offset_s, summary.nothing)),
         "js": script,
@@ -116,9 +117,23 @@ def _content(
         "size": list(result.frame_size),
         "threshold": result.threshold,
         "sound": result.has_sound,
+        "branches": [
+            {"name": spec.name, "title": spec.title, "colour": spec.colour}
+            for spec in result.branches
+        ],
         "nothing": nothing,
         "persons": [_person_content(result, person) for person in result.persons],
     }
+
+
+def _explain_branches(result: VideoResult) -> str:
+    """What the curve of each branch means, as HTML."""
+    titles = [html.escape(spec.title.lower()) for spec in result.branches]
+    return "\n        ".join(
+        f'<dt><i class="key key-branch"></i>From the {title}</dt>\n'
+        f"        <dd>The score that the {title} alone would give.</dd>"
+        for title in titles
+    )
 
 
 def _person_content(result: VideoResult, person: Person) -> dict[str, Any]:
@@ -168,7 +183,7 @@ def pack_scores(rows: PersonScores) -> tuple[float, float, dict[str, str]]:
     )
     near = np.abs(rows.time_s[nearest] - grid_s) <= max(HELD_S, step_s)
     packed = {}
-    for name in COLUMNS:
+    for name in (FUSED, *branch_names(), QUALITY):
         values = rows[name]
         known = ~np.isnan(values)
         if not known.any():
@@ -218,9 +233,9 @@ def _facts(result: VideoResult) -> list[tuple[str, str]]:
     if result.truth is not None:
         n_labels = len(result.truth) + len(result.others or ())
         facts.append(("Labels", "one stretch" if n_labels == 1 else f"{n_labels:,} stretches"))
+    titles = MODEL_TITLES | {spec.name: spec.title for spec in branch_specs()}
     facts += [
-        (MODEL_TITLES.get(key, printable(key)), printable(name))
-        for key, name in result.models.items()
+        (titles.get(key, printable(key)), printable(name)) for key, name in result.models.items()
     ]
     return facts
 

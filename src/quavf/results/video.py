@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quavf.core.branches import known_columns
+from quavf.core.branches import BranchSpec, branch_specs, known_columns
 from quavf.core.errors import AnnotationError, ScoresError
 from quavf.core.records import Array, Floats, Ints
 from quavf.results.columns import ScoreColumns, columns_to_read, columns_to_write
@@ -124,6 +124,15 @@ class VideoResult:
     models: dict[str, str] = field(default_factory=dict)  # "audio", "visual", "quality", "faces"
     notes: tuple[str, ...] = ()  # warnings in plain words
     has_sound: bool = True
+
+    @property
+    def branches(self) -> tuple[BranchSpec, ...]:
+        """The branches that have a score of anybody."""
+        return tuple(
+            spec
+            for spec in branch_specs()
+            if any(not np.isnan(rows[spec.name]).all() for rows in self.scores.values())
+        )
 
     def moments_of(self, person: int) -> tuple[Moment, ...]:
         return tuple(m for m in self.moments if m.person == person)

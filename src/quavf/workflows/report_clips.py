@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from quavf.core.branches import branch_names
 from quavf.core.errors import ConfigError, ScoresError, StoreError
 from quavf.core.names import is_safe_name
 from quavf.core.records import WEARER, Floats, Segment
@@ -157,10 +158,10 @@ class _Reports:
     def _models(self) -> dict[str, str]:
         """The names of what made the scores, as far as their configuration tells."""
         models = {}
-        for kind in ("audio", "visual"):
-            branch = self.made.get(kind)
+        for name in branch_names():
+            branch = self.made.get(name)
             if isinstance(branch, dict) and branch.get("checkpoint"):
-                models[kind] = Path(str(branch["checkpoint"])).name
+                models[name] = Path(str(branch["checkpoint"])).name
         if self.made.get("quality"):
             models["quality"] = str(self.made["quality"])
         return models

@@ -8,10 +8,13 @@
   const axis = find("axis");
   const NS = "http://www.w3.org/2000/svg";
   const TOP = 14, CHART = 84, RIBBON = 8; // px: above the chart, the chart, the quality below it
-  const LINES = ["fused", "visual", "audio"];
   const MISSING = 255, FULL = 250; // how a score is packed into a byte
   const SHORTEST_VIEW = 5; // s
   const KEPT_LANES = 8; // more people than so: those who never talk fold away
+
+  const branches = data.branches; // {name, title, colour} of those that have scores
+  const lines = ["fused", ...branches.map(({ name }) => name)];
+  const DASHES = [["4 3", "dashed"], ["none", "solid"], ["1.5 3", "dotted"]]; // of curve and key
 
   const end = Math.max(data.duration, 0.001);
   let view = [0, end];
@@ -30,6 +33,19 @@
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
     if (parent) parent.append(element);
     return element;
+  };
+  const paint = (element, index) => {
+    const { name, colour } = branches[index];
+    const [dash, key] = DASHES[index % DASHES.length];
+    element.style.setProperty("--line", `var(--branch-${name}, color-mix(in srgb, ${colour} 85%, var(--ink)))`);
+    element.style.setProperty("--dash", dash);
+    element.style.setProperty("--key", key);
+    return element;
+  };
+  const makeKey = (name) => {
+    const index = branches.findIndex((branch) => branch.name === name);
+    if (index < 0) return make("i", { class: `key key-${name}` });
+    return paint(make("i", { class: "key key-branch" }), index);
   };
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const percent = (value) => `${Math.round(value * 100)} %`;
@@ -129,8 +145,9 @@
     const layer = {};
     for (const name of ["unseen", "tint", "rules"]) layer[name] = draw("g", {}, svg);
     layer.band = draw("path", { class: "fused-area", fill: "url(#ramp)" }, svg);
-    layer.audio = draw("path", { class: "audio-line" }, svg);
-    layer.visual = draw("path", { class: "visual-line" }, svg);
+    branches.forEach(({ name }, index) => {
+      layer[`line-${name}`] = paint(draw("path", { class: `branch-line ${name}-line` }, svg), index);
+    });
     layer.fused = draw("path", { class: "fused-line", stroke: "url(#ramp)" }, svg);
     layer.quality = draw("path", { class: "quality-area" }, svg);
     for (const name of ["moments", "others", "truth"]) layer[name] = draw("g", {}, svg);
@@ -156,11 +173,11 @@
     const { plot, layer, lane } = person.lane;
     const width = plot.clientWidth;
     if (!width) return;
-    const runs = Object.fromEntries(LINES.map((name) => [name, curve(person, name, width)]));
+    const runs = Object.fromEntries(lines.map((name) => [name, curve(person, name, width)]));
     lane.classList.toggle("dense", Boolean(runs.fused.dense));
     layer.fused.setAttribute("d", linePath(runs.fused));
     layer.band.setAttribute("d", areaPath(runs.fused, () => BOTTOM, (p) => yOf(p[3])));
-    for (const name of ["audio", "visual"]) layer[name].setAttribute("d", linePath(runs[name]));
+    for (const { name } of branches) layer[`line-${name}`].setAttribute("d", linePath(runs[name]));
     const base = BOTTOM + 6 + RIBBON;
     layer.quality.setAttribute("d", areaPath(curve(person, "quality", width), () => base, (p) => base - p[1] * RIBBON));
     bars(layer.unseen, person.unseen, width, { class: "unseen", y: TOP, height: CHART });
@@ -452,7 +469,7 @@
   const showTip = (person, event) => {
     const row = (key, name, text) => {
       const line = make("div");
-      line.append(make("i", { class: `key key-${key}` }), make("span", {}, name), make("b", {}, text));
+      line.append(makeKey(key), make("span", {}, name), make("b", {}, text));
       return line;
     };
     const head = make("header");
@@ -461,7 +478,8 @@
     const fused = valueAt(person, "fused", hover);
     if (fused === null) rows.push(make("span", {}, person.others ? "no score here" : "not in view"));
     else {
-      for (const [key, name] of [["fused", "Talking to you"], ["audio", "From the sound"], ["visual", "From the face"], ["quality", "Face quality"]]) {
+      const named = branches.map(({ name, title }) => [name, `From the ${title.toLowerCase()}`]);
+      for (const [key, name] of [["fused", "Talking to you"], ...named, ["quality", "Face quality"]]) {
         const value = valueAt(person, key, hover);
         rows.push(row(key, name, value === null ? "–" : percent(value)));
       }
@@ -524,22 +542,25 @@
   // ---- build ---------------------------------------------------------------------------------------------
   const legend = document.querySelector(".legend");
   const has = (name) => data.persons.some((p) => p.packed[name]);
-  const shown = [["fused", "Talking to you"], ["audio", "Sound"], ["visual", "Face"], ["quality", "Face quality"]].filter(([name]) => has(name));
+  const shown = [["fused", "Talking to you"], ...branches.map(({ name, title }) => [name, title]), ["quality", "Face quality"]].filter(([name]) => has(name));
   if (hasTruth) shown.push(hasOthers ? ["truth", "Label: to you"] : ["truth", "Labels"]);
   if (hasOthers) shown.push(["other", "Label: to others"]);
   for (const [key, name] of shown) {
     const button = make("button", { type: "button", "aria-pressed": "true" });
-    button.append(make("i", { class: `key key-${key}` }), name);
+    button.append(makeKey(key), name);
     button.addEventListener("click", () => {
       const hidden = timeline.classList.toggle(`hide-${key}`);
+      for (const { lane } of data.persons) lane.layer[`line-${key}`]?.classList.toggle("off", hidden);
       button.setAttribute("aria-pressed", String(!hidden));
     });
     legend.append(button);
   }
-  const absent = { boxes: data.video !== "annotated.mp4", truth: !hasTruth, other: !hasOthers, audio: !has("audio"), visual: !has("visual"), quality: !has("quality") };
+  const absent = { boxes: data.video !== "annotated.mp4", truth: !hasTruth, other: !hasOthers, quality: !has("quality") };
   for (const [name, isAbsent] of Object.entries(absent)) {
     if (isAbsent) for (const element of document.querySelectorAll(`.if-${name}`)) element.hidden = true;
   }
+
+  branches.forEach((_, index) => paint(document.querySelectorAll(".meaning .key-branch")[index], index));
 
   const shapes = draw("svg", { width: 0, height: 0, "aria-hidden": "true" }, document.body);
   shapes.style.position = "absolute";

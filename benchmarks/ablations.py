@@ -29,10 +29,10 @@ from quavf.inference.config import PredictConfig
 from quavf.models.bundled import weights_path
 from quavf.models.tensors import read_weights
 from quavf.training.config import TrainVisualConfig
-from quavf.training.train import train_visual
 from quavf.utils.files import replace_file, write_text
 from quavf.workflows.evaluate import evaluate
 from quavf.workflows.predict import predict
+from quavf.workflows.train import train_visual
 
 PUBLISHED_QUALITY = 0.3  # minimum of training windows
 SYSTEMS = ("visual", "mean", "fused")

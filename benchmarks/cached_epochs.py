@@ -22,17 +22,21 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from quavf.core.branches import BRANCHES
 from quavf.models.audio import AudioBranch
 from quavf.models.config import AudioConfig, VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.simulate.config import SimulateConfig
 from quavf.store import ClipStore
-from quavf.training.cache.predictors import FeatureCache
-from quavf.training.cache.sets import Share, cached_set
+from quavf.training.audio_samples import AudioTrainSet
+from quavf.training.branch import BranchTraining
+from quavf.training.cache.features import FeatureCache
+from quavf.training.cache.sets import Share
 from quavf.training.config import TrainAudioConfig, TrainerConfig, TrainVisualConfig
-from quavf.training.datasets import AudioTrainSet, ChunkPlan, ChunkSampler, VisualTrainSet
+from quavf.training.datasets import ChunkPlan, ChunkSampler
 from quavf.training.train import BranchModule
 from quavf.training.validate import Validator
+from quavf.training.visual_samples import VisualTrainSet
 from quavf.workflows.prepare_simulated import prepare_simulated
 from quavf.workflows.quality import score_quality
 
@@ -88,14 +92,16 @@ class TrainingRun:
         if isinstance(config, TrainAudioConfig):
             branch, data = AudioBranch(config.audio), AudioTrainSet(store, config)
         else:
-            branch, data = VisualBranch(config.visual), VisualTrainSet(store, config, SCORER)
+            branch = VisualBranch(config.visual)
+            data = VisualTrainSet(store, replace(config, quality=SCORER))
+        method: BranchTraining = BRANCHES.get(branch.name).load("training")()
         plan = ChunkPlan(len(data), TRAINER.batch_size, 1, len(data), TRAINER.seed)
         counts, features = data.counts, None
         if cache is not None:
-            features = FeatureCache.of(branch, config, "benchmark")
-            data = cached_set(data, features)
+            features = FeatureCache.create(method.frozen_part(branch), config, "benchmark")
+            data = method.cached_set(data, features)
         module = BranchModule(branch, counts.weights(), config)
-        run = cls(store, module, data, plan, Validator(branch, store, SCORER, features))
+        run = cls(store, module, data, plan, Validator(method, branch, store, SCORER, features))
         if cache is not None:
             data.fill(branch, Share())
             run.validate()
@@ -121,7 +127,7 @@ class TrainingRun:
         self.module.eval()
         for clip in self.store.clips("val"):
             self.validator.add(clip, "cpu")
-        self.validator.map_of(self.validator.take())
+        self.validator.mean_average_precision(self.validator.take())
         return time.perf_counter() - start
 
 

@@ -23,7 +23,7 @@ import torch
 
 from quavf.core.clock import Clock
 from quavf.core.windows import EMPTY, Span, VisualWindows, WindowConfig, span_windows
-from quavf.inference.loading import VisualModel
+from quavf.inference.remote import VisualModel
 from quavf.models.config import VisualConfig
 from quavf.models.visual import VisualBranch
 

@@ -22,10 +22,12 @@ import run_video
 import runtimes
 from quavf.core.errors import ConfigError
 from quavf.core.records import Image, Ints
+from quavf.inference.audio import AudioPredictor
 from quavf.inference.backends import openvino
+from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
-from quavf.inference.loading import running
-from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.inference.loading import run_branch
+from quavf.inference.visual import VisualPredictor
 from quavf.simulate.config import SimulateConfig
 from quavf.sources.media import open_video
 from quavf.store import ClipStore
@@ -119,7 +121,7 @@ def time_call(work: Callable[[], Any]) -> float:
 def measure_visual_vs_windowed(setup: Setup, how: InferenceConfig | None = None) -> Measured:
     """Speed-up of prediction by encoding each crop once."""
     branch = runtimes.build_visual()
-    model: Any = running(branch, how) if how else branch
+    model: Any = run_branch(branch, how) if how else branch
     list(encode_once.compare(branch, model, encode_once.BATCH, 1))  # warm up
     rounds = list(encode_once.compare(branch, model, N_FRAMES, setup.rounds))
     worst = max(found.difference for found in rounds)
@@ -145,13 +147,13 @@ def measure_encode_share(setup: Setup, precision: str) -> Measured:
     shares: dict[str, list[float]] = {}
     for name in ("torch", "openvino"):
         how = InferenceConfig(runtime=name, precision=precision, device="cpu")
-        model: Any = running(runtimes.build_visual(), _require_runtime(how))
-        predictor = _Counting(model, "light")
-        predictor.faces(setup.clip)
+        model: Any = run_branch(runtimes.build_visual(), _require_runtime(how))
+        predictor = _Counting(model, scorer="light")
+        predictor.score_faces(setup.clip)
         shares[name] = []
         for _ in range(setup.rounds):
             predictor.n_encoded = 0
-            taken = time_call(partial(predictor.faces, setup.clip))
+            taken = time_call(partial(predictor.score_faces, setup.clip))
             rate = predictor.n_encoded * setup.gflop["resnet50"] / taken
             shares[name].append(rate / setup.ceiling(precision))
     best = max(shares, key=lambda name: np.median(shares[name]))
@@ -160,10 +162,10 @@ def measure_encode_share(setup: Setup, precision: str) -> Measured:
 
 
 def measure_whisper_share(setup: Setup) -> Measured:
-    model: Any = running(runtimes.build_audio(), _require_runtime(FAST))
-    predictor = AudioPredictor(model, batch_size=1)
+    model: Any = run_branch(runtimes.build_audio(), _require_runtime(FAST))
+    predictor = AudioPredictor(model, InferenceConfig(device="cpu", audio_batch_size=1))
     ticks = np.arange(900)
-    work = partial(predictor.ticks, setup.clip, ticks)
+    work = partial(predictor.score_ticks, setup.clip, ticks)
     work()
     shares, taken = [], []
     for _ in range(setup.rounds):

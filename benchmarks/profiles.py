@@ -26,7 +26,9 @@ from matplotlib import pyplot as plt
 
 import measures
 import runtimes
-from quavf.inference.predict import AudioPredictor, VisualPredictor
+from quavf.inference.audio import AudioPredictor
+from quavf.inference.config import InferenceConfig
+from quavf.inference.visual import VisualPredictor
 from quavf.workflows.config import RunConfig
 from quavf.workflows.prepare import prepare_ego4d
 from quavf.workflows.run import Pipeline
@@ -59,7 +61,7 @@ PARTS = {  # by function name
     "write_annotated_video": "annotated video",
     "write_report": "report",
 }
-AUDIO = "_windows"  # of AudioPredictor: everything it calls except log_mel is the network
+AUDIO = "_run_network"  # of AudioPredictor: everything it calls except log_mel is the network
 
 
 def sample_stacks(work: Callable[[], object]) -> dict[str, float]:
@@ -130,13 +132,15 @@ def main() -> None:
 
 def measure_profiles(setup: measures.Setup) -> dict[str, dict[str, float]]:
     (root, _), video = setup.dataset_1080p, setup.video_of_faces
-    hearing = AudioPredictor(runtimes.build_audio(), batch_size=1)
-    seeing = VisualPredictor(runtimes.build_visual(), "light")
+    hearing = AudioPredictor(
+        runtimes.build_audio(), InferenceConfig(device="cpu", audio_batch_size=1)
+    )
+    seeing = VisualPredictor(runtimes.build_visual(), scorer="light")
     pipeline = Pipeline(RunConfig())
 
     def predict() -> None:
-        hearing.faces(setup.clip)
-        seeing.faces(setup.clip)
+        hearing.score_faces(setup.clip)
+        seeing.score_faces(setup.clip)
 
     setup.clip  # noqa: B018  # create it before timing starts
     return {

@@ -34,9 +34,11 @@ import quavf.video.prepare as stages
 from quavf.core.records import Image
 from quavf.core.windows import WindowConfig
 from quavf.faces.search import FaceSearch
+from quavf.inference.audio import AudioPredictor
+from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
-from quavf.inference.loading import running
-from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.inference.loading import run_branch
+from quavf.inference.visual import VisualPredictor
 from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import save_branch
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
@@ -201,22 +203,27 @@ def measure_stages(
     with watch.time_stage("quality"):
         score_quality(prepared.store.path)
     models: list[Any] = [
-        running(b.eval(), config or InferenceConfig(device="cpu")) for b in (hearing, seeing)
+        run_branch(b.eval(), config or InferenceConfig(device="cpu")) for b in (hearing, seeing)
     ]
     options = RunConfig()
-    audio = AudioPredictor(models[0], batch_size=options.audio_batch_size)
-    visual = VisualPredictor(models[1], "light", batch_size=options.batch_size)
+    batches = InferenceConfig(
+        device="cpu",
+        batch_size=options.batch_size,
+        audio_batch_size=options.audio_batch_size,
+    )
+    audio = AudioPredictor(models[0], batches)
+    visual = VisualPredictor(models[1], batches, "light")
     data = ClipData(prepared.store, prepared.clip)
     schedules = prepared.schedules.values()
     ticks = np.unique(np.concatenate([schedule.scored.ticks for schedule in schedules]))
     with watch.time_stage("audio"):
-        audio.ticks(data, ticks)
+        audio.score_ticks(data, ticks)
     with watch.time_stage("visual"):
         for schedule in schedules:
-            visual.centres(data, schedule.spans)
+            visual.score_person(data, schedule.spans)
     with watch.time_stage("result"):
-        scoring = VideoScoring(prepared, None, None, "light", folder / "parts")
-        result = scoring.result(MomentsConfig(), {})
+        scoring = VideoScoring(prepared, {}, "light", folder / "parts")
+        result = scoring.score(MomentsConfig(), {})
         result.write(folder / "out")
     from quavf.report.annotate import write_annotated_video
     from quavf.report.video import write_report

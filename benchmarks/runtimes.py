@@ -28,9 +28,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from quavf.inference.backends import OpenVinoEngine, openvino
+from quavf.inference.backends import OpenVinoBackend, openvino
 from quavf.inference.config import InferenceConfig
-from quavf.inference.loading import AudioRunner, VisualRunner, running
+from quavf.inference.loading import run_branch
+from quavf.inference.remote import RemoteAudio, RemoteVisual
 from quavf.models.audio import AudioBranch
 from quavf.models.config import AudioConfig, VisualConfig
 from quavf.models.visual import VisualBranch
@@ -99,9 +100,9 @@ def build_networks() -> dict[str, Work]:
     for runtime in RUNTIMES:
         for precision in PRECISIONS:
             how = InferenceConfig(runtime=runtime, precision=precision, device="cpu")
-            seeing, hearing = running(build_visual(), how), running(build_audio(), how)
-            assert isinstance(seeing, VisualBranch | VisualRunner)
-            assert isinstance(hearing, AudioBranch | AudioRunner)
+            seeing, hearing = run_branch(build_visual(), how), run_branch(build_audio(), how)
+            assert isinstance(seeing, VisualBranch | RemoteVisual)
+            assert isinstance(hearing, AudioBranch | RemoteAudio)
             made[f"resnet50 {runtime} {precision}"] = partial(run_inference, seeing.encode, crops)
             made[f"whisper {runtime} {precision}"] = partial(run_inference, hearing, mel)
     return made
@@ -117,7 +118,7 @@ def build_products() -> dict[str, Work]:
         layer = nn.Linear(MATRIX, MATRIX, bias=False).requires_grad_(False)
         model = openvino().convert_model(torch.export.export(layer, (a,)))
         made[f"product openvino {precision}"] = partial(
-            OpenVinoEngine(model, InferenceConfig(precision=precision)), a
+            OpenVinoBackend(model, InferenceConfig(precision=precision)), a
         )
     return made
 

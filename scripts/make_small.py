@@ -31,12 +31,12 @@ from quavf.models.checkpoint import (
 from quavf.simulate.config import SimulateConfig
 from quavf.training.config import TrainAudioConfig, TrainVisualConfig
 from quavf.training.recipes import recipe_path
-from quavf.training.train import train_audio, train_visual
 from quavf.utils.parallel import EngineConfig
 from quavf.workflows.evaluate import evaluate
 from quavf.workflows.predict import predict
 from quavf.workflows.prepare_simulated import prepare_simulated
 from quavf.workflows.quality import score_quality
+from quavf.workflows.train import train_audio, train_visual
 from registry_weights import write_starts
 
 WORLD = SimulateConfig(
@@ -82,11 +82,11 @@ def main() -> None:
 def pack_weights(kind: str, store: Path, run: Path, packed: Path) -> None:
     """Write the best weights of a run, calibrated, in half precision, without local paths."""
     shift = fit_shift(kind, store, run)
-    branch = load_branch(run)
+    branch: Any = load_branch(run)
     with torch.no_grad():
         branch.head.bias.add_(torch.tensor([-shift / 2, shift / 2]))
     key = "encoder_weights" if isinstance(branch, AudioBranch) else "backbone_weights"
-    branch.config = replace(branch.config, **{key: "random"})  # type: ignore[arg-type]
+    branch.config = replace(branch.config, **{key: "random"})
     packed.parent.mkdir(parents=True, exist_ok=True)
     info = checkpoint_info(checkpoint_file(run))["info"] | {"shift": shift}
     save_branch(packed, branch.half(), info)

@@ -50,7 +50,9 @@ from quavf.evaluation.protocols import evaluate_scores
 from quavf.faces.crop import crop_regions, decode_jpeg, quality_region
 from quavf.faces.quality.scorer import open_scorer
 from quavf.faces.track import build_track, merge_tracks
-from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.inference.audio import AudioPredictor
+from quavf.inference.clip import ClipData
+from quavf.inference.visual import VisualPredictor
 from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import load_branch
 from quavf.models.config import AudioConfig, VisualConfig
@@ -62,8 +64,8 @@ from quavf.sources.ego4d import read_ego4d
 from quavf.sources.media import open_video
 from quavf.store import ClipStore, CropReader
 from quavf.training.config import TrainVisualConfig
-from quavf.training.datasets import VisualTrainSet
 from quavf.training.train import BranchModule
+from quavf.training.visual_samples import VisualTrainSet
 from quavf.workflows.prepare import prepare_challenge, prepare_ego4d
 from quavf.workflows.quality import import_quality, score_quality
 from quavf.workflows.simulate import simulate_clips
@@ -318,7 +320,8 @@ def score_audio(store: ClipStore, branch: AudioBranch, semantics: Semantics) -> 
     """Audio scores (N,) of all faces of a store."""
     predictor = AudioPredictor(branch)
     predictor.semantics = semantics
-    return np.concatenate([predictor.faces(ClipData(store, clip)) for clip in store.clips()])
+    scores = [predictor.score_faces(ClipData(store, clip)) for clip in store.clips()]
+    return np.concatenate([columns["audio"] for columns in scores])
 
 
 def describe_change(
@@ -356,10 +359,13 @@ def score_visual(data: Data, semantics: Semantics) -> tuple[Floats, Floats]:
 def score_with_branch(
     store: ClipStore, branch: VisualBranch, scorer: str, semantics: Semantics
 ) -> tuple[Floats, Floats]:
-    predictor = VisualPredictor(branch, scorer)
+    predictor = VisualPredictor(branch, scorer=scorer)
     predictor.semantics = semantics
-    parts = [predictor.faces(ClipData(store, clip)) for clip in store.clips()]
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    parts = [predictor.score_faces(ClipData(store, clip)) for clip in store.clips()]
+    visual, quality = (
+        np.concatenate([part[name] for part in parts]) for name in ("visual", "quality")
+    )
+    return visual, quality
 
 
 def compare_crops(data: Data) -> Iterator[str]:
@@ -377,20 +383,20 @@ def compare_statistics(data: Data) -> Iterator[str]:
     config = TrainVisualConfig(
         semantics="reference", quality=data.scorer, visual=data.visual.config
     )
-    samples = VisualTrainSet(data.store, config, data.scorer)
+    samples = VisualTrainSet(data.store, config)
     module = BranchModule(copy.deepcopy(data.visual), None, config).train()
     loader = DataLoader(samples, BATCH_SIZE, shuffle=True, generator=torch.Generator())
     with torch.no_grad():
         for _, (crops, quality, _) in zip(range(N_BATCHES), loader, strict=False):
-            module.branch(crops, quality)
-    before, after = data.visual.state_dict(), module.branch.state_dict()
+            module.network(crops, quality)
+    before, after = data.visual.state_dict(), module.network.state_dict()
     means, ratios = [], []
     for mean in (key for key in before if key.endswith("running_mean")):
         variance = mean.replace("mean", "var")
         means.append(((after[mean] - before[mean]).abs() / before[variance].sqrt()).mean())
         ratios.append((after[variance] / before[variance]).log2().abs().mean().div(2).exp2())
-    assert isinstance(module.branch, VisualBranch)
-    new = score_with_branch(data.store, module.branch.eval(), data.scorer, REFERENCE)[0]
+    assert isinstance(module.network, VisualBranch)
+    new = score_with_branch(data.store, module.network.eval(), data.scorer, REFERENCE)[0]
     yield (
         f"moving_batch_norm, {N_BATCHES} batches of {BATCH_SIZE}: means move by "
         f"{torch.stack(means).mean():.2f} deviations, deviations by a factor of "
@@ -413,7 +419,7 @@ def compare_validation(data: Data) -> Iterator[str]:
             sound = data.store.sound(clip, item.start_sample + start, item.start_sample + end)
             n_ticks = n_labelled_ticks(len(sound), REFERENCE)
             padded = np.pad(sound, (0, WINDOW_SAMPLES - len(sound)))
-            scores.append(predictor._windows(padded[None])[0, :n_ticks])
+            scores.append(predictor._run_network(padded[None])[0, :n_ticks])
             labels.append(np.full(n_ticks, item.segment.label))
         truth = np.concatenate(labels)
         values.append(mean_average_precision(truth, np.concatenate(scores)))

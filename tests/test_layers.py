@@ -62,7 +62,7 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "supervision": {"faces.tracker"},
     "timm": {"models", "inference", "training"},
     "torch": {"models", "inference", "training", "faces.quality.fan", "workflows.predict"},
-    "torchvision": {"models"},
+    "torchvision": {"models", "training"},
     "trackers": {"faces.tracker"},
     "transformers": {"models", "training"},
 }

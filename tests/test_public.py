@@ -22,7 +22,7 @@ FUNCTIONS = {
     "import_quality": ["store", "path", "scorer"],
     "load": ["weights", "config"],
     "load_branch": ["path", "encoder_heads", "n_heads", "backbone"],
-    "predict": ["store", "out", "audio", "visual", "config", "engine"],
+    "predict": ["store", "out", "audio", "visual", "config", "engine", "checkpoints"],
     "prepare_challenge": ["root", "store", "engine"],
     "prepare_ego4d": [
         "annotations",
@@ -53,6 +53,7 @@ FUNCTIONS = {
         "renamed",
     ],
     "simulate_clips": ["out", "config", "engine", "progress"],
+    "train": ["branch", "store", "out", "config"],
     "train_audio": ["store", "out", "config"],
     "train_visual": ["store", "out", "config"],
     "write_submission": ["scores", "out"],
@@ -81,7 +82,9 @@ CONFIGS = [
     "WindowConfig",
 ]
 CLASSES = [
+    "BranchNetwork",
     "BranchSpec",
+    "BranchTraining",
     "ChallengeConfig",
     "ClipIndex",
     "ClipRecord",
@@ -94,6 +97,7 @@ CLASSES = [
     "Person",
     "PersonScores",
     "Pipeline",
+    "Predictor",
     "QualityScorer",
     "Scores",
     "Segment",

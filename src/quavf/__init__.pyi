@@ -30,6 +30,8 @@ from .faces.quality.scorer import register_scorer as register_scorer
 from .inference.config import InferenceConfig as InferenceConfig
 from .inference.config import PredictConfig as PredictConfig
 from .inference.export import export as export
+from .inference.predictor import Predictor as Predictor
+from .models.branch import BranchNetwork as BranchNetwork
 from .models.checkpoint import load_branch as load_branch
 from .models.checkpoint import save_branch as save_branch
 from .models.config import AudioConfig as AudioConfig
@@ -48,13 +50,12 @@ from .sources.config import Ego4dConfig as Ego4dConfig
 from .sources.registry import SourceSpec as SourceSpec
 from .sources.registry import register_source as register_source
 from .store import ClipStore as ClipStore
+from .training.branch import BranchTraining as BranchTraining
 from .training.config import AugmentConfig as AugmentConfig
 from .training.config import TrainAudioConfig as TrainAudioConfig
 from .training.config import TrainConfig as TrainConfig
 from .training.config import TrainerConfig as TrainerConfig
 from .training.config import TrainVisualConfig as TrainVisualConfig
-from .training.train import train_audio as train_audio
-from .training.train import train_visual as train_visual
 from .utils.parallel import EngineConfig as EngineConfig
 from .video.config import VideoConfig as VideoConfig
 from .workflows.config import RunConfig as RunConfig
@@ -76,6 +77,9 @@ from .workflows.run import run_videos as run_videos
 from .workflows.simulate import simulate_clips as simulate_clips
 from .workflows.submit import check_submission as check_submission
 from .workflows.submit import write_submission as write_submission
+from .workflows.train import train as train
+from .workflows.train import train_audio as train_audio
+from .workflows.train import train_visual as train_visual
 
 __all__: list[str]
 __version__: str

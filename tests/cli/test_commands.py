@@ -509,7 +509,7 @@ Words = Callable[[Path, Path], list[object]]  # from the data's folder and an em
         (lambda d, t: ["fuse", d / "a", d / "test_scores", "--out", t / "file" / "o"],
          "cannot write (Not a directory)"),
         (lambda d, t: ["predict", d / "store", "--audio", d / "visual", "--out", t / "o"],
-         "this is a checkpoint of the other branch"),
+         "this is a checkpoint of the visual branch"),
         (lambda d, t: ["predict", d / "store", "--audio", t / "file", "--out", t / "o"],
          "not a checkpoint"),
         (lambda d, t: ["predict", d / "store", "--audio", t, "--out", t / "o"],

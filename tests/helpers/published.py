@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from quavf.models.audio import AudioBranch
-from quavf.models.checkpoint import Branch
+from quavf.models.branch import BranchNetwork
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
 
@@ -44,7 +44,7 @@ def tiny_visual(backbone: str = "test_vit", seed: int = 0, **options: Any) -> Vi
     return VisualBranch(config, BranchSettings("reference")).eval()
 
 
-def published_state(branch: Branch) -> dict[str, Tensor]:
+def published_state(branch: BranchNetwork) -> dict[str, Tensor]:
     """Its weights under the published names; the visual one with the unused `inProj` too."""
     state: dict[str, Tensor] = {}
     for key, value in branch.state_dict().items():
@@ -74,7 +74,7 @@ def whisper_name(key: str) -> str:
     return key.replace("layers.", "blocks.")
 
 
-def write_published(path: Path, branch: Branch, prefix: str = "", **content: Any) -> Path:
+def write_published(path: Path, branch: BranchNetwork, prefix: str = "", **content: Any) -> Path:
     """A pickle `{metric, model, optim, epoch, trainIter}`."""
     state = {prefix + key: value for key, value in published_state(branch).items()}
     torch.save(

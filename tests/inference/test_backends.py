@@ -20,19 +20,19 @@ import torch
 from quavf.core.errors import CheckpointError, ConfigError
 from quavf.inference import backends as engines
 from quavf.inference import export as exporting
-from quavf.inference.backends import OpenVinoEngine
+from quavf.inference.backends import OpenVinoBackend
 from quavf.inference.config import InferenceConfig, PredictConfig
-from quavf.inference.export import TOLERANCE, Export, export, parity
-from quavf.inference.graphs import AudioGraph, Part, onnx_program, openvino_model
+from quavf.inference.export import TOLERANCE, Export, export, measure_parity
+from quavf.inference.graphs import AudioPart, GraphPart, onnx_program, openvino_model
 from quavf.inference.loading import (
-    load_audio,
     load_model,
-    load_visual,
+    load_predictors,
     model_files,
     resolve_device,
-    running,
+    run_branch,
 )
 from quavf.models.checkpoint import load_branch, save_branch
+from quavf.models.published import PublishedOptions
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.workflows.config import RunConfig
 from quavf.workflows.predict import predict
@@ -60,7 +60,7 @@ def has_bf16(name: str) -> bool:
     try:
         if name == "openvino":
             config = InferenceConfig(precision="bf16")
-            OpenVinoEngine(openvino_model(AudioGraph(tiny_audio())), config)
+            OpenVinoBackend(openvino_model(AudioPart(tiny_audio())), config)
         else:
             InferenceConfig(precision="bf16").require_torch_bf16()
     except ConfigError:
@@ -93,8 +93,8 @@ GRAPHS: dict[str, Any] = {}  # by what makes them and the network that they are 
 def reuse_graphs(patch: pytest.MonkeyPatch) -> None:
     """Make each network's graph once for the module: it takes seconds."""
 
-    def cached(make: Callable[[Part], Any]) -> Callable[[Part], Any]:
-        def graph(part: Part) -> Any:
+    def cached(make: Callable[[GraphPart], Any]) -> Callable[[GraphPart], Any]:
+        def graph(part: GraphPart) -> Any:
             weights = hashlib.sha256()
             for value in part.state_dict().values():
                 weights.update(value.numpy().tobytes())
@@ -189,7 +189,7 @@ def test_openvino_runs_checkpoints(checkpoints, store, expected, tmp_path):
 @pytest.mark.parametrize("make", [tiny_audio, tiny_visual])  # the latter resamples its positions
 def test_openvino_gives_torch_s_logits(make: Any) -> None:
     branch = make()
-    assert parity(branch, running(branch, OPENVINO)) <= 1e-4
+    assert measure_parity(branch, run_branch(branch, OPENVINO)) <= 1e-4
 
 
 @pytest.mark.parametrize("name", ["torch", pytest.param("openvino", marks=needs_openvino)])
@@ -199,8 +199,8 @@ def test_bf16_differs_but_little(kind: str, name: str, checkpoints: dict[str, Pa
     if not has_bf16(name):
         pytest.skip("no bf16 arithmetic in this processor")
     branch = load_branch(checkpoints[kind])
-    difference = parity(
-        branch, load_model(checkpoints[kind], InferenceConfig(runtime=name, precision="bf16"))
+    difference = measure_parity(
+        branch, load_model(checkpoints[kind], InferenceConfig(runtime=name, precision="bf16"))[1]
     )
     assert 0 < difference < 0.05
     assert all(p.dtype == torch.float32 for p in branch.parameters())
@@ -222,7 +222,7 @@ def test_export_tells_what_it_wrote(
     assert set(model_files(path)) == set(made.files)
     assert made.branch == kind
     assert 0 <= made.difference <= TOLERANCE
-    model, branch = load_model(path, InferenceConfig()), load_branch(checkpoints[kind])
+    (_, model), branch = load_model(path, InferenceConfig()), load_branch(checkpoints[kind])
     assert (model.config, model.settings) == (branch.config, branch.settings)
     assert not [f for f in path.parent.iterdir() if f.name.startswith(".")]
 
@@ -237,7 +237,8 @@ def test_a_branch_without_quality(tmp_path: Path) -> None:
     save_branch(tmp_path / "v.safetensors", tiny_visual("test_resnet", use_quality=False, size=64))
     made = export(tmp_path / "v.safetensors", tmp_path / "v.onnx", "onnx")
     assert made.difference <= TOLERANCE
-    load_visual(tmp_path / "v.onnx", InferenceConfig())
+    spec, _ = load_model(tmp_path / "v.onnx", InferenceConfig())
+    assert spec.name == "visual"
 
 
 @needs_onnx
@@ -336,10 +337,9 @@ def test_other_uses_of_an_exported_model(exports, tmp_path):
     audio, visual = (main_file(exports[f"{kind}.onnx"]) for kind in KINDS)
     with pytest.raises(CheckpointError, match="an exported model, which is for"):
         load_branch(audio)
-    with pytest.raises(ConfigError, match="checkpoint of the other branch"):
-        load_audio(visual, InferenceConfig())
-    with pytest.raises(ConfigError, match="checkpoint of the other branch"):
-        load_visual(audio, InferenceConfig())
+    for name, path, found in (("audio", visual, "visual"), ("visual", audio, "audio")):
+        with pytest.raises(ConfigError, match=f"--{name} .*checkpoint of the {found} branch"):
+            load_predictors({name: path}, InferenceConfig(), lambda spec, settings: "light")
     with pytest.raises(ConfigError, match="torch cannot run"):
         load_model(audio, InferenceConfig(runtime="torch"))
     with pytest.raises(ConfigError, match="bf16 with --runtime openvino"):
@@ -347,7 +347,7 @@ def test_other_uses_of_an_exported_model(exports, tmp_path):
     with pytest.raises(ConfigError, match="runs on the CPU, not on cuda"):
         load_model(audio, InferenceConfig(device="cuda"))
     with pytest.raises(CheckpointError, match="trained with n_heads 2, not 4"):
-        load_model(audio, InferenceConfig(), n_heads=4)
+        load_model(audio, InferenceConfig(), PublishedOptions(n_heads=4))
     with pytest.raises(CheckpointError, match="takes features, bins, expected crops"):
         load_model(visual.with_name("visual.classifier.onnx"), InferenceConfig())
     with pytest.raises(CheckpointError, match="no such file"):
@@ -423,7 +423,7 @@ def test_formats(name, format, message, checkpoints, tmp_path):
 @needs_onnx
 @pytest.mark.usefixtures("reused_graphs")
 def test_nothing_is_written_when_the_logits_differ(checkpoints, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "parity", lambda *_: float("inf"))
+    monkeypatch.setattr(exporting, "measure_parity", lambda *_: float("inf"))
     with pytest.raises(CheckpointError, match="logits are up to inf from torch's"):
         export(checkpoints["audio"], tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []

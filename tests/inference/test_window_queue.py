@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from quavf.core.windows import EMPTY
-from quavf.inference.window_queue import Laid, WindowQueue, needed_rows
+from quavf.inference.window_queue import SlotRows, WindowQueue, needed_rows
 
 N_SLOTS = 5
 NO_WINDOWS = np.empty((0, N_SLOTS), np.int64)
 
 
-def laid(*slots: np.ndarray) -> list[Laid]:
+def laid(*slots: np.ndarray) -> list[SlotRows]:
     """Parts with qualities that tell their windows apart."""
     n_before = np.cumsum([0, *(len(part) for part in slots)])
     return [(part, n + np.arange(len(part))) for part, n in zip(slots, n_before, strict=False)]
@@ -25,7 +25,7 @@ def random_windows(n: int, n_rows: int, seed: int) -> np.ndarray:
     return slots
 
 
-def gone_through(parts: list[Laid], batch: int, n_most: int) -> tuple[np.ndarray, list[int]]:
+def gone_through(parts: list[SlotRows], batch: int, n_most: int) -> tuple[np.ndarray, list[int]]:
     """(W, T) the rows that each window got, by its quality, and how many crops were held."""
     queue = WindowQueue(parts, N_SLOTS)
     held, sizes = np.array([EMPTY]), []

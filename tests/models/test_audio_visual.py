@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from quavf.core.branches import BRANCHES
 from quavf.core.errors import ConfigError, StoreError
 from quavf.core.records import Segment
 from quavf.core.windows import WindowConfig
-from quavf.inference.predict import ClipData
+from quavf.inference.clip import ClipData
 from quavf.models import checkpoint
 from quavf.models.audio import AudioBranch, _mel_filters, log_mel
 from quavf.models.checkpoint import load_branch
@@ -24,9 +25,11 @@ from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.temporal import TemporalModule
 from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore
+from quavf.training.audio import AudioTraining
+from quavf.training.audio_samples import AudioTrainSet
 from quavf.training.config import AugmentConfig, TrainAudioConfig, TrainVisualConfig
-from quavf.training.datasets import AudioTrainSet, VisualTrainSet
 from quavf.training.validate import Validator
+from quavf.training.visual_samples import VisualTrainSet
 from tests.helpers.data import GOLDEN, needs_golden
 from tests.helpers.published import published_state, tiny_audio, tiny_visual, write_published
 from tests.helpers.stores import make_store, make_tiny_store
@@ -139,7 +142,7 @@ def test_full_size_checkpoint_loads(kind: str, expected: Any, tmp_path: Path) ->
     state = {key: value for key, (value, _) in full_size_keys()[kind].items()}
     state["predHead.1.bias"] = torch.tensor([3.0, 4.0])
     torch.save({"metric": np.float64(0.7), "model": state}, tmp_path / "best.ckpt")
-    branch = load_branch(tmp_path / "best.ckpt")
+    branch: Any = load_branch(tmp_path / "best.ckpt")
     assert branch.config == expected
     assert branch.settings == BranchSettings("reference")
     assert branch.head.bias.tolist() == [3.0, 4.0]
@@ -396,7 +399,9 @@ def test_published_class_counts(e2e_store: Path) -> None:
     with gzip.open(GOLDEN / "dataset_lists.json.gz", "rt") as file:
         lists = json.load(file)
     store = ClipStore.open(e2e_store)
-    visual = VisualTrainSet(store, TrainVisualConfig(semantics="reference"), "imported")
+    visual = VisualTrainSet(
+        store, replace(TrainVisualConfig(semantics="reference"), quality="imported")
+    )
     wanted = lists["visual_train"]
     assert (visual.counts.positive, visual.counts.negative) == (wanted["pos"], wanted["neg"])
     assert sorted(visual.quality.tolist()) == sorted(item[-1] for item in wanted["items"])
@@ -408,7 +413,7 @@ def test_published_class_counts(e2e_store: Path) -> None:
 
 def test_empty_slots_are_zero_after_normalisation(tiny: ClipStore) -> None:
     config = TrainVisualConfig(windows=WindowConfig(min_quality=0.0))
-    data = VisualTrainSet(tiny, config, "light")
+    data = VisualTrainSet(tiny, replace(config, quality="light"))
     assert len(data) > 10
     for index in (0, 5):
         crops, quality, label = data[index]
@@ -421,7 +426,9 @@ def test_empty_slots_are_zero_after_normalisation(tiny: ClipStore) -> None:
 
 
 def test_windows_hold_crops_of_one_person_half_a_second_apart(tiny: ClipStore) -> None:
-    data = VisualTrainSet(tiny, TrainVisualConfig(windows=WindowConfig(min_quality=0.0)), "light")
+    data = VisualTrainSet(
+        tiny, replace(TrainVisualConfig(windows=WindowConfig(min_quality=0.0)), quality="light")
+    )
     faces = tiny.faces("clip0")
     seen = set()
     for slots, label in zip(data.slots, data.labels.tolist(), strict=True):
@@ -435,9 +442,9 @@ def test_windows_hold_crops_of_one_person_half_a_second_apart(tiny: ClipStore) -
 
 def test_flip_mirrors_all_crops_of_a_window(tiny: ClipStore) -> None:
     windows = WindowConfig(min_quality=0.0)
-    plain = VisualTrainSet(tiny, TrainVisualConfig(windows=windows), "light")[3][0]
+    plain = VisualTrainSet(tiny, replace(TrainVisualConfig(windows=windows), quality="light"))[3][0]
     config = TrainVisualConfig(windows=windows, augment=AugmentConfig(flip=1.0))
-    flipped = VisualTrainSet(tiny, config, "light")[3][0]
+    flipped = VisualTrainSet(tiny, replace(config, quality="light"))[3][0]
     assert torch.equal(flipped, plain.flip(-1))
 
 
@@ -458,7 +465,7 @@ def test_clips_without_sound_are_no_audio_samples(tmp_path: Path) -> None:
 def test_no_window_of_quality(tiny: ClipStore) -> None:
     config = TrainVisualConfig(windows=WindowConfig(min_quality=1.0))
     with pytest.raises(StoreError, match=r"window of quality 1\.0 or more"):
-        VisualTrainSet(tiny, config, "light")
+        VisualTrainSet(tiny, replace(config, quality="light"))
 
 
 # Validation.
@@ -467,25 +474,26 @@ def test_no_window_of_quality(tiny: ClipStore) -> None:
 @pytest.mark.parametrize("make", [tiny_audio, tiny_visual])
 def test_validation_judges_what_prediction_gives(tmp_path: Path, make: Any) -> None:
     from quavf.evaluation.metrics import mean_average_precision
-    from quavf.inference.predict import AudioPredictor, VisualPredictor
+    from quavf.inference.audio import AudioPredictor
+    from quavf.inference.visual import VisualPredictor
 
     faces = {1: range(0, 60, 6), 2: range(3, 40, 9)}
     segments = [Segment(1, 0, 30, 1), Segment(1, 31, 50, 0), Segment(2, 0, 30, 0)]
     tiny = make_store(tmp_path / "store", faces, segments, clips=("b", "a"))
     branch = make()
-    validator = Validator(branch, tiny, "light")
+    validator = Validator(BRANCHES.get(branch.name).load("training")(), branch, tiny, "light")
     for clip in tiny.clips():
         validator.add(clip, "cpu")
-    found = validator.map_of(validator.take())
+    found = validator.mean_average_precision(validator.take())
     assert validator.take() == []
     scores, labels = [], []
     for clip in tiny.clips():
         data = ClipData(tiny, clip)
         audio = isinstance(branch, AudioBranch)
         scores.append(
-            AudioPredictor(branch).faces(data)
+            AudioPredictor(branch).score_faces(data)["audio"]
             if audio
-            else VisualPredictor(branch, "light").faces(data)[0]
+            else VisualPredictor(branch, scorer="light").score_faces(data)["visual"]
         )
         for person, frame in zip(data.faces.person, data.faces.frame, strict=True):
             found_labels = [
@@ -502,22 +510,22 @@ def test_validation_judges_what_prediction_gives(tmp_path: Path, make: Any) -> N
 
 def test_validation_without_faces_judges_every_labelled_frame(tmp_path: Path) -> None:
     store = make_tiny_store(tmp_path / "store", ("val",), faces=False)
-    validator = Validator(tiny_audio(), store, "")
+    validator = Validator(AudioTraining(), tiny_audio(), store)
     validator.add("clip0", "cpu")
     (part,) = validator._parts
     expected = [(1, f) for f in [*range(61), *range(80, 120)]] + [(2, f) for f in range(30, 96)]
     assert list(zip(part[1].tolist(), part[2].tolist(), strict=True)) == expected
     assert ((part[3] > 0) & (part[3] < 1)).all()
-    assert 0 < validator.map_of(validator.take()) <= 1
+    assert 0 < validator.mean_average_precision(validator.take()) <= 1
 
 
 def test_validation_without_sound_or_faces_has_no_value(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = make_tiny_store(tmp_path / "store", ("val",), faces=False, sound=False)
-    validator = Validator(tiny_audio(), store, "")
+    validator = Validator(AudioTraining(), tiny_audio(), store)
     validator.add("clip0", "cpu")
-    assert np.isnan(validator.map_of(validator.take()))
+    assert np.isnan(validator.mean_average_precision(validator.take()))
     assert "no validation mAP" in caplog.text
 
 
@@ -529,9 +537,9 @@ def test_validation_of_one_class_has_no_value(
     monkeypatch.setattr(
         tiny, "manifest", lambda clip: replace(manifest, clip=clip, segments=positive)
     )
-    validator = Validator(tiny_audio(), tiny, "")
+    validator = Validator(AudioTraining(), tiny_audio(), tiny)
     validator.add("clip0", "cpu")
-    assert np.isnan(validator.map_of(validator.take()))
+    assert np.isnan(validator.mean_average_precision(validator.take()))
     assert "no validation mAP" in caplog.text
 
 

@@ -23,19 +23,16 @@ from transformers import WhisperModel
 from quavf.core.errors import CheckpointError
 from quavf.core.windows import WindowConfig
 from quavf.models.audio import AudioBranch
-from quavf.models.backbones import _RECOGNISED, load_pretrained, recognise_backbone
+from quavf.models.backbones import _RECOGNISED, recognise_backbone
+from quavf.models.branch import BranchNetwork
 from quavf.models.checkpoint import (
     METADATA_KEY,
-    PUBLISHED_AUDIO,
-    PUBLISHED_PARTS,
-    PUBLISHED_VISUAL,
-    Branch,
-    branch_kind,
     checkpoint_info,
     load_branch,
     save_branch,
 )
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
+from quavf.models.published import AUDIO_KEYS, PARTS, VISUAL_KEYS
 from quavf.models.visual import VisualBranch
 from tests.helpers.data import GOLDEN, needs_golden
 from tests.helpers.published import (
@@ -81,7 +78,7 @@ def test_round_trip_needs_nothing_else(make: Any, tmp_path: Path) -> None:
         assert {p.device.type for p in loaded.parameters()} == {"cpu"}
     info = checkpoint_info(tmp_path / "best.safetensors")
     assert info["info"] == {"epoch": 3, "val_map": 0.5}
-    assert info["branch"] == branch_kind(branch)
+    assert info["branch"] == branch.name
 
 
 @pytest.mark.parametrize("length", [0x1080, 0x4B50], ids=["pickle", "zip"])
@@ -208,10 +205,10 @@ def test_published_checkpoint(make: Any, n_layers: int, prefix: str, tmp_path: P
 def test_published_without_quality(tmp_path: Path) -> None:
     branch = tiny_visual(use_quality=False)
     path = write_published(tmp_path / "best.ckpt", branch)
-    assert not load_branch(path, n_heads=2).config.use_quality  # type: ignore[union-attr]
+    assert not load_branch(path, n_heads=2).config.use_quality
     state = published_state(branch) | {"scoreEmbed.weight": torch.ones(21, 16)}  # made, not used
     torch.save({"model": state}, path)
-    assert not load_branch(path, n_heads=2).config.use_quality  # type: ignore[union-attr]
+    assert not load_branch(path, n_heads=2).config.use_quality
 
 
 def test_published_shapes_tell_bins_and_slots(tmp_path: Path) -> None:
@@ -330,7 +327,7 @@ def test_weights_that_no_part_uses(make: Any, key: str, tmp_path: Path) -> None:
     state = published_state(branch) | {key: torch.ones(1)}
     torch.save({"model": state}, tmp_path / "x.ckpt")
     named = {} if isinstance(branch, AudioBranch) else {"backbone": branch.config.backbone}
-    inside = re.fullmatch(PUBLISHED_PARTS, key)  # of a part: named as the part calls it
+    inside = re.fullmatch(PARTS, key)  # of a part: named as the part calls it
     told = key.rsplit(".", 1)[-1] if inside else f"no place for {key!r}"
     refused(tmp_path / "x.ckpt", told, n_heads=2, **named)
 
@@ -346,7 +343,7 @@ def test_every_key_of_the_published_system_is_known() -> None:
     """At full size: both branches, as the published system names their weights."""
     listed = GOLDEN / "state_dict_keys_fullsize.txt"
     audio, visual = re.split(r"^# visual.*$", listed.read_text(), flags=re.M)
-    for text, pattern in ((audio, PUBLISHED_AUDIO), (visual, PUBLISHED_VISUAL)):
+    for text, pattern in ((audio, AUDIO_KEYS), (visual, VISUAL_KEYS)):
         keys = [line.split("\t")[0] for line in text.splitlines() if "\t" in line]
         assert len(keys) in (196, 330)
         assert [key for key in keys if not re.fullmatch(pattern, key)] == []
@@ -607,7 +604,7 @@ def test_whisper_from_a_file(write: Any, tmp_path: Path) -> None:
     write(tmp_path / "whisper")
     branch = tiny_audio(encoder_weights=str(tmp_path / "whisper"))
     head = branch.head.weight.clone()
-    load_pretrained(branch)
+    branch.load_pretrained()
     found = branch.encoder.state_dict()
     assert all(torch.equal(found[key], value) for key, value in encoder_state().items())
     assert torch.equal(branch.head.weight, head)
@@ -627,7 +624,7 @@ def test_whisper_file_of_something_else(content: Any, part: str, tmp_path: Path)
     torch.save(content, tmp_path / "whisper.pt")
     branch = tiny_audio(encoder_weights=str(tmp_path / "whisper.pt"))
     with pytest.raises(CheckpointError, match=r"audio.encoder_weights: .*whisper.pt: ") as caught:
-        load_pretrained(branch)
+        branch.load_pretrained()
     assert part in str(caught.value)
 
 
@@ -635,14 +632,14 @@ def test_whisper_file_of_another_size(tmp_path: Path) -> None:
     openai_file(tmp_path / "whisper.pt")
     branch = tiny_audio(encoder="32x1x2", encoder_weights=str(tmp_path / "whisper.pt"))
     with pytest.raises(CheckpointError, match=r"does not fit the model .*size mismatch"):
-        load_pretrained(branch)
+        branch.load_pretrained()
 
 
 def test_of_a_deeper_whisper_the_first_layers_are_taken(tmp_path: Path) -> None:
     deep = tiny_audio(encoder="16x3x2").encoder.state_dict()
     save_file(deep, tmp_path / "whisper.safetensors")
     branch = tiny_audio(encoder="16x2x2", encoder_weights=str(tmp_path / "whisper.safetensors"))
-    load_pretrained(branch)
+    branch.load_pretrained()
     found = branch.encoder.state_dict()
     assert {key.split(".")[1] for key in found if key.startswith("layers.")} == {"0", "1"}
     assert all(torch.equal(value, deep[key]) for key, value in found.items())
@@ -653,7 +650,7 @@ def test_whisper_file_that_is_missing(where: str, tmp_path: Path) -> None:
     (tmp_path / "empty folder").mkdir()
     branch = tiny_audio(encoder_weights=str(tmp_path / where))
     with pytest.raises(CheckpointError, match=f"encoder_weights: .*{where}.*: no such file"):
-        load_pretrained(branch)
+        branch.load_pretrained()
 
 
 def timm_state(n_classes: int = 1000, backbone: str = "test_vit") -> dict[str, torch.Tensor]:
@@ -672,7 +669,7 @@ def test_image_network_from_a_file(wrapped: str, n_classes: int, tmp_path: Path)
         torch.save({wrapped: state, "epoch": 3} if wrapped else state, tmp_path / "weights")
     branch = tiny_visual(backbone_weights=str(tmp_path / "weights"))
     before = branch.backbone.head.weight.clone()
-    load_pretrained(branch)
+    branch.load_pretrained()
     for key, value in branch.backbone.state_dict().items():
         if not key.startswith("head."):
             assert torch.equal(value, state[key]), key
@@ -686,7 +683,7 @@ def test_old_resnet_file_without_batch_counts(tmp_path: Path) -> None:
     assert len(old) < len(state)
     torch.save(old, tmp_path / "weights")
     branch = tiny_visual("test_resnet", backbone_weights=str(tmp_path / "weights"))
-    load_pretrained(branch)
+    branch.load_pretrained()
     weight = branch.backbone.layer1[0].conv1.weight
     assert torch.equal(weight, state["layer1.0.conv1.weight"])
 
@@ -705,20 +702,20 @@ def test_image_network_file_that_does_not_fit(change: Any, part: str, tmp_path: 
     torch.save(change(timm_state()), tmp_path / "weights")
     branch = tiny_visual(backbone_weights=str(tmp_path / "weights"))
     with pytest.raises(CheckpointError, match=r"backbone_weights: .* fit test_vit") as caught:
-        load_pretrained(branch)
+        branch.load_pretrained()
     assert part in str(caught.value)
 
 
 def test_image_network_file_that_is_missing(tmp_path: Path) -> None:
     branch = tiny_visual(backbone_weights=str(tmp_path / "nothing"))
     with pytest.raises(CheckpointError, match=r"visual.backbone_weights: .*nothing: no such file"):
-        load_pretrained(branch)
+        branch.load_pretrained()
 
 
 @pytest.mark.parametrize("make", [tiny_audio, tiny_visual])
 def test_random_weights_are_left_alone(make: Any) -> None:
     branch = make()
-    load_pretrained(branch)
+    branch.load_pretrained()
     assert same_weights(branch, make())
 
 
@@ -755,7 +752,7 @@ def test_hub_that_cannot_be_reached(error: Exception, monkeypatch: pytest.Monkey
         (visual, "visual.backbone_weights", "test_vit"),
     ):
         with pytest.raises(CheckpointError) as caught:
-            load_pretrained(branch)
+            branch.load_pretrained()
         message = str(caught.value)
         assert message.startswith(f"{option}: {name} cannot be downloaded ({str(error)[:10]}")
         assert f"--{option} FILE), or --{option} random" in message
@@ -772,19 +769,19 @@ def test_weights_from_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub(Downloaded())
     monkeypatch.setattr(WhisperModel, "from_pretrained", hub)
     audio = tiny_audio(encoder_weights="hub")
-    load_pretrained(audio)
+    audio.load_pretrained()
     assert hub.asked == "openai/whisper-16x1x2"
     assert same_weights(audio.encoder, source.encoder)
 
     visual = tiny_visual(backbone_weights="hub")
     hub = Hub(timm.create_model("test_vit"))
     monkeypatch.setattr(timm, "create_model", hub)
-    load_pretrained(visual)
+    visual.load_pretrained()
     assert hub.asked == "test_vit"
     assert torch.equal(visual.backbone.cls_token, hub.answer.cls_token)
     assert visual.backbone.head.weight.shape == (16, hub.answer.head.in_features)
 
 
 def test_kinds_of_branches() -> None:
-    branches: list[Branch] = [tiny_audio(), tiny_visual()]
-    assert [branch_kind(branch) for branch in branches] == ["audio", "visual"]
+    branches: list[BranchNetwork] = [tiny_audio(), tiny_visual()]
+    assert [branch.name for branch in branches] == ["audio", "visual"]

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from quavf.core.errors import ConfigError
-from quavf.models.transforms import seeded
-from quavf.training.augment import FaceChanges, change_sound
+from quavf.training.augment import FaceChanges, change_sound, seeded
 from quavf.training.config import AugmentConfig
 
 OFF = AugmentConfig()

@@ -24,13 +24,17 @@ from quavf.core.windows import (
     visual_windows,
     whole_clip,
 )
-from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
+from quavf.inference.audio import AudioPredictor
+from quavf.inference.clip import ClipData
+from quavf.inference.visual import VisualPredictor
 from quavf.models.audio import AudioBranch, log_mel
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore
+from quavf.training.audio_samples import AudioTrainSet
 from quavf.training.config import AugmentConfig, TrainAudioConfig, TrainVisualConfig
-from quavf.training.datasets import IGNORED, AudioTrainSet, VisualTrainSet
+from quavf.training.datasets import IGNORED
+from quavf.training.visual_samples import VisualTrainSet
 from tests.helpers.stores import make_store
 
 AUDIO = AudioConfig(encoder="16x1x2", encoder_weights="random", dim=16, n_heads=2)
@@ -114,7 +118,7 @@ def test_a_clip_is_heard_with_every_label(store: ClipStore) -> None:
     """From the first second on: to me, then two who disagree, then to others."""
     data = AudioTrainSet(store, TrainAudioConfig(context="clip"))
     assert data.items[:, 1:].tolist() == [[0, 320_000, -1]]
-    labels = data._heard("clip", 16_000, 500, random.Random(0))
+    labels = data._label_ticks("clip", 16_000, 500, random.Random(0))
     expected = np.full(500, IGNORED)
     expected[30:60], expected[90:150] = 1, 0
     assert labels.tolist() == expected.tolist()
@@ -127,7 +131,7 @@ def test_a_share_of_the_sound_is_unlabelled(store: ClipStore) -> None:
     few, many = plain[0][1], more[0][1]
     assert torch.equal(many[few != IGNORED], few[few != IGNORED])
     claimed = 120  # outputs that segments cover, those in dispute included
-    assert int((more._heard("clip", 0, 600, random.Random(0)) == 0).sum()) == 60 + claimed
+    assert int((more._label_ticks("clip", 0, 600, random.Random(0)) == 0).sum()) == 60 + claimed
     assert more.counts.positive == plain.counts.positive
     assert more.counts.negative > plain.counts.negative
 
@@ -142,9 +146,11 @@ def test_silence_is_not_to_me(store: ClipStore) -> None:
 
 def test_windows_of_unlabelled_faces_have_their_share(store: ClipStore) -> None:
     windows = WindowConfig(min_quality=0.0, step=15)
-    plain = VisualTrainSet(store, TrainVisualConfig(context="clip", windows=windows), "light")
+    plain = VisualTrainSet(
+        store, TrainVisualConfig(context="clip", windows=windows, quality="light")
+    )
     config = TrainVisualConfig(context="clip", unlabelled=0.5, windows=windows)
-    more = VisualTrainSet(store, config, "light")
+    more = VisualTrainSet(store, replace(config, quality="light"))
     assert len(more) == 2 * len(plain)
     assert more.counts.positive == plain.counts.positive
     assert set(more.labels.tolist()) == {0, 1}
@@ -157,7 +163,7 @@ def test_faces_of_one_moment_are_heard_alike(store: ClipStore) -> None:
     torch.manual_seed(0)
     branch = AudioBranch(AUDIO, BranchSettings("fixed", context="clip")).eval()
     data = ClipData(store, "clip")
-    scores = AudioPredictor(branch).faces(data)
+    scores = AudioPredictor(branch).score_faces(data)["audio"]
     with torch.inference_mode():
         sound = torch.from_numpy(store.sound("clip", 0, 320_000))
         heard = branch(log_mel(sound[None])).softmax(1)[0, 1].numpy()
@@ -170,7 +176,7 @@ def test_faces_of_one_moment_are_heard_alike(store: ClipStore) -> None:
 def test_a_face_later_than_the_sound_has_the_last_score(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store", {1: range(0, 90, 15)}, n_samples=32_000)
     branch = AudioBranch(AUDIO, BranchSettings("fixed", context="clip")).eval()
-    scores = AudioPredictor(branch).faces(ClipData(store, "clip"))
+    scores = AudioPredictor(branch).score_faces(ClipData(store, "clip"))["audio"]
     assert not np.isnan(scores).any()
     assert scores[-1] == scores[-2]
 
@@ -180,8 +186,8 @@ def test_windows_see_beyond_the_segment(store: ClipStore) -> None:
     windows = WindowConfig(min_quality=0.0)
     branch = VisualBranch(VISUAL, BranchSettings("fixed", windows, "light", "clip")).eval()
     data = ClipData(store, "clip")
-    predictor = VisualPredictor(branch, "light")
-    scores, qualities = predictor.faces(data)
+    predictor = VisualPredictor(branch, scorer="light")
+    scores, qualities = predictor.score_faces(data).values()
     own = data.faces.rows_of(1)
     frames, quality = data.faces.frame[own], store.quality("clip", "light")[own]
     centres = frames[(frames >= 60) & (frames <= 119)]
@@ -189,7 +195,7 @@ def test_windows_see_beyond_the_segment(store: ClipStore) -> None:
     wanted = visual_windows(frames, quality, centres, whole_clip(1), offsets)
     rows = np.flatnonzero(np.isin(frames, centres)) + own.start
     np.testing.assert_allclose(qualities[rows], wanted.quality)
-    ((expected, _),) = predictor.centres(data, [(whole_clip(1), centres)])
+    expected = predictor.score_person(data, [(whole_clip(1), centres)])["visual"]
     np.testing.assert_allclose(scores[rows], expected, atol=1e-6)
 
 
@@ -210,8 +216,8 @@ def test_empty_slots_are_encoded_once(empty: list[int]) -> None:
 
 
 def test_published_windows_encode_every_slot() -> None:
-    assert VisualBranch(VISUAL, BranchSettings("reference")).encode_empty
-    assert not VisualBranch(VISUAL, BranchSettings("fixed")).encode_empty
+    assert VisualBranch(VISUAL, BranchSettings("reference")).has_moving_statistics
+    assert not VisualBranch(VISUAL, BranchSettings("fixed")).has_moving_statistics
 
 
 @pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet", "test_vit"])

@@ -21,7 +21,7 @@ from quavf.models.visual import VisualBranch
 from quavf.training.config import TrainAudioConfig, TrainerConfig, TrainVisualConfig
 from quavf.training.recipes import recipe_path
 from quavf.training.start import start_from
-from quavf.training.train import train_audio, train_visual
+from quavf.workflows.train import train_audio, train_visual
 from tests.helpers.data import GOLDEN, needs_golden
 from tests.helpers.stores import make_tiny_store
 
@@ -153,7 +153,7 @@ def test_published_checkpoints_can_be_trained_further(name: str, tmp_path: Path)
     torch.save({"model": state}, tmp_path / name)
     published = load_branch(tmp_path / name)
     settings = replace(published.settings, semantics="fixed")
-    branch = type(published)(published.config, settings)  # type: ignore[arg-type]
+    branch = type(published)(published.config, settings)
     start_from(branch, tmp_path / name)
     found = branch.state_dict()
     assert all(torch.equal(found[key], value) for key, value in published.state_dict().items())

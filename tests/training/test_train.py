@@ -19,16 +19,14 @@ from quavf.models.checkpoint import load_branch
 from quavf.models.config import VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.training import train as train_module
+from quavf.training.audio import n_trained
+from quavf.training.audio_samples import AudioTrainSet
 from quavf.training.config import AugmentConfig
-from quavf.training.datasets import (
-    AudioTrainSet,
-    ChunkPlan,
-    ChunkSampler,
-    ClassCounts,
-    VisualTrainSet,
-)
-from quavf.training.train import BranchModule, n_trained, train_audio, train_visual
+from quavf.training.datasets import ChunkPlan, ChunkSampler, ClassCounts
+from quavf.training.train import BranchModule
 from quavf.training.validate import Validator
+from quavf.training.visual_samples import VisualTrainSet
+from quavf.workflows.train import train_audio, train_visual
 from tests.helpers.data import GOLDEN, ROOT, needs_golden
 from tests.helpers.stores import make_tiny_store
 from tests.helpers.training import AUDIO, VISUAL, same, weights
@@ -55,7 +53,7 @@ def test_outputs_that_are_ignored_are_not_computed(n_layers):
     for every_output in (True, False):
         torch.manual_seed(1)
         if every_output:
-            logits = module.branch(log_mel(samples))
+            logits = module.network(log_mel(samples))
             loss = torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100)
         else:
             loss = module.loss((samples, labels))
@@ -302,7 +300,7 @@ def test_other_settings_are_refused_before_anything_is_loaded(store, tmp_path, m
 
 
 def test_early_stopping(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(Validator, "map_of", lambda self, parts: 0.5)
+    monkeypatch.setattr(Validator, "mean_average_precision", lambda self, parts: 0.5)
     trainer = replace(AUDIO.trainer, epochs=6, patience=2)
     summary = train_audio(store.path, tmp_path / "run", replace(AUDIO, trainer=trainer))
     assert summary.stopped_early
@@ -346,7 +344,10 @@ def test_bf16(store, tmp_path):
 
 def test_samples_depend_on_seed_epoch_and_index_alone(store):
     noisy = replace(AUDIO, augment=AugmentConfig(noise=1.0))  # the sounds are too short to crop
-    for data in (AudioTrainSet(store, noisy), VisualTrainSet(store, VISUAL, "light")):
+    for data in (
+        AudioTrainSet(store, noisy),
+        VisualTrainSet(store, replace(VISUAL, quality="light")),
+    ):
         torch.manual_seed(0)
         first = data[1]
         torch.manual_seed(99)

@@ -15,8 +15,9 @@ from quavf.models.audio import AudioBranch
 from quavf.store import ClipStore
 from quavf.training.datasets import IGNORED
 from quavf.training.run_folder import RunFolder
-from quavf.training.train import BranchModule, leads, train_audio, train_visual
+from quavf.training.train import BranchModule, is_leader
 from quavf.utils.files import read_json
+from quavf.workflows.train import train_audio, train_visual
 from tests.helpers.stores import make_tiny_store
 from tests.helpers.training import (
     NO_DROPOUT,
@@ -76,7 +77,7 @@ def test_loss_of_a_group(tmp_path: Path, weights: torch.Tensor | None) -> None:
 
 def test_only_the_first_process_claims_a_folder(tmp_path: Path) -> None:
     """Another may find the first one's files half-written, and leaves them alone."""
-    first, second = (RunFolder(tmp_path / "run", leads=n == 0) for n in range(2))
+    first, second = (RunFolder(tmp_path / "run", is_leader=n == 0) for n in range(2))
     second.check({"lr": 1})
     second.claim({"lr": 1})
     assert not (tmp_path / "run").exists()
@@ -93,6 +94,6 @@ def test_only_the_first_process_claims_a_folder(tmp_path: Path) -> None:
 
 
 def test_one_process_leads(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert leads()
+    assert is_leader()
     monkeypatch.setattr(rank_zero_only, "rank", 1)
-    assert not leads()
+    assert not is_leader()

@@ -82,8 +82,8 @@ def test_config_tells_all_that_a_prediction_depends_on(
     [
         ({"store": "nowhere"}, StoreError, "nowhere: no store here .*`quavf prepare`"),
         ({"audio": "nowhere"}, CheckpointError, "nowhere: no such file"),
-        ({"audio": "visual"}, ConfigError, r"--audio .*visual.ckpt: .* of the other branch"),
-        ({"visual": "audio"}, ConfigError, r"--visual .*audio.ckpt: .* of the other branch"),
+        ({"audio": "visual"}, ConfigError, r"--audio .*visual.ckpt: .* of the .* branch"),
+        ({"visual": "audio"}, ConfigError, r"--visual .*audio.ckpt: .* of the .* branch"),
         ({"split": "test"}, StoreError, "no clip of split 'test' in this store"),
         ({"quality": "fan"}, StoreError, r"no quality from 'fan' .*there is: light"),
         ({"device": "gpu"}, ConfigError, "device: 'gpu' cannot be used .*; try cpu"),

@@ -16,7 +16,8 @@ import quavf.video.scoring
 from quavf.cli import main
 from quavf.core.errors import CheckpointError, ConfigError, MediaError
 from quavf.faces.config import SearchConfig
-from quavf.inference.predict import AudioPredictor, VisualPredictor
+from quavf.inference.audio import AudioPredictor
+from quavf.inference.visual import VisualPredictor
 from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import save_branch
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
@@ -86,7 +87,7 @@ def test_a_video_becomes_scores_and_moments(tmp_path: Path, config: RunConfig) -
 def test_scores_are_the_branches_own(tmp_path: Path, config: RunConfig) -> None:
     """A window laid by hand around one time, from the crops that were stored."""
     from quavf.core.semantics import FIXED
-    from quavf.inference.predict import load_crop
+    from quavf.inference.clip import load_crop
     from quavf.models.checkpoint import load_branch
     from quavf.models.transforms import face_part
     from quavf.store import ClipStore, CropReader
@@ -121,14 +122,14 @@ def test_long_sound_is_heard_in_windows_of_30_s(tmp_path: Path, config: RunConfi
     path = write_video(tmp_path / "v.mp4", seconds=65, fps=5, size=(160, 120), faces=faces)
     heard: list[int] = []
     pipeline = Pipeline(replace(config, visual=""))
-    assert pipeline._audio is not None
-    windows = pipeline._audio._windows
+    audio: Any = pipeline.predictors["audio"]
+    run_network = audio._run_network
 
-    def counted(sounds: Any) -> Any:
+    def count(sounds: Any) -> Any:
         heard.append(len(sounds))
-        return windows(sounds)
+        return run_network(sounds)
 
-    pipeline._audio._windows = counted  # type: ignore[method-assign]
+    audio._run_network = count
     rows = pipeline.run(path, tmp_path / "out").scores[1]
     assert sum(heard) == 3
     assert not np.isnan(rows.audio).any()
@@ -193,8 +194,8 @@ def test_an_interrupted_run_goes_on(
     assert not (tmp_path / "out" / "result.json").exists()
     with monkeypatch.context() as patched:  # everything up to there is on disk
         patched.setattr("quavf.video.prepare.open_detector", None)
-        patched.setattr(AudioPredictor, "ticks", None)
-        patched.setattr(VisualPredictor, "centres", None)
+        patched.setattr(AudioPredictor, "score_ticks", None)
+        patched.setattr(VisualPredictor, "score_person", None)
         run = run_video(path, tmp_path / "out", config)
     assert run.result.to_json() == whole.result.to_json()
     for name in ("scores.csv", "moments.json"):
@@ -400,7 +401,7 @@ def test_output_folders_differ() -> None:
 def test_configurations_that_cannot_be_used(tmp_path: Path, checkpoints: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="--audio, --visual, or both"):
         Pipeline(RunConfig(audio="", visual=""))
-    with pytest.raises(ConfigError, match="other branch"):
+    with pytest.raises(ConfigError, match="this is a checkpoint of the visual branch"):
         Pipeline(RunConfig(audio=checkpoints["visual"], visual=""))
     with pytest.raises(CheckpointError, match="no such file"):
         Pipeline(RunConfig(audio=str(tmp_path / "none.pt")))

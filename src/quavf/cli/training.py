@@ -59,17 +59,16 @@ def _add_train_options(branch: str, parser: ArgumentParser) -> None:
 
 
 def _train(branch: str, args: Namespace, console: Any) -> None:
+    from quavf.core.branches import BRANCHES
     from quavf.report.summaries import print_summary
-    from quavf.training.train import leads, train_audio, train_visual
+    from quavf.training.train import is_leader
+    from quavf.workflows.train import train
 
     config = build_config(_config_class(branch), args)
-    if branch == "audio":
-        summary = train_audio(args.store, args.out, config)
-    else:
-        summary = train_visual(args.store, args.out, config)
-    if not leads():
+    summary = train(branch, args.store, args.out, config)
+    if not is_leader():
         return
-    unit = "frames" if branch == "audio" else "windows"
+    unit = BRANCHES.get(branch).load("training").unit
     figures = {
         "samples": summary.samples,
         unit: {"talking to me": summary.positive, "not": summary.negative},

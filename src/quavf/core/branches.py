@@ -47,6 +47,7 @@ class BranchSpec:
         weight: How far the fusion trusts the branch at a face quality (N,) in [0, 1].
         columns: Score columns that the branch writes beside its own.
         uses_sound: Whether it needs the sound of a clip.
+        uses_quality: Whether it reads the quality of faces, for which a scorer is chosen.
         graphs: `graphs(module)` gives the networks as graphs for other runtimes, the costly one
             first, and `remote` puts a model together of what runs them. None: torch only.
         remote: `remote(model_config, settings, *networks)`.
@@ -65,6 +66,7 @@ class BranchSpec:
     weight: Callable[[Floats], Floats] = trust_evenly
     columns: tuple[str, ...] = ()
     uses_sound: bool = False
+    uses_quality: bool = False
     graphs: Reference = None
     remote: Reference = None
     published: Reference = None
@@ -103,6 +105,7 @@ VISUAL = BranchSpec(
     train_config="quavf.training.config:TrainVisualConfig",
     weight=lambda quality: quality,
     columns=(QUALITY,),
+    uses_quality=True,
     graphs="quavf.inference.graphs:visual_graphs",
     remote="quavf.inference.remote:RemoteVisual",
     published="quavf.models.published:read_visual",

@@ -1,6 +1,6 @@
-"""Graphs that another library than torch runs: ONNX Runtime and OpenVINO, tensors in and out.
+"""Graphs run by ONNX Runtime or OpenVINO: tensors in and out.
 
-Without `threads`, both take as many threads as torch (`OMP_NUM_THREADS`, else one per core).
+Both use `threads` of the configuration; 0: as many as torch (`OMP_NUM_THREADS`, else one a core).
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from quavf.models.checkpoint import METADATA_KEY
 from quavf.models.tensors import reason
 
 
-class Engine(Protocol):
-    """A graph that is ready to run: CPU tensors in, one per input; its only output back."""
+class Backend(Protocol):
+    """A graph ready to run: CPU tensors in, one for each input, and its only output back."""
 
     def __call__(self, *inputs: Tensor) -> Tensor: ...
 
 
-class OnnxEngine:
+class OnnxBackend:
     """An ONNX file in ONNX Runtime, fp32. Raises CheckpointError when it cannot be read."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, config: InferenceConfig) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors come as exceptions too
-        options.intra_op_num_threads = threads or torch.get_num_threads()
+        options.intra_op_num_threads = config.threads or torch.get_num_threads()
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its errors have no common class of their own
-            raise unreadable(path, error) from None
+            raise unreadable_model(path, error) from None
         self.inputs = [value.name for value in self._session.get_inputs()]
 
     @property
@@ -52,8 +52,8 @@ class OnnxEngine:
         return torch.from_numpy(self._session.run(None, fed)[0])
 
 
-class OpenVinoEngine:
-    """A model of OpenVINO's, compiled for this CPU; inputs and output are fp32."""
+class OpenVinoBackend:
+    """An OpenVINO model compiled for this CPU in fp32 or bf16; inputs and output are fp32."""
 
     def __init__(self, model: Any, config: InferenceConfig) -> None:
         core = openvino().Core()
@@ -75,7 +75,7 @@ class OpenVinoEngine:
 
 
 def openvino() -> Any:
-    """The library, without the message that it sends to its makers when it is imported.
+    """The library, imported without the message that it sends to its makers.
 
     Raises ConfigError when it is not installed.
     """
@@ -96,18 +96,21 @@ def openvino() -> Any:
 
 
 def read_openvino(path: Path) -> tuple[Any, Mapping[str, str]]:
-    """The model of an .xml (with its .bin) or .onnx file, and its metadata. CheckpointError."""
+    """The model of an .xml (with its .bin) or .onnx file, and its metadata.
+
+    Raises CheckpointError if it cannot be read.
+    """
     try:
         model = openvino().Core().read_model(path)
     except RuntimeError as error:
-        raise unreadable(path, error) from None
+        raise unreadable_model(path, error) from None
     where = ["framework", METADATA_KEY] if path.suffix == ".onnx" else [METADATA_KEY]
     found = {METADATA_KEY: str(model.get_rt_info(where).value)} if model.has_rt_info(where) else {}
     return model, found
 
 
-def opened(path: Path, config: InferenceConfig) -> tuple[Engine, list[str], Mapping[str, str]]:
-    """An exported graph ready to run, the names of its inputs, and its metadata.
+def open_graph(path: Path, config: InferenceConfig) -> tuple[Backend, list[str], Mapping[str, str]]:
+    """Open an exported graph: ready to run, with the names of its inputs and its metadata.
 
     Raises CheckpointError for a file that cannot be read, ConfigError for a runtime that cannot
     run it.
@@ -117,15 +120,15 @@ def opened(path: Path, config: InferenceConfig) -> tuple[Engine, list[str], Mapp
         raise ConfigError(f"runtime: torch cannot run the exported {path}; leave --runtime out")
     if path.suffix == ".xml" or config.runtime == "openvino":
         model, metadata = read_openvino(path)
-        engine = OpenVinoEngine(model, config)
-        return engine, engine.inputs, metadata
+        backend = OpenVinoBackend(model, config)
+        return backend, backend.inputs, metadata
     if config.precision != "fp32":
         raise ConfigError(f"precision: {path} runs in {config.precision} with --runtime openvino")
-    session = OnnxEngine(path, config.threads)
+    session = OnnxBackend(path, config)
     return session, session.inputs, session.metadata
 
 
-def unreadable(path: Path, error: Exception) -> CheckpointError:
+def unreadable_model(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"{path}: not a readable model ({reason(error)}); export it again with `quavf export`"
     )

@@ -1,4 +1,4 @@
-"""Branches as ONNX or OpenVINO files, checked against torch before they are written."""
+"""Export of branches as ONNX or OpenVINO files, checked against torch before they are written."""
 
 from __future__ import annotations
 
@@ -12,48 +12,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quavf.core.branches import BRANCHES
 from quavf.core.errors import CheckpointError, ConfigError
 from quavf.inference.backends import openvino
 from quavf.inference.config import InferenceConfig
-from quavf.inference.graphs import (
-    AudioGraph,
-    ClassifierGraph,
-    EncoderGraph,
-    Part,
-    onnx_program,
-    openvino_model,
-)
-from quavf.inference.loading import (
-    AudioRunner,
-    VisualRunner,
-    classifier_path,
-    load_model,
-)
-from quavf.models.audio import AudioBranch
+from quavf.inference.graphs import GraphPart, branch_graphs, onnx_program, openvino_model
+from quavf.inference.loading import load_model, part_path
+from quavf.inference.remote import RemoteBranch
+from quavf.models.branch import BranchNetwork
 from quavf.models.checkpoint import (
-    FORMATS,
+    EXPORT_SUFFIXES,
     METADATA_KEY,
-    Branch,
-    branch_kind,
     checkpoint_file,
     checkpoint_info,
     describe,
     load_branch,
 )
 from quavf.models.tensors import is_safetensors
-from quavf.models.visual import VisualBranch
 from quavf.utils.files import explain_os_errors
 
-TOLERANCE = 1e-4  # of a logit, between torch and what was written
+TOLERANCE = 1e-4  # largest difference of an output between torch and the export
 N_CHECKED = 3  # random samples in the check: another batch than the graph was made with
 ONNX_LIMIT = 2**31 - 2**20  # bytes of an ONNX file: protobuf's limit, with room for the graph
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: all files, the branch (audio, visual), how far its logits are from torch's.
+    """The files that were written, and the name of the branch.
 
-    `difference` is the largest one of any logit on random input.
+    `difference` is the largest difference of an output from torch's, on random input.
     """
 
     files: tuple[Path, ...]
@@ -80,20 +67,21 @@ def export(
     CheckpointError when the branch cannot be exported or what was written gives other logits.
     """
     out = Path(out)
-    format = _checked_format(out, format)
+    format = _resolve_format(out, format)
     checkpoint = Path(checkpoint)
     branch = load_branch(
         checkpoint, encoder_heads=encoder_heads, n_heads=n_heads, backbone=backbone
     )
     branch.requires_grad_(False)
-    metadata = json.dumps(_described(checkpoint, branch), sort_keys=True)
+    metadata = json.dumps(_describe_export(checkpoint, branch), sort_keys=True)
     with explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
             written = Path(folder) / out.name
-            for part, path in _parts(branch, written):
-                _write(part, path, format, metadata)
-            difference = parity(branch, load_model(written, InferenceConfig(device="cpu")))
+            for part in branch_graphs(branch):
+                _write(part, part_path(written, part.suffix), format, metadata)
+            _, model = load_model(written, InferenceConfig(device="cpu"))
+            difference = measure_parity(branch, model)
             if not difference <= TOLERANCE:
                 raise CheckpointError(
                     f"{checkpoint}: the exported model's logits are up to {difference:.1e} from "
@@ -102,50 +90,41 @@ def export(
             files = [
                 file.replace(out.parent / file.name) for file in sorted(Path(folder).iterdir())
             ]
-    return Export(tuple(files), branch_kind(branch), difference)
+    return Export(tuple(files), branch.name, difference)
 
 
 @torch.inference_mode()
-def parity(branch: Branch, model: Branch | AudioRunner | VisualRunner) -> float:
-    """Largest difference of a logit between a branch in torch and as it runs elsewhere."""
-    generator = torch.Generator().manual_seed(0)
-    if isinstance(branch, AudioBranch):
-        assert not isinstance(model, VisualBranch | VisualRunner)
-        (mel,) = AudioGraph(branch).examples(N_CHECKED, generator)
-        return _difference(branch(mel), model(mel))
-    assert not isinstance(model, AudioBranch | AudioRunner)
-    n_slots = branch.settings.windows.n_slots
-    (crops,) = EncoderGraph(branch).examples(N_CHECKED, generator)
-    slots = torch.randint(0, N_CHECKED, (N_CHECKED, n_slots), generator=generator)
-    quality = torch.rand(N_CHECKED, generator=generator)
-    expected = branch.classify(branch.encode(crops)[slots], quality)
-    return _difference(expected, model.classify(model.encode(crops)[slots], quality))
+def measure_parity(branch: BranchNetwork, model: Any) -> float:
+    """Largest difference of a logit between a branch in torch and the same branch run elsewhere.
+
+    `model` is what `load_model` or `run_branch` gives.
+    """
+    remote: type[RemoteBranch] = BRANCHES.get(branch.name).load("remote")
+    expected, found = (
+        remote.example_logits(each, N_CHECKED, torch.Generator().manual_seed(0))
+        for each in (branch, model)
+    )
+    return _difference(expected, found)
 
 
 def _difference(expected: Tensor, found: Tensor) -> float:
-    """Infinite where one is not a number."""
+    """Largest absolute difference; infinite if there is a NaN."""
     return float((found - expected).abs().nan_to_num(nan=torch.inf).max())
 
 
-def _checked_format(out: Path, format: str | None) -> str:
-    if format is not None and format not in FORMATS:
-        raise ConfigError(f"format: {format!r} is not one of {', '.join(FORMATS)}")
-    told = next((name for name, suffix in FORMATS.items() if suffix == out.suffix), None)
+def _resolve_format(out: Path, format: str | None) -> str:
+    if format is not None and format not in EXPORT_SUFFIXES:
+        raise ConfigError(f"format: {format!r} is not one of {', '.join(EXPORT_SUFFIXES)}")
+    told = next((name for name, suffix in EXPORT_SUFFIXES.items() if suffix == out.suffix), None)
     if told is None or format not in (None, told):
-        ends = " or ".join(f"{FORMATS[name]} ({name})" for name in [format or ""] if name)
-        ends = ends or " or ".join(f"{suffix} ({name})" for name, suffix in FORMATS.items())
+        ends = " or ".join(f"{EXPORT_SUFFIXES[name]} ({name})" for name in [format or ""] if name)
+        ends = ends or " or ".join(f"{suffix} ({name})" for name, suffix in EXPORT_SUFFIXES.items())
         raise ConfigError(f"--out {out}: the file's name must end in {ends}")
     return told
 
 
-def _parts(branch: Branch, path: Path) -> list[tuple[Part, Path]]:
-    if isinstance(branch, AudioBranch):
-        return [(AudioGraph(branch), path)]
-    return [(EncoderGraph(branch), path), (ClassifierGraph(branch), classifier_path(path))]
-
-
-def _described(checkpoint: Path, branch: Branch) -> dict[str, Any]:
-    """What the files say of the branch; `weights` tells which of them belong together."""
+def _describe_export(checkpoint: Path, branch: BranchNetwork) -> dict[str, Any]:
+    """The description in the files; `weights` is the same in all files of one branch."""
     file = checkpoint_file(checkpoint)
     info = checkpoint_info(file).get("info") if is_safetensors(file) else None
     digest = hashlib.sha256()
@@ -154,7 +133,7 @@ def _described(checkpoint: Path, branch: Branch) -> dict[str, Any]:
     return {**describe(branch, info), "weights": digest.hexdigest()}
 
 
-def _write(part: Part, path: Path, format: str, metadata: str) -> None:
+def _write(part: GraphPart, path: Path, format: str, metadata: str) -> None:
     if format == "openvino":
         model = openvino_model(part)
         model.set_rt_info(metadata, METADATA_KEY)

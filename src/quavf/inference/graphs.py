@@ -1,4 +1,4 @@
-"""The networks of a branch as graphs with a batch of any size, for other libraries to run."""
+"""The networks of a branch as graphs, for other libraries to run with a batch of any size."""
 
 from __future__ import annotations
 
@@ -11,81 +11,120 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from quavf.core.branches import BRANCHES
 from quavf.core.errors import CheckpointError, ConfigError
 from quavf.inference.backends import openvino
-from quavf.models.audio import N_MELS, AudioBranch
-from quavf.models.checkpoint import Branch
-from quavf.models.config import VisualConfig
+from quavf.models.audio import N_FRAMES, N_MELS, AudioBranch
+from quavf.models.branch import BranchNetwork
 from quavf.models.tensors import reason
 from quavf.models.visual import VisualBranch, takes_any_size
 
-N_FRAMES = 3000  # of a log-mel spectrogram
-TRACED = 2  # samples in the batch that a graph is made with; one would be taken for a constant
+TRACED = 2  # samples in the batch that a graph is traced with; 1 would become a constant
 
 
-class Part(nn.Module):
-    """A network that becomes one graph: what goes in, by name, and what comes out."""
+class GraphPart(nn.Module):
+    """Base of the parts of a branch that become one graph each: tensors in by name, one out.
 
-    def __init__(self, branch: Branch, inputs: tuple[str, ...], output: str) -> None:
+    `shapes` holds the inputs' shapes by name, without the batch; an empty shape holds whole
+    numbers. `suffix` goes into the name of an exported file before its ending.
+    """
+
+    suffix = ""
+
+    def __init__(self, config: Any, network: nn.Module, eager: nn.Module | None = None) -> None:
+        """`eager` is the network that torch runs in other precisions; default: `network`."""
         super().__init__()
-        self.config, self.settings = branch.config, branch.settings
-        self.inputs, self.output = inputs, output
+        self.config, self.network = config, network
+        self._eager = (eager or network,)  # in a tuple: its weights are not this module's
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.output = "logits"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(self.shapes)
+
+    @property
+    def eager(self) -> nn.Module:
+        return self._eager[0]
 
     def examples(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
-        """Random inputs, a batch of n."""
-        shapes = {"mel": (N_MELS, N_FRAMES), "bins": ()}
-        if isinstance(self.config, VisualConfig):
-            shapes["crops"] = 3, self.config.size, self.config.size
-            shapes["features"] = self.settings.windows.n_slots, self.config.dim
+        """A batch of n random inputs; whole numbers are zeros."""
         return tuple(
-            torch.zeros(n, dtype=torch.int64)
-            if name == "bins"
-            else torch.randn(n, *shapes[name], generator=generator)
-            for name in self.inputs
+            torch.randn(n, *shape, generator=generator)
+            if shape
+            else torch.zeros(n, dtype=torch.int64)
+            for shape in self.shapes.values()
         )
 
 
-class AudioGraph(Part):
+class AudioPart(GraphPart):
     """mel (B, 80, 3000) -> logits (B, 2, 900)."""
 
     def __init__(self, branch: AudioBranch) -> None:
-        super().__init__(branch, ("mel",), "logits")
-        self.network = branch
+        super().__init__(branch.config, branch)
+        self.shapes = {"mel": (N_MELS, N_FRAMES)}
 
     def forward(self, mel: Tensor) -> Tensor:
-        found: Tensor = self.network(mel)
-        return found
+        logits: Tensor = self.network(mel)
+        return logits
 
 
-class EncoderGraph(Part):
+class EncoderPart(GraphPart):
     """crops (B, 3, S, S), normalised, S the configuration's `size` -> features (B, D)."""
 
     def __init__(self, branch: VisualBranch) -> None:
-        super().__init__(branch, ("crops",), "features")
-        self.network = _for_size(branch)
+        super().__init__(branch.config, _fit_to_size(branch), branch.backbone)
+        self.shapes = {"crops": (3, branch.config.size, branch.config.size)}
+        self.output = "features"
 
     def forward(self, crops: Tensor) -> Tensor:
-        found: Tensor = self.network(crops)
-        return found
+        features: Tensor = self.network(crops)
+        return features
 
 
-class ClassifierGraph(Part):
+class ClassifierPart(GraphPart):
     """features (B, T, D) and, where the branch takes quality, its bins (B,) -> logits (B, 2)."""
 
+    suffix = ".classifier"
+    network: VisualBranch
+
     def __init__(self, branch: VisualBranch) -> None:
-        inputs = ("features", "bins") if branch.config.use_quality else ("features",)
-        super().__init__(branch, inputs, "logits")
-        self.network = branch
+        super().__init__(branch.config, branch)
+        self.shapes = {"features": (branch.settings.windows.n_slots, branch.config.dim)}
+        if branch.config.use_quality:
+            self.shapes["bins"] = ()
 
     def forward(self, features: Tensor, bins: Tensor | None = None) -> Tensor:
         return self.network.classify_bins(features, bins)
 
 
-def _for_size(branch: VisualBranch) -> Any:
-    """Its image network; one that fits positions to any size of picture, fitted to its own.
+def audio_graphs(branch: AudioBranch) -> tuple[GraphPart, ...]:
+    """The audio branch as one graph."""
+    return (AudioPart(branch),)
 
-    As part of a graph, positions would be resampled in every pass, which other libraries do in
-    another way or not at all.
+
+def visual_graphs(branch: VisualBranch) -> tuple[GraphPart, ...]:
+    """The visual branch as two graphs: the image network, and the classifier of windows."""
+    return EncoderPart(branch), ClassifierPart(branch)
+
+
+def branch_graphs(branch: BranchNetwork) -> tuple[GraphPart, ...]:
+    """The parts of any branch. Raises ConfigError for one that only torch can run."""
+    graphs = BRANCHES.get(branch.name).load("graphs")
+    if graphs is None:
+        raise ConfigError(
+            f"branch {branch.name!r}: runs with torch in fp32 only; leave --runtime and "
+            "--precision out"
+        )
+    parts: tuple[GraphPart, ...] = graphs(branch)
+    return parts
+
+
+def _fit_to_size(branch: VisualBranch) -> Any:
+    """The image network; one that resamples its positions to the picture is fixed to its size.
+
+    In a graph, positions would be resampled in every pass, which other libraries do differently or
+    not at all.
     """
     if not takes_any_size(branch.backbone):
         return branch.backbone
@@ -102,8 +141,8 @@ def _for_size(branch: VisualBranch) -> Any:
     return fitted.eval().requires_grad_(False)
 
 
-def openvino_model(part: Part) -> Any:
-    """The part as a model of OpenVINO's. Raises ConfigError without it, CheckpointError."""
+def openvino_model(part: GraphPart) -> Any:
+    """The part as an OpenVINO model. Raises ConfigError without OpenVINO, CheckpointError."""
     model = openvino_graph(part, part.examples(TRACED), _name(part))
     for port, name in zip(model.inputs, part.inputs, strict=True):
         port.get_tensor().set_names({name})
@@ -113,13 +152,14 @@ def openvino_model(part: Part) -> Any:
 
 
 def openvino_graph(network: nn.Module, examples: tuple[Tensor, ...], name: str) -> Any:
-    """Any network as a model of OpenVINO's, for batches of any size; `examples` hold `TRACED`.
+    """Any network as an OpenVINO model for batches of any size; `examples` is a batch of `TRACED`.
 
-    Raises ConfigError without OpenVINO, CheckpointError that calls the network by its name.
+    `name` is that of the network in messages. Raises ConfigError without OpenVINO, and
+    CheckpointError if the network cannot be converted.
     """
     library = openvino()
     try:
-        with warnings.catch_warnings(action="ignore"):  # of other libraries' inner workings
+        with warnings.catch_warnings(action="ignore"):  # about other libraries' internals
             model = library.convert_model(_program(network, examples, name))
     except (RuntimeError, library.frontend.OpConversionFailure) as error:
         raise _not_possible(name, error) from None
@@ -130,7 +170,7 @@ def openvino_graph(network: nn.Module, examples: tuple[Tensor, ...], name: str) 
     return model
 
 
-def onnx_program(part: Part) -> Any:
+def onnx_program(part: GraphPart) -> Any:
     """The part as torch's ONNX program. Raises ConfigError without onnx, CheckpointError."""
     try:
         import onnxscript  # noqa: F401
@@ -155,19 +195,19 @@ def onnx_program(part: Part) -> Any:
 def _program(
     network: nn.Module, examples: tuple[Tensor, ...], name: str
 ) -> torch.export.ExportedProgram:
-    """The network's operations, recorded."""
+    """The recorded operations of a network."""
     batch = torch.export.Dim("batch")
     shapes = tuple({0: batch} for _ in examples)
     try:
-        # not strict, attention would take the batch for a constant
+        # Unless strict, attention would take the batch for a constant.
         return torch.export.export(network.eval(), examples, dynamic_shapes=shapes, strict=True)
     except RuntimeError as error:  # torch's errors of this kind have no narrower public class
         raise _not_possible(name, error) from None
 
 
-def _name(part: Part) -> str:
-    config = part.config
-    return config.backbone if isinstance(config, VisualConfig) else config.encoder
+def _name(part: GraphPart) -> str:
+    names = (getattr(part.config, field, None) for field in ("backbone", "encoder"))
+    return next((name for name in names if name), type(part).__name__)
 
 
 def _not_possible(name: str, error: Exception) -> CheckpointError:

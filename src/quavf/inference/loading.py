@@ -1,173 +1,124 @@
-"""A branch ready to predict, whatever runs its networks: all that the predictors know of it."""
+"""Branches ready to predict: from checkpoints and exported models, run by any backend."""
 
 from __future__ import annotations
 
 import copy
+import glob
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from quavf.core.branches import BRANCHES, BranchSpec
 from quavf.core.errors import CheckpointError, ConfigError
-from quavf.inference.backends import Engine, OpenVinoEngine, opened
+from quavf.inference.backends import Backend, OpenVinoBackend, open_graph
 from quavf.inference.config import InferenceConfig
-from quavf.inference.graphs import AudioGraph, EncoderGraph, openvino_graph, openvino_model
-from quavf.models.audio import AudioBranch
+from quavf.inference.graphs import branch_graphs, openvino_graph, openvino_model
+from quavf.inference.predictor import Predictor
+from quavf.models.branch import BranchNetwork
+from quavf.models.bundled import weights_path
 from quavf.models.checkpoint import (
-    FORMATS,
+    EXPORT_SUFFIXES,
     METADATA_KEY,
-    Branch,
-    check_agreement,
+    check_options,
     checkpoint_file,
     load_branch,
     read_description,
 )
-from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
+from quavf.models.config import BranchSettings
+from quavf.models.published import PublishedOptions
 from quavf.models.tensors import reason
-from quavf.models.visual import VisualBranch, at_size, quality_bins
 
-CLASSIFIER = ".classifier"  # goes before that, in the second file of a visual branch
-
-
-class AudioModel(Protocol):
-    """What hears: an AudioBranch, or one whose network something else runs."""
-
-    @property
-    def config(self) -> AudioConfig: ...
-    @property
-    def settings(self) -> BranchSettings: ...
-    def __call__(self, mel: Tensor, /) -> Tensor:
-        """mel (B, 80, 3000) -> logits (B, 2, 900)."""
+Model = Any  # a BranchNetwork, or what its spec's `remote` makes
+Options = TypeVar("Options", bound=InferenceConfig)
 
 
-class VisualModel(Protocol):
-    """What sees: a VisualBranch, or one whose networks something else runs."""
-
-    @property
-    def config(self) -> VisualConfig: ...
-    @property
-    def settings(self) -> BranchSettings: ...
-    def encode(self, crops: Tensor) -> Tensor:
-        """crops (N, 3, H, W) normalised -> features (N, D)."""
-
-    def classify(self, features: Tensor, quality: Tensor) -> Tensor:
-        """features (B, T, D), quality (B,) -> logits (B, 2)."""
-
-
-@dataclass(frozen=True)
-class AudioRunner:
-    """An audio branch with its network run elsewhere."""
-
-    config: AudioConfig
-    settings: BranchSettings
-    network: Callable[[Tensor], Tensor]
-
-    def __call__(self, mel: Tensor) -> Tensor:
-        return self.network(mel)
-
-
-@dataclass(frozen=True)
-class VisualRunner:
-    """A visual branch with its networks run elsewhere."""
-
-    config: VisualConfig
-    settings: BranchSettings
-    encoder: Callable[[Tensor], Tensor]  # crops (N, 3, S, S) -> features (N, D)
-    classifier: Callable[..., Tensor]  # features (B, T, D)[, quality bins (B,)] -> logits (B, 2)
-
-    def encode(self, crops: Tensor) -> Tensor:
-        return self.encoder(at_size(crops, self.config.size))
-
-    def classify(self, features: Tensor, quality: Tensor) -> Tensor:
-        if not self.config.use_quality:
-            return self.classifier(features)
-        return self.classifier(features, quality_bins(quality, self.config.quality_bins))
-
-
-def load_audio(
-    path: Path,
+def load_predictors(
+    checkpoints: Mapping[str, Path | str],
     config: InferenceConfig,
-    encoder_heads: int | None = None,
-    n_heads: int | None = None,
-) -> AudioModel:
-    """`load_model` of an audio branch. Raises ConfigError for a visual one."""
-    model = load_model(path, config, encoder_heads=encoder_heads, n_heads=n_heads)
-    if isinstance(model, AudioBranch | AudioRunner):
-        return model
-    raise ConfigError(f"--audio {path}: this is a checkpoint of the other branch")
+    choose_scorer: Callable[[BranchSpec, BranchSettings], str],
+    published: PublishedOptions | None = None,
+) -> dict[str, Predictor]:
+    """Load the predictor of each branch, by name, from its checkpoint.
 
-
-def load_visual(
-    path: Path, config: InferenceConfig, n_heads: int | None = None, backbone: str | None = None
-) -> VisualModel:
-    """`load_model` of a visual branch. Raises ConfigError for an audio one."""
-    model = load_model(path, config, n_heads=n_heads, backbone=backbone)
-    if isinstance(model, VisualBranch | VisualRunner):
-        return model
-    raise ConfigError(f"--visual {path}: this is a checkpoint of the other branch")
+    A checkpoint is what `load_model` takes, or the name of weights that come with the package.
+    `choose_scorer` names the scorer of face quality for a branch with such settings, asked only for
+    branches that use quality. Raises CheckpointError for a file, ConfigError if it holds another
+    branch or cannot run as asked.
+    """
+    predictors: dict[str, Predictor] = {}
+    for name, checkpoint in checkpoints.items():
+        spec, path = BRANCHES.get(name), weights_path(checkpoint, name)
+        found, model = load_model(path, config, published)
+        if found.name != name:
+            raise ConfigError(
+                f"--{name} {path}: this is a checkpoint of the {found.name} branch; give one of "
+                f"the {name} branch"
+            )
+        scorer = choose_scorer(spec, model.settings) if spec.uses_quality else ""
+        used = resolve_device(config, path)
+        predictors[name] = spec.load("predictor")(model, used, scorer)
+    return predictors
 
 
 def load_model(
-    path: Path,
-    config: InferenceConfig,
-    *,
-    encoder_heads: int | None = None,
-    n_heads: int | None = None,
-    backbone: str | None = None,
-) -> Branch | AudioRunner | VisualRunner:
-    """A branch from any checkpoint (see `load_branch`) or exported model, as `config` says.
+    path: Path, config: InferenceConfig, published: PublishedOptions | None = None
+) -> tuple[BranchSpec, Model]:
+    """Load a branch from any checkpoint (see `load_branch`) or exported model, to run as asked.
 
-    Raises CheckpointError for the file, ConfigError when it cannot be run in this way.
+    Raises CheckpointError for the file, ConfigError if it cannot run with this configuration.
     """
+    published = published or PublishedOptions()
     if is_exported(path):
-        model = _open_exported(path, config)
-        check_agreement(path, model.config, encoder_heads, n_heads, backbone)
-        return model
-    branch = load_branch(path, encoder_heads=encoder_heads, n_heads=n_heads, backbone=backbone)
-    return running(branch, config)
-
-
-def running(branch: Branch, config: InferenceConfig) -> Branch | AudioRunner | VisualRunner:
-    """A branch as `config` says; the classifier of windows stays torch's, in fp32."""
-    config = resolve_device(config)
+        config.require_cpu(str(path))
+    config = resolve_device(config, path)
     use_threads(config.threads)
-    network: Callable[[Tensor], Tensor]
+    if is_exported(path):
+        spec, model = _load_exported(path, config)
+        check_options(path, model.config, published)
+        return spec, model
+    network = load_branch(path, **vars(published))
+    return BRANCHES.get(network.name), run_branch(network, config)
+
+
+def run_branch(network: BranchNetwork, config: InferenceConfig) -> Model:
+    """A branch that runs as asked; all but its costly first part stays with torch, in fp32."""
+    if config.runtime != "openvino" and config.precision == "fp32":
+        return network.to(config.device)
+    costly, *others = branch_graphs(network)
+    run: Callable[..., Tensor]
     if config.runtime == "openvino":
-        part = AudioGraph(branch) if isinstance(branch, AudioBranch) else EncoderGraph(branch)
-        network = OpenVinoEngine(openvino_model(part), config)
-    elif config.precision == "fp32":
-        return branch.to(config.device)
+        run = OpenVinoBackend(openvino_model(costly), config)
     else:
         config.require_torch_bf16()
-        branch.to(config.device)
-        network = _in_bf16(branch if isinstance(branch, AudioBranch) else branch.backbone)
-    if isinstance(branch, AudioBranch):
-        return AudioRunner(branch.config, branch.settings, network)
-    return VisualRunner(branch.config, branch.settings, network, branch.classify_bins)
+        network.to(config.device)
+        run = _copy_in_bf16(costly.eager)
+    remote = BRANCHES.get(network.name).load("remote")
+    return remote(network.config, network.settings, run, *others)
 
 
 def run_network(
     network: nn.Module, example: Tensor, config: InferenceConfig
 ) -> Callable[[Tensor], Tensor]:
-    """Any network that is on its device already, as `config` says: fp32 in and out.
+    """Any network that is on its device already, to run as asked: fp32 in and out.
 
-    `example` is a batch of two such as it takes.
+    `example` is a batch of two.
     """
     if config.runtime == "openvino":
         model = openvino_graph(network, (example,), type(network).__name__)
-        return OpenVinoEngine(model, config)
+        return OpenVinoBackend(model, config)
     if config.precision == "fp32":
         return network
     config.require_torch_bf16()
-    return _in_bf16(network)
+    return _copy_in_bf16(network)
 
 
-def _in_bf16(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A copy of the network in bf16: autocast would turn the weights into it in every pass."""
+def _copy_in_bf16(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """A copy in bf16: autocast would convert the weights in every pass."""
     copied = copy.deepcopy(network).to(torch.bfloat16)
 
     def run(x: Tensor) -> Tensor:
@@ -175,9 +126,6 @@ def _in_bf16(network: nn.Module) -> Callable[[Tensor], Tensor]:
         return found.float()
 
     return run
-
-
-Options = TypeVar("Options", bound=InferenceConfig)
 
 
 def resolve_device(config: Options, path: Path | None = None) -> Options:
@@ -208,54 +156,60 @@ def use_threads(threads: int) -> None:
 
 def is_exported(path: Path) -> bool:
     """Whether a file is, by its name, one that `quavf export` writes."""
-    return path.suffix in FORMATS.values()
+    return path.suffix in EXPORT_SUFFIXES.values()
 
 
-def classifier_path(path: Path) -> Path:
-    """The second file of an exported visual branch: `visual.onnx` -> `visual.classifier.onnx`."""
-    return path.with_name(f"{path.stem}{CLASSIFIER}{path.suffix}")
+def part_path(path: Path, suffix: str) -> Path:
+    """The file of an exported branch's part: `visual.onnx` -> `visual.classifier.onnx`."""
+    return path.with_name(f"{path.stem}{suffix}{path.suffix}")
 
 
 def model_files(path: Path) -> list[Path]:
-    """All files that a checkpoint or an exported model consists of, those that are there."""
+    """All files that a checkpoint or an exported model consists of, as far as they exist."""
     if not is_exported(path):
         return [checkpoint_file(path)]
-    found = [path, classifier_path(path)]
+    found = [path, *sorted(path.parent.glob(f"{glob.escape(path.stem)}.*{path.suffix}"))]
     found += [file.with_suffix(".bin") for file in found if file.suffix == ".xml"]
     return [file for file in found if file == path or file.is_file()]
 
 
-def _open_exported(path: Path, config: InferenceConfig) -> AudioRunner | VisualRunner:
+def _load_exported(path: Path, config: InferenceConfig) -> tuple[BranchSpec, Model]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; give a checkpoint, or an exported model")
-    network, inputs, metadata = opened(path, config)
-    description = _description(path, metadata)
-    model_config, settings = read_description(path, description)
-    if isinstance(model_config, AudioConfig):
-        _check_part(path, inputs, ["mel"])
-        return AudioRunner(model_config, settings, network)
-    _check_part(path, inputs, ["crops"])
-    classifier = _open_classifier(path, model_config, description, config)
-    return VisualRunner(model_config, settings, network, classifier)
+    network, inputs, metadata = open_graph(path, config)
+    description = _read_metadata(path, metadata)
+    spec, branch_config, settings = read_description(path, description)
+    remote = spec.load("remote")
+    (_, first), *others = remote.parts(branch_config)
+    _check_inputs(path, inputs, first)
+    run_in_fp32 = replace(config, precision="fp32")  # the other parts cost next to nothing
+    networks = [
+        _load_part(path, part_path(path, suffix), names, description, run_in_fp32)
+        for suffix, names in others
+    ]
+    return spec, remote(branch_config, settings, network, *networks)
 
 
-def _open_classifier(
-    encoder: Path, model: VisualConfig, description: dict[str, Any], config: InferenceConfig
-) -> Engine:
-    """The graph that goes with an encoder, always in fp32: it costs next to nothing."""
-    path = classifier_path(encoder)
+def _load_part(
+    first: Path,
+    path: Path,
+    names: Sequence[str],
+    description: dict[str, Any],
+    config: InferenceConfig,
+) -> Backend:
+    """A further graph of an exported branch, which must be of the same one as the first."""
     if not path.is_file():
         raise CheckpointError(
-            f"{path}: no such file; {encoder.name} needs it beside it, export both again"
+            f"{path}: no such file; {first.name} needs it beside it, export both again"
         )
-    network, inputs, metadata = opened(path, replace(config, precision="fp32"))
-    if _description(path, metadata) != description:
-        raise CheckpointError(f"{path}: is of another branch than {encoder.name}; export it again")
-    _check_part(path, inputs, ["features", "bins"] if model.use_quality else ["features"])
+    network, inputs, metadata = open_graph(path, config)
+    if _read_metadata(path, metadata) != description:
+        raise CheckpointError(f"{path}: is of another branch than {first.name}; export it again")
+    _check_inputs(path, inputs, names)
     return network
 
 
-def _description(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def _read_metadata(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     if METADATA_KEY not in metadata:
         raise CheckpointError(
             f"{path}: a model, but not one that `quavf export` wrote; export a checkpoint with it"
@@ -266,8 +220,8 @@ def _description(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         raise CheckpointError(f"{path}: damaged configuration ({reason(error)})") from None
 
 
-def _check_part(path: Path, inputs: list[str], expected: list[str]) -> None:
-    if inputs != expected:
+def _check_inputs(path: Path, inputs: Sequence[str], expected: Sequence[str]) -> None:
+    if list(inputs) != list(expected):
         raise CheckpointError(
             f"{path}: takes {', '.join(inputs)}, expected {', '.join(expected)}; give the file "
             "that `quavf export` was told to write"

@@ -9,7 +9,7 @@ import numpy as np
 from quavf.core.records import Floats, Ints
 from quavf.core.windows import EMPTY
 
-Laid = tuple[Ints, Floats]  # windows: the rows of the faces in their slots (W, T), quality (W,)
+SlotRows = tuple[Ints, Floats]  # windows: rows of the faces in their slots (W, T), quality (W,)
 
 
 class WindowQueue:
@@ -18,11 +18,13 @@ class WindowQueue:
     `rows` (N,) are the faces that they need, ascending, the order in which crops are expected.
     """
 
-    def __init__(self, laid: Sequence[Laid], n_slots: int) -> None:
-        self.rows = needed_rows(laid)
-        self._sizes = [len(quality) for _, quality in laid]
-        slots = np.concatenate([np.empty((0, n_slots), np.int64), *(slots for slots, _ in laid)])
-        quality = np.concatenate([np.empty(0), *(quality for _, quality in laid)])
+    def __init__(self, windows_of: Sequence[SlotRows], n_slots: int) -> None:
+        self.rows = needed_rows(windows_of)
+        self._sizes = [len(quality) for _, quality in windows_of]
+        slots = np.concatenate(
+            [np.empty((0, n_slots), np.int64), *(slots for slots, _ in windows_of)]
+        )
+        quality = np.concatenate([np.empty(0), *(quality for _, quality in windows_of)])
         crops = np.where(slots == EMPTY, -1, np.searchsorted(self.rows, slots))  # (W, T)
         last = crops.max(axis=1)
         self._order = np.argsort(last, kind="stable")
@@ -63,8 +65,8 @@ class WindowQueue:
         return np.split(scores, np.cumsum(self._sizes)[:-1]) if self._sizes else []
 
 
-def needed_rows(laid: Sequence[Laid]) -> Ints:
+def needed_rows(windows_of: Sequence[SlotRows]) -> Ints:
     """Ascending rows of the faces that lie in any window."""
-    slots = [np.empty(0, np.int64), *(slots.ravel() for slots, _ in laid)]
+    slots = [np.empty(0, np.int64), *(slots.ravel() for slots, _ in windows_of)]
     rows = np.unique(np.concatenate(slots))
     return np.asarray(rows[rows != EMPTY])

@@ -12,21 +12,26 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from quavf.core.clock import SAMPLE_RATE
 from quavf.core.windows import WINDOW_SAMPLES, WINDOW_TICKS
+from quavf.models.backbones import load_whisper
+from quavf.models.branch import BranchNetwork
 from quavf.models.config import AudioConfig, BranchSettings, encoder_shape
 from quavf.models.temporal import TemporalModule
 
 N_MELS = 80
+N_FRAMES = 3000  # of the spectrogram of 30 s
 N_FFT = 400  # samples, 25 ms
 HOP = 160  # samples, 10 ms
 N_POSITIONS = 1500  # outputs of the encoder for 30 s
 
 
-class AudioBranch(nn.Module):
+class AudioBranch(BranchNetwork):
     """Log-mel of 30 s in, logits of (not to me, to me) for each 1/30 s out."""
 
+    name = "audio"
+    config: AudioConfig
+
     def __init__(self, config: AudioConfig, settings: BranchSettings | None = None) -> None:
-        super().__init__()
-        self.config, self.settings = config, settings or BranchSettings()
+        super().__init__(config, settings)
         width, n_layers, n_heads = encoder_shape(config.encoder)
         self.encoder = WhisperEncoder(
             WhisperConfig(
@@ -55,14 +60,14 @@ class AudioBranch(nn.Module):
         return self.classify(self.embed(mel))
 
     def embed(self, mel: Tensor) -> Tensor:
-        """mel (B, 80, 3000) -> what the encoder makes of it, (B, 1500, W)."""
+        """mel (B, 80, 3000) -> features of the encoder (B, 1500, W)."""
         features: Tensor = self.encoder(mel).last_hidden_state
         return features
 
     def classify(self, features: Tensor, n_ticks: int = WINDOW_TICKS) -> Tensor:
         """features (B, 1500, W) of the encoder -> logits (B, 2, 900).
 
-        Only the first `n_ticks` of the 900 mean anything: what none of them needs is not computed.
+        Only the first `n_ticks` of the 900 are valid; the rest is not computed.
         """
         x = F.relu(self.project(features))  # (B, 1500, D)
         *inner, last = self.temporal
@@ -81,8 +86,12 @@ class AudioBranch(nn.Module):
         return logits
 
     def frozen_modules(self) -> list[nn.Module]:
-        """What stays as it is in training."""
+        """The encoder, if it is frozen."""
         return [self.encoder] if self.config.frozen else []
+
+    def load_pretrained(self) -> None:
+        """Fill the encoder from where `encoder_weights` says."""
+        load_whisper(self.encoder, self.config)
 
 
 def log_mel(samples: Tensor) -> Tensor:

@@ -1,23 +1,23 @@
-"""Pretrained backbones: from a hub, from a file, or told from a checkpoint's keys."""
+"""Pretrained backbones: loaded from a hub or a file, or recognised by a checkpoint's keys."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from torch import nn
 
 from quavf.core.errors import CheckpointError
-from quavf.models.audio import AudioBranch
 from quavf.models.config import AudioConfig, VisualConfig, encoder_shape
 from quavf.models.tensors import StateDict, read_weights
-from quavf.models.visual import VisualBranch
 
 HEAD_WIDTH = 64  # of every published Whisper encoder
 
-# openai-whisper's names of an encoder's parts, and those of transformers
+# Names of an encoder's parts in openai-whisper, and in transformers.
 _WHISPER_NAMES = (
     (r"blocks\.(\d+)\.attn\.query\.", r"layers.\1.self_attn.q_proj."),
     (r"blocks\.(\d+)\.attn\.key\.", r"layers.\1.self_attn.k_proj."),
@@ -31,9 +31,8 @@ _WHISPER_NAMES = (
     (r"positional_embedding", r"embed_positions.weight"),
 )
 
-# Networks that are told from a checkpoint's keys, by how one of their keys starts; the published
-# system's first. Any other timm network works too, but has to be named: trying all of them would
-# take minutes.
+# Networks that are recognised by a checkpoint's keys, by the start of one of their keys; the
+# published system's first. Any other timm network must be named: trying all would take minutes.
 _RECOGNISED = {
     "layer4.": (
         "resnet50",
@@ -99,45 +98,47 @@ def recognise_backbone(path: Path, image: StateDict, dim: int) -> str:
     )
 
 
-def load_pretrained(branch: AudioBranch | VisualBranch) -> None:
-    """Fill a new branch's backbone from where its configuration says.
+def load_whisper(encoder: nn.Module, config: AudioConfig) -> None:
+    """Fill a Whisper encoder from where `encoder_weights` says: hub, random, or a file or folder.
 
-    Raises CheckpointError when a hub cannot be reached or a file does not fit.
+    Raises CheckpointError if the hub cannot be reached or a file does not fit.
     """
-    if isinstance(branch, AudioBranch):
-        source = branch.config.encoder_weights
-        if source == "hub":
-            state = _hub_whisper(branch.config)
-        elif source != "random":
-            state = _whisper_file(Path(source), branch.config)
-        else:
-            return
-        _fill(branch.encoder, state, f"audio.encoder_weights: {source}")
-        return
-    source = branch.config.backbone_weights
+    source = config.encoder_weights
     if source == "random":
         return
-    state = _hub_timm(branch.config) if source == "hub" else _timm_file(Path(source))
-    own = branch.backbone.state_dict()
+    state = _hub_whisper(config) if source == "hub" else _whisper_file(Path(source), config)
+    try:
+        encoder.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        lines = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+        raise CheckpointError(
+            f"audio.encoder_weights: {source}: does not fit the model ({lines[:300]})"
+        ) from None
+
+
+def load_image_network(
+    backbone: nn.Module, last_layers: Sequence[nn.Module], config: VisualConfig
+) -> None:
+    """Fill an image network from where `backbone_weights` says; `last_layers` may stay random.
+
+    Raises CheckpointError if the hub cannot be reached or a file does not fit.
+    """
+    source = config.backbone_weights
+    if source == "random":
+        return
+    state = _hub_timm(config) if source == "hub" else _timm_file(Path(source))
+    own = backbone.state_dict()
     head = {k for k, v in own.items() if k not in state or state[k].shape != v.shape}
-    last = {id(weight) for layer in branch.last_layers() for weight in layer.parameters()}
-    expected = {key for key, weight in branch.backbone.named_parameters() if id(weight) in last}
+    last = {id(weight) for layer in last_layers for weight in layer.parameters()}
+    expected = {key for key, weight in backbone.named_parameters() if id(weight) in last}
     expected |= {key for key in own if key.endswith(".num_batches_tracked")}  # old files lack it
     if not head <= expected:
         raise CheckpointError(
-            f"visual.backbone_weights: {source}: does not fit {branch.config.backbone} (for "
+            f"visual.backbone_weights: {source}: does not fit {config.backbone} (for "
             f"example {sorted(head - expected)[0]!r})"
         )
     kept = {k: v for k, v in state.items() if k in own and k not in head}
-    branch.backbone.load_state_dict(kept, strict=False)  # the new last layer stays random
-
-
-def _fill(module: torch.nn.Module, state: StateDict, where: str) -> None:
-    try:
-        module.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        lines = "; ".join(line.strip() for line in str(error).splitlines()[1:])
-        raise CheckpointError(f"{where}: does not fit the model ({lines[:300]})") from None
+    backbone.load_state_dict(kept, strict=False)
 
 
 def _hub_whisper(config: AudioConfig) -> StateDict:

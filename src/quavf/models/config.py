@@ -64,6 +64,11 @@ class AudioConfig:
         encoder_shape(self.encoder)
         _check_temporal("audio", self)
 
+    @property
+    def encoder_heads(self) -> int:
+        """Attention heads of the encoder."""
+        return encoder_shape(self.encoder)[2]
+
 
 @dataclass(frozen=True)
 class VisualConfig:

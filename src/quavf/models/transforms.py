@@ -1,19 +1,9 @@
-"""Transforms of crops before the network, and generators seeded per sample.
-
-Everything random is drawn from generators that are seeded per sample, so that a run can be repeated
-and resumed to the same bit.
-"""
+"""Transforms of a crop on its way into the visual branch; none of them is random."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as F  # noqa: N812
 
 from quavf.core.records import CROP_SIZE, Image
@@ -36,25 +26,3 @@ def face_part(crop: Tensor, semantics: Semantics) -> Tensor:
     """The face of 2x crops ([N,] 3, 224, 224), brought back to their size: not for training."""
     columns = LOPSIDED_COLUMNS if semantics.lopsided_valid_crop else FACE_COLUMNS
     return F.resize(crop[..., FACE_ROWS, columns], [CROP_SIZE, CROP_SIZE])  # type: ignore[no-any-return]
-
-
-Range = tuple[float, float]  # lowest and highest
-
-
-def random_part(crop: Tensor, scale: Range, ratio: Range) -> Tensor:
-    """Cut a random part out of a 2x crop and resize it to 224 x 224.
-
-    `scale` is its share of the area, `ratio` its width to height. Draws from torch's global
-    generator.
-    """
-    top, left, height, width = RandomResizedCrop.get_params(crop, list(scale), list(ratio))
-    return F.resized_crop(crop, top, left, height, width, [CROP_SIZE, CROP_SIZE])  # type: ignore[no-any-return]
-
-
-@contextmanager
-def seeded(*key: int) -> Iterator[random.Random]:
-    """A generator for this sample alone; torch's global one is seeded alike inside the block."""
-    seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield random.Random(seed)

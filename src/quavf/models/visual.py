@@ -14,20 +14,24 @@ from torch import Tensor, nn
 from quavf.core.errors import ConfigError
 from quavf.core.records import CROP_SIZE
 from quavf.core.semantics import get_semantics
+from quavf.models.backbones import load_image_network
+from quavf.models.branch import BranchNetwork
 from quavf.models.config import BranchSettings, VisualConfig
 from quavf.models.temporal import TemporalModule
 
 
-class VisualBranch(nn.Module):
+class VisualBranch(BranchNetwork):
     """15 face crops and the window's quality in, logits of (not to me, to me) out.
 
     `encode` is the costly part and does not depend on the window: crops are encoded once and
     windows gathered from the features, which `classify` takes.
     """
 
+    name = "visual"
+    config: VisualConfig
+
     def __init__(self, config: VisualConfig, settings: BranchSettings | None = None) -> None:
-        super().__init__()
-        self.config, self.settings = config, settings or BranchSettings()
+        super().__init__(config, settings)
         self.backbone: Any = _backbone(config)
         self.temporal = nn.ModuleList(
             TemporalModule(self.settings.windows.n_slots, config.dim, config.n_heads)
@@ -44,15 +48,14 @@ class VisualBranch(nn.Module):
                 layer.requires_grad_(True)
         for module in self.frozen_modules():
             module.requires_grad_(False)
-        # As published, empty slots take part in batch-norm statistics that move.
-        self.encode_empty = get_semantics(self.settings.semantics).moving_batch_norm
+        self.has_moving_statistics = get_semantics(self.settings.semantics).moving_batch_norm
         # From the start: a change of layout between two steps would change their last bits.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, crops: Tensor, quality: Tensor) -> Tensor:
         """crops (B, T, 3, H, W) normalised, quality (B,) in [0, 1] -> logits (B, 2)."""
         flat = crops.flatten(0, 1)  # (B*T, 3, H, W)
-        if self.encode_empty:
+        if self.has_moving_statistics:  # empty slots take part in them
             features = self.encode(flat)  # (B*T, D)
         else:
             features = of_seen(self.encode, flat, flat.flatten(1).any(dim=1))  # (B*T, D)
@@ -100,7 +103,7 @@ class VisualBranch(nn.Module):
         return logits
 
     def frozen_modules(self) -> list[nn.Module]:
-        """What stays as it is in training: the backbone but for its last layer, or its start."""
+        """The backbone without its last layer if it is frozen, else its first `frozen_stages`."""
         modules = dict(self.backbone.named_modules())
         if self.config.frozen:
             last = {inner for layer in self.last_layers() for inner in layer.modules()}
@@ -111,8 +114,12 @@ class VisualBranch(nn.Module):
         first = sorted(stages)[: self.config.frozen_stages]
         return [modules[name] for stage in first for name in stages[stage]]
 
+    def load_pretrained(self) -> None:
+        """Fill the backbone from where `backbone_weights` says; its last layer stays random."""
+        load_image_network(self.backbone, self.last_layers(), self.config)
+
     def last_layers(self) -> list[nn.Module]:
-        """Of the backbone; some networks have two, side by side."""
+        """The backbone's classifier; some networks have two, side by side."""
         last: nn.Module | tuple[nn.Module, ...] = self.backbone.get_classifier()
         return list(last) if isinstance(last, tuple) else [last]
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import functional as VF  # noqa: N812
 
 from quavf.core.clock import SAMPLE_RATE
-from quavf.core.records import Image
+from quavf.core.records import CROP_SIZE, Image
 from quavf.faces.crop import decode_jpeg, encode_jpeg
-from quavf.models.transforms import random_part
 from quavf.training.config import AugmentConfig
 
 FILTER_BANDS = 8  # between 60 Hz and half the sampling rate, evenly in octaves
@@ -173,3 +177,22 @@ def _covered(crop: Tensor, rng: random.Random) -> Tensor:
     colour = torch.tensor([rng.uniform(-2, 2) for _ in range(3)])
     crop[:, top : top + height, left : left + width] = colour[:, None, None]
     return crop
+
+
+def random_part(crop: Tensor, scale: tuple[float, float], ratio: tuple[float, float]) -> Tensor:
+    """Cut a random part out of a 2x crop and resize it to 224 x 224.
+
+    `scale` is its share of the area, `ratio` its width to height, lowest and highest. Draws from
+    torch's global generator.
+    """
+    top, left, height, width = RandomResizedCrop.get_params(crop, list(scale), list(ratio))
+    return VF.resized_crop(crop, top, left, height, width, [CROP_SIZE, CROP_SIZE])  # type: ignore[no-any-return]
+
+
+@contextmanager
+def seeded(*key: int) -> Iterator[random.Random]:
+    """A generator for this sample alone; torch's global one is seeded alike inside the block."""
+    seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield random.Random(seed)

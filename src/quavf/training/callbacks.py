@@ -1,4 +1,4 @@
-"""What happens while Lightning trains: weights are kept, progress is shown."""
+"""Lightning callbacks: weights are saved, progress is shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import lightning as L  # noqa: N812
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from quavf.models.checkpoint import BEST, Branch, branch_kind, save_branch
+from quavf.models.branch import BranchNetwork
+from quavf.models.checkpoint import BEST, save_branch
 from quavf.training.datasets import ChunkPlan
 from quavf.training.run_folder import TrainSummary
 from quavf.utils.progress import Progress, show_progress
@@ -20,10 +21,10 @@ LAST = "last.safetensors"
 
 
 class Saver(Callback):
-    """Keeps the best and the last weights as safetensors, and knows how well they did."""
+    """Saves the best and the last weights as safetensors, with their validation results."""
 
-    def __init__(self, out: Path, n_chunks: int, branch: Branch) -> None:
-        self.out, self.n_chunks, self.branch = out, n_chunks, branch
+    def __init__(self, out: Path, n_chunks: int, network: BranchNetwork) -> None:
+        self.out, self.n_chunks, self.network = out, n_chunks, network
         self.best_map: float | None = None
         self.best_epoch: float | None = None
         self.n_done = 0
@@ -54,7 +55,7 @@ class Saver(Callback):
     def summary(self, samples: int, positive: int, negative: int) -> TrainSummary:
         return TrainSummary(
             run=str(self.out),
-            branch=branch_kind(self.branch),
+            branch=self.network.name,
             samples=samples,
             positive=positive,
             negative=negative,
@@ -68,7 +69,7 @@ class Saver(Callback):
         if trainer.is_global_zero:
             epoch = (trainer.current_epoch + 1) / self.n_chunks
             info = {"epoch": epoch, "steps": trainer.global_step, "val_map": self.best_map}
-            save_branch(self.out / name, self.branch, info)
+            save_branch(self.out / name, self.network, info)
 
 
 class Bar(Callback):

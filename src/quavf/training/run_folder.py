@@ -31,28 +31,28 @@ class TrainSummary:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Of several processes that train together all check, and the one that `leads` writes."""
+    """All processes that train together check the folder; only the leader writes into it."""
 
     path: Path
-    leads: bool
+    is_leader: bool
 
     def check(self, settings: dict[str, Any]) -> None:
         """ConfigError when something else is in the folder, or a run with other settings."""
         file = self.path / SETTINGS
         if file.is_file():
             _check_same(file, read_json(file), settings)
-        elif self.leads and self.path.is_dir() and any(self.path.iterdir()):
+        elif self.is_leader and self.path.is_dir() and any(self.path.iterdir()):
             raise ConfigError(
                 f"{self.path}: is not empty and no training run; choose another --out"
             )
 
     def claim(self, settings: dict[str, Any]) -> None:
         """Keep the settings: from now on the folder is this run's."""
-        if self.leads:
+        if self.is_leader:
             write_json(self.path / SETTINGS, settings)
 
     def finish(self, summary: TrainSummary) -> None:
-        if self.leads:
+        if self.is_leader:
             write_json(self.path / FINISHED, asdict(summary))
 
     def finished(self, epochs: int) -> TrainSummary | None:

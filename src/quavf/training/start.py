@@ -7,43 +7,41 @@ from typing import Any
 
 from quavf.core.config import to_dict
 from quavf.core.errors import ConfigError
+from quavf.models.branch import BranchNetwork
 from quavf.models.bundled import weights_path
-from quavf.models.checkpoint import Branch, branch_kind, load_branch
+from quavf.models.checkpoint import load_branch
 
 # Settings of a model that may change when training starts from its weights.
 FREE = ("encoder_weights", "backbone_weights", "size", "frozen", "frozen_stages", "dropout")
 
 
-def start_from(branch: Branch, checkpoint: Path | str) -> None:
-    """Fill a branch with every weight of a checkpoint; its own configuration stays.
+def start_from(network: BranchNetwork, checkpoint: Path | str) -> None:
+    """Fill a network with all weights of a checkpoint; its own configuration stays.
 
     `checkpoint` is what `load_branch` takes, or the name of weights that come with the package.
-    Raises CheckpointError as `load_branch`, and ConfigError naming the setting when they are built
-    otherwise.
+    Raises CheckpointError as `load_branch` does, and ConfigError that names the setting if the two
+    are built differently.
     """
-    kind = branch_kind(branch)
-    source = load_branch(weights_path(checkpoint, kind))
-    if branch_kind(source) != kind:
+    source = load_branch(weights_path(checkpoint, network.name))
+    if source.name != network.name:
         raise ConfigError(
-            f"start: {checkpoint} is a checkpoint of the {branch_kind(source)} branch; give one of "
-            f"the {kind} branch"
+            f"start: {checkpoint} is a checkpoint of the {source.name} branch; give one of "
+            f"the {network.name} branch"
         )
-    ours = _build(branch)
-    other = {name: value for name, value in _build(source).items() if ours[name] != value}
+    own = _architecture(network)
+    other = {name: value for name, value in _architecture(source).items() if own[name] != value}
     if other:
         name, value = next(iter(other.items()))
         options = " ".join(f"--{name} {value}" for name, value in other.items())
         raise ConfigError(
-            f"{name}: {ours[name]!r}, but {checkpoint} was trained with {value!r}; set {options}, "
+            f"{name}: {own[name]!r}, but {checkpoint} was trained with {value!r}; set {options}, "
             "or leave --start out"
         )
-    branch.load_state_dict(source.state_dict())
+    network.load_state_dict(source.state_dict())
 
 
-def _build(branch: Branch) -> dict[str, Any]:
-    """What decides the shape or the meaning of a branch's weights, by the options' names."""
-    kind = branch_kind(branch)
-    found = {f"{kind}.{k}": v for k, v in to_dict(branch.config).items() if k not in FREE}
-    if kind == "visual":
-        found["windows.n_slots"] = branch.settings.windows.n_slots
-    return found
+def _architecture(network: BranchNetwork) -> dict[str, Any]:
+    """The settings that decide shape or meaning of a network's weights, by their options' names."""
+    config = to_dict(network.config)
+    found = {f"{network.name}.{k}": v for k, v in config.items() if k not in FREE}
+    return found | {"windows.n_slots": network.settings.windows.n_slots}

@@ -1,7 +1,7 @@
-"""Training either branch on Lightning: repeatable, and resumable to the same bit.
+"""Training of any branch with Lightning: repeatable, and resumable to the same bit.
 
-Lightning's "epoch" is here a part of an epoch (`trainer.save_every` batches), since it resumes
-exactly only between its epochs: so a run that is cut off loses at most one part.
+Lightning resumes exactly only between its epochs. Here its "epoch" is a part of an epoch, of
+`trainer.save_every` batches, so that an interrupted run loses at most one part.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +23,17 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from quavf.core.branches import BRANCHES, BranchSpec
 from quavf.core.config import to_dict
-from quavf.core.semantics import get_semantics
-from quavf.models.audio import AudioBranch, log_mel
-from quavf.models.backbones import load_pretrained
-from quavf.models.checkpoint import Branch
-from quavf.models.config import BranchSettings
-from quavf.models.visual import VisualBranch
+from quavf.core.errors import ConfigError
+from quavf.models.branch import BranchNetwork
 from quavf.store import ClipStore
-from quavf.training.cache.predictors import FeatureCache
-from quavf.training.cache.sets import Share, cached_set
+from quavf.training.branch import BranchTraining
+from quavf.training.cache.features import FeatureCache
+from quavf.training.cache.sets import Share
 from quavf.training.callbacks import METRIC, RESUME, Bar, Saver, resume_checkpoint
-from quavf.training.config import TrainAudioConfig, TrainVisualConfig
-from quavf.training.datasets import (
-    IGNORED,
-    AudioTrainSet,
-    ChunkPlan,
-    ChunkSampler,
-    Sample,
-    VisualTrainSet,
-)
+from quavf.training.config import TrainConfig
+from quavf.training.datasets import IGNORED, ChunkPlan, ChunkSampler, Sample, TrainSet
 from quavf.training.run_folder import RunFolder, TrainSummary
 from quavf.training.start import start_from
 from quavf.training.validate import Validator
@@ -50,7 +41,7 @@ from quavf.utils.files import config_hash
 
 log = logging.getLogger(__name__)
 
-LIGHTNING_SMALL_TALK = (  # warnings that tell a user of ours nothing
+IGNORED_WARNINGS = (  # of Lightning, which mean nothing to a user of this package
     ".*does not have many workers.*",
     ".*in eval mode at the start of training.*",
     ".*Checkpoint directory .* exists and is not empty.*",
@@ -58,60 +49,59 @@ LIGHTNING_SMALL_TALK = (  # warnings that tell a user of ours nothing
     ".*It is recommended to use `self.log.'val/map'.*",  # all processes hold the same value
     ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
 )
-BuiltInConfig = TrainAudioConfig | TrainVisualConfig
 
 
-def train_audio(store: Path, out: Path, config: TrainAudioConfig | None = None) -> TrainSummary:
-    """Train the audio branch on a store's train split, validating on its val split.
+def train_branch(spec: BranchSpec, store: ClipStore, out: Path, config: Any) -> TrainSummary:
+    """Train a branch on a store's train split, validating on its val split.
 
-    Writes `best.safetensors`, `last.safetensors`, TensorBoard logs and the configuration into
-    `out`. A run that was interrupted goes on; a finished one is left as it is.
+    `config` is an instance of the branch's `train_config`. Writes `best.safetensors`,
+    `last.safetensors`, TensorBoard logs and the configuration into `out`. An interrupted run goes
+    on; a finished one is left as it is. Raises ConfigError for a branch that cannot be trained.
     """
-    config = config or TrainAudioConfig()
-    return _Run(ClipStore.open(Path(store)), Path(out), config).go()
+    if spec.training is None:
+        raise ConfigError(f"branch {spec.name!r}: cannot be trained; give a checkpoint of it")
+    training: BranchTraining = spec.load("training")()
+    run = TrainingRun(spec, training, store, out, training.resolve(store, config))
+    return run.execute()
 
 
-def train_visual(store: Path, out: Path, config: TrainVisualConfig | None = None) -> TrainSummary:
-    """Train the visual branch on a store's train split; everything else as `train_audio`."""
-    config, clips = config or TrainVisualConfig(), ClipStore.open(Path(store))
-    config = replace(config, quality=clips.choose_scorer(config.quality))
-    return _Run(clips, Path(out), config).go()
-
-
-def leads() -> bool:
-    """Of several processes that train together, whether this is the one that writes and reports."""
+def is_leader() -> bool:
+    """Whether this process writes and reports, of several that train together."""
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
 class BranchModule(L.LightningModule):
-    """One branch with its loss and optimizer."""
+    """A network with its loss and optimizer."""
 
-    def __init__(self, branch: Branch, weights: Tensor | None, config: BuiltInConfig) -> None:
+    def __init__(
+        self,
+        network: BranchNetwork,
+        weights: Tensor | None,
+        config: TrainConfig,
+        method: BranchTraining | None = None,
+    ) -> None:
         super().__init__()
-        self.branch, self.options = branch, config.trainer
-        # Whisper's encoder has no statistics; in training mode it draws random numbers in vain.
-        moving = get_semantics(config.semantics).moving_batch_norm and isinstance(
-            branch, VisualBranch
-        )
-        self.keep_statistics = not moving
+        self.network, self.options = network, config.trainer
+        self.method = method or BRANCHES.get(network.name).load("training")()
         self.register_buffer("class_weights", weights, persistent=False)
-        self._frozen = branch.frozen_modules()
+        self._frozen = network.frozen_modules()
         self.train()  # Lightning leaves the modes as it finds them
 
     def train(self, mode: bool = True) -> BranchModule:
         """Frozen parts stay in eval mode: no dropout, no moving batch-norm statistics."""
         super().train(mode)
-        if self.keep_statistics:
+        if not self.network.has_moving_statistics:
             for module in self._frozen:
                 module.eval()
         return self
 
     def loss(self, batch: Sample) -> Tensor:
-        """Cross-entropy of a batch, weighted by class, ignored outputs left out; 0 without any.
+        """Cross-entropy of a batch, weighted by class; ignored labels count for nothing.
 
-        With several devices their mean is the loss of all their batches taken as one.
+        With several devices, their mean is the loss of all their batches taken as one.
         """
-        logits, labels = self._logits(batch)
+        get_logits = self.method.cached_logits if self.options.cache else self.method.logits
+        logits, labels = get_logits(self.network, batch)
         weights = self.class_weights
         assert weights is None or isinstance(weights, Tensor)
         if not torch.distributed.is_available() or not torch.distributed.is_initialized():
@@ -124,18 +114,6 @@ class BranchModule(L.LightningModule):
         weight = of_class[labels[labels != IGNORED]].sum()
         torch.distributed.all_reduce(weight)
         return loss * torch.distributed.get_world_size() / weight.clamp(min=1e-12)
-
-    def _logits(self, batch: Sample) -> tuple[Tensor, Tensor]:
-        """Audio: logits (B, 2, 900), labels (B, 900); visual: (B, 2), (B,). See `CachedSet`."""
-        if isinstance(self.branch, AudioBranch):
-            x, labels = batch  # features (B, 1500, W) or samples (B, 480000)
-            features = x if self.options.cache else self.branch.embed(log_mel(x))
-            return self.branch.classify(features, n_trained(labels)), labels
-        if self.options.cache:
-            features, seen, quality, labels = batch  # (B, 15, F), (B, 15), (B,), (B,)
-            return self.branch.forward_embedded(features, seen, quality), labels
-        crops, quality, labels = batch  # (B, 15, 3, 224, 224), (B,), (B,)
-        return self.branch(crops, quality), labels
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
         # Dropout depends on the step alone, so that a resumed run draws the same.
@@ -153,28 +131,22 @@ class BranchModule(L.LightningModule):
         return torch.optim.Adam(weights, self.options.lr)
 
 
-def n_trained(labels: Tensor) -> int:
-    """labels (B, T): how many of the T, from the first on, hold all that are not ignored."""
-    heard = (labels != IGNORED).any(dim=0).nonzero()  # (N, 1)
-    return int(heard[-1]) + 1 if len(heard) else 1
-
-
 class TrainingModule(BranchModule):
     """The same with data: one part of an epoch after the other, and validation by clip."""
 
     def __init__(
         self,
-        branch: Branch,
-        data: AudioTrainSet | VisualTrainSet,
-        run: _Run,
+        network: BranchNetwork,
+        data: TrainSet,
+        run: TrainingRun,
         clips: list[str],
         cache: FeatureCache | None = None,
     ) -> None:
         weights = data.counts.weights() if run.config.trainer.class_weights else None
-        super().__init__(branch, weights, run.config)
+        super().__init__(network, weights, run.config, run.training)
         self.data, self.clips, self.run = data, clips, run
-        self.cached = None if cache is None else cached_set(data, cache)
-        self.validator = Validator(branch, run.store, run.scorer, cache)
+        self.cached = None if cache is None else run.training.cached_set(data, cache)
+        self.validator = Validator(run.training, network, run.store, run.scorer, cache)
 
     def configure_optimizers(self) -> Any:
         optimizer = super().configure_optimizers()
@@ -193,7 +165,7 @@ class TrainingModule(BranchModule):
             rank, n_processes = self.global_rank, self.trainer.world_size
             share = Share(rank, n_processes, self.device, self.options.workers)
             with self.trainer.precision_plugin.train_step_context():
-                self.cached.fill(self.branch, share)
+                self.cached.fill(self.network, share)
             self.trainer.strategy.barrier()
 
     def train_dataloader(self) -> DataLoader[Sample]:
@@ -205,7 +177,7 @@ class TrainingModule(BranchModule):
         return DataLoader(data, batch_sampler=sampler, num_workers=self.options.workers)
 
     def val_dataloader(self) -> DataLoader[str] | list[Any]:
-        # Lightning refuses a device that has no clip; one that two have scored counts once.
+        # Lightning refuses a device without a clip; a clip that two devices score counts once.
         mine = self.clips[self.global_rank :: self.trainer.world_size] or self.clips[:1]
         return DataLoader(mine, batch_size=None) if self.clips else []  # type: ignore[arg-type]
 
@@ -218,44 +190,51 @@ class TrainingModule(BranchModule):
             gathered: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, parts)
             parts = list({part[0]: part for rank in gathered for part in rank}.values())
-        self.log(METRIC, self.validator.map_of(parts), rank_zero_only=False)
+        self.log(METRIC, self.validator.mean_average_precision(parts), rank_zero_only=False)
 
 
 @dataclass
-class _Run:
+class TrainingRun:
+    """One run of `quavf train`: a branch, a store, a folder and a configuration."""
+
+    spec: BranchSpec
+    training: BranchTraining
     store: ClipStore
     out: Path
-    config: BuiltInConfig
+    config: Any  # an instance of the branch's `train_config`
 
     @property
     def scorer(self) -> str:
-        return self.config.quality if isinstance(self.config, TrainVisualConfig) else ""
+        """The scorer of face quality, for a branch that uses one."""
+        return str(getattr(self.config, "quality", ""))
 
     def plan(self, n_samples: int, n_devices: int) -> ChunkPlan:
         t = self.config.trainer
         chunk = math.ceil(t.save_every / t.accumulate) * t.accumulate
         return ChunkPlan(n_samples, t.batch_size, n_devices, chunk, t.seed)
 
-    def go(self) -> TrainSummary:
+    def execute(self) -> TrainSummary:
+        """Train, or go on with an interrupted run; a finished one is left as it is."""
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)  # no tips, no list of devices
-        # Which of several processes this is, and how many there are, only a trainer knows.
+        # Only a trainer knows which of several processes this is, and how many there are.
         n_devices = self._trainer(1, []).world_size
-        if not leads():
+        if not is_leader():
             logging.getLogger("quavf").setLevel(logging.ERROR)  # warnings once, not from each
-        folder, settings = RunFolder(self.out, leads()), self._settings()
+        folder, settings = RunFolder(self.out, is_leader()), self._settings()
         folder.check(settings)
         if (done := folder.finished(self.config.trainer.epochs)) is not None:
             log.warning("%s is finished; nothing to do", self.out)
             return done
-        data = self._train_set()
+        data = self.training.train_set(self.store, self.config)
         clips = self._val_clips()
         torch.manual_seed(self.config.trainer.seed)
-        branch = self._branch()
+        network = self._network()
         cache = None
         if self.config.trainer.cache:
-            cache = FeatureCache.of(branch, self.config, settings["store"])
-        module = TrainingModule(branch, data, self, clips, cache)
+            frozen = self.training.frozen_part(network)
+            cache = FeatureCache.create(frozen, self.config, settings["store"])
+        module = TrainingModule(network, data, self, clips, cache)
         if module.cached is not None:
             module.cached.check_room()
         folder.claim(settings)
@@ -269,37 +248,28 @@ class _Run:
         content = [self.store.config.hash, [self.store.manifest(c).fingerprint for c in clips]]
         return {"store": config_hash(content), **to_dict(self.config)}
 
-    def _train_set(self) -> AudioTrainSet | VisualTrainSet:
-        if isinstance(self.config, TrainAudioConfig):
-            return AudioTrainSet(self.store, self.config)
-        return VisualTrainSet(self.store, self.config, self.config.quality)
-
     def _val_clips(self) -> list[str]:
         clips = self.store.clips("val")
         if not clips:
             log.warning("%s has no val split: the last weights count as the best", self.store.path)
         return clips[: self.config.trainer.limit_val_clips or None]
 
-    def _branch(self) -> Branch:
-        branch: Branch
-        if isinstance(self.config, TrainAudioConfig):
-            settings = BranchSettings(self.config.semantics, context=self.config.context)
-            branch = AudioBranch(self.config.audio, settings)
-        else:
-            c = self.config
-            settings = BranchSettings(c.semantics, c.windows, c.quality, c.context)
-            branch = VisualBranch(c.visual, settings)
+    def _network(self) -> BranchNetwork:
+        """A new network, with pretrained parts or the weights of `start`."""
+        settings = self.training.settings(self.config)
+        model_config = getattr(self.config, self.spec.name)
+        network: BranchNetwork = self.spec.load("network")(model_config, settings)
         if self.config.start:
-            start_from(branch, self.config.start)
+            start_from(network, self.config.start)
         else:
-            load_pretrained(branch)
-        return branch
+            network.load_pretrained()
+        return network
 
     def _fit(self, module: TrainingModule, n_devices: int) -> Saver:
         t = self.config.trainer
         resume = self.out / RESUME
         plan = self.plan(len(module.data), n_devices)
-        saver = Saver(self.out, plan.n_chunks, module.branch)
+        saver = Saver(self.out, plan.n_chunks, module.network)
         callbacks: list[Callback] = [saver, Bar(plan, t.epochs)]
         if t.patience and module.clips:
             callbacks.append(
@@ -314,13 +284,13 @@ class _Run:
         callbacks.append(resume_checkpoint(self.out))
         trainer = self._trainer(plan.n_chunks, callbacks)
         with warnings.catch_warnings():
-            for message in LIGHTNING_SMALL_TALK:
+            for message in IGNORED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
             try:
                 trainer.fit(
                     module, ckpt_path=resume if resume.is_file() else None, weights_only=True
                 )
-            except SystemExit:  # what Lightning makes of Ctrl-C
+            except SystemExit:  # Lightning turns Ctrl-C into it
                 raise KeyboardInterrupt from None
         return saver
 
@@ -332,7 +302,7 @@ class _Run:
             devices=t.devices if not t.devices.isdecimal() else int(t.devices),
             num_nodes=t.num_nodes,
             strategy=t.strategy,
-            precision=t.precision,  # type: ignore[arg-type]
+            precision=t.precision,
             max_epochs=t.epochs * n_chunks,
             check_val_every_n_epoch=n_chunks,
             accumulate_grad_batches=t.accumulate,

@@ -1,4 +1,4 @@
-"""Validation while training, by the frame protocol: what the challenge's test set does."""
+"""Validation during training, by the frame protocol, as on the challenge's test set."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import math
 
 import numpy as np
 
+from quavf.core.branches import FUSED
 from quavf.core.errors import ScoresError
 from quavf.core.records import Floats, Ints, Segment
-from quavf.core.windows import frames_to_ticks
 from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.protocols import evaluate_scores
-from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
-from quavf.models.audio import AudioBranch
-from quavf.models.checkpoint import Branch
-from quavf.models.visual import VisualBranch
+from quavf.inference.clip import ClipData
+from quavf.inference.config import InferenceConfig
+from quavf.models.branch import BranchNetwork
 from quavf.results.scores import Scores
 from quavf.store import ClipStore
-from quavf.training.cache.predictors import (
-    CachedAudioPredictor,
-    CachedVisualPredictor,
-    FeatureCache,
-)
+from quavf.training.branch import BranchTraining
+from quavf.training.cache.features import FeatureCache
 
 log = logging.getLogger(__name__)
 
@@ -30,79 +26,49 @@ Part = tuple[str, Ints, Ints, Floats]  # clip; person, frame and score of its ro
 
 
 class Validator:
-    """Collects scores clip by clip, and judges them together."""
+    """Collects scores clip by clip, and evaluates them together."""
 
     def __init__(
-        self, branch: Branch, store: ClipStore, scorer: str, cache: FeatureCache | None = None
+        self,
+        training: BranchTraining,
+        network: BranchNetwork,
+        store: ClipStore,
+        scorer: str = "",
+        cache: FeatureCache | None = None,
     ) -> None:
-        self.branch, self.store, self.scorer, self.cache = branch, store, scorer, cache
+        self.training, self.network, self.store = training, network, store
+        self.scorer, self.cache = scorer, cache
         self._parts: list[Part] = []
 
     def add(self, clip: str, device: str) -> None:
-        """Score one clip with the branch as it is now."""
-        data = ClipData(self.store, clip)
-        if isinstance(self.branch, AudioBranch):
-            predictor = self._hearing(self.branch, device)
-            scores = predictor.faces(data)
-            if not len(data.faces):
-                self._parts.append(_every_frame(predictor, data))
-                return
-        else:
-            scores, _ = self._seeing(self.branch, device).faces(data)
-        rows = np.flatnonzero(data.scored())
-        self._parts.append((clip, data.faces.person[rows], data.faces.frame[rows], scores[rows]))
-
-    def _hearing(self, branch: AudioBranch, device: str) -> AudioPredictor:
-        if self.cache is not None:
-            return CachedAudioPredictor(branch, self.cache, device)
-        return AudioPredictor(branch, device)
-
-    def _seeing(self, branch: VisualBranch, device: str) -> VisualPredictor:
-        if self.cache is not None:
-            return CachedVisualPredictor(branch, self.scorer, self.cache, device)
-        return VisualPredictor(branch, self.scorer, device)
+        """Score one clip with the network's present weights."""
+        config = InferenceConfig(device=device)
+        predictor = self.training.predictor(self.network, config, self.scorer, self.cache)
+        self._parts.append((clip, *predictor.score_labelled(ClipData(self.store, clip))))
 
     def take(self) -> list[Part]:
-        """What was collected since the last call."""
+        """The parts since the last call."""
         parts, self._parts = self._parts, []
         return parts
 
-    def map_of(self, parts: list[Part]) -> float:
-        """Mean average precision of the rows; NaN, with a warning, when one class is missing."""
+    def mean_average_precision(self, parts: list[Part]) -> float:
+        """The rows' mAP; NaN, with a warning, if one class is missing."""
         parts = sorted(parts, key=lambda part: part[0])
-        kind = "audio" if isinstance(self.branch, AudioBranch) else "visual"
         segments: list[tuple[str, Segment]] = [
             (clip, s) for clip, *_ in parts for s in self.store.manifest(clip).segments
         ]
+        name = self.network.name
         try:
-            judged = evaluate_scores(_scores(parts, kind), segments, EvaluateConfig(n_resamples=0))
+            scores = _join_parts(parts, name)
+            judged = evaluate_scores(scores, segments, EvaluateConfig(n_resamples=0))
         except ScoresError as error:
             log.warning("no validation mAP: %s", error)
             return math.nan
-        result = judged.frame.systems[kind]
+        result = judged.frame.systems[name]
         return math.nan if result is None or result.map is None else result.map
 
 
-def _every_frame(predictor: AudioPredictor, data: ClipData) -> Part:
-    """A clip without any face: every frame of its labelled segments counts instead."""
-    persons, frames, scores = [], [], []
-    if data.manifest.n_samples is not None:
-        inside = [np.arange(s.last_frame - s.start_frame + 1) for s in data.spans]
-        ticks = [frames_to_ticks(frame, data.manifest.clock) for frame in inside]
-        wanted = [(s, int(t[-1]) + 1) for s, t in zip(data.spans, ticks, strict=True)]
-        for span, frame, tick, line in zip(
-            data.spans, inside, ticks, predictor.spans(data, wanted), strict=True
-        ):
-            persons.append(np.full(len(frame), span.person))
-            frames.append(frame + span.start_frame)
-            scores.append(line[tick])
-    empty = np.empty(0, int)
-    columns = np.concatenate([empty, *persons]), np.concatenate([empty, *frames])
-    keys, first = np.unique(np.stack(columns, axis=1), axis=0, return_index=True)
-    return data.clip, keys[:, 0], keys[:, 1], np.concatenate([np.empty(0), *scores])[first]
-
-
-def _scores(parts: list[Part], kind: str) -> Scores:
-    names = np.concatenate([np.full(len(p), clip, object) for clip, p, _, _ in parts])
+def _join_parts(parts: list[Part], name: str) -> Scores:
+    clips = np.concatenate([np.full(len(p), clip, object) for clip, p, _, _ in parts])
     person, frame, score = (np.concatenate([p[i] for p in parts]) for i in (1, 2, 3))
-    return Scores(names, person, frame, {kind: score, "fused": score})
+    return Scores(clips, person, frame, {name: score, FUSED: score})

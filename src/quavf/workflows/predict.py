@@ -1,4 +1,4 @@
-"""Predict: from a store to scores."""
+"""Score every face of a store with any of the branches, and fuse the scores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quavf.core.branches import FUSED, branch_names
 from quavf.core.errors import ConfigError, StoreError
 from quavf.inference.config import PredictConfig
 from quavf.models.bundled import weights_path
@@ -24,22 +26,23 @@ from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import show_progress
 
 if TYPE_CHECKING:
-    from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor
+    from quavf.inference.clip import ClipData
+    from quavf.inference.predictor import Predictor
 
 log = logging.getLogger(__name__)
 
-PARTS = ".parts"  # finished clips of a run that is under way, in its --out
+PARTS = ".parts"  # folder in --out with the finished clips of an unfinished run
 
 
 @dataclass(frozen=True)
 class PredictSummary:
-    """What a scores folder holds, counted."""
+    """The content of a scores folder, counted."""
 
     scores: Path
     clips: int
     rows: int
     branches: FusionCounts
-    repaired: int  # scores that were not a number and took their neighbour's
+    repaired: int  # scores that were NaN and took their neighbour's
     crops_without_quality: int
 
 
@@ -50,25 +53,33 @@ def predict(
     visual: Path | str | None = None,
     config: PredictConfig | None = None,
     engine: EngineConfig | None = None,
+    **checkpoints: Path | str | None,
 ) -> PredictSummary:
-    """Score every face of a store with one branch or both, and fuse them.
+    """Score every face of a store with one branch or more, and fuse the scores.
 
-    `audio` and `visual` are checkpoints (see `load_branch`), exported models (see `export`) or
-    names of weights that come with the package, such as `small`; either may be left out.
-    Interrupted runs go on where they were. Writes a scores folder (see `Scores`).
+    `audio`, `visual` and the names of further branches take checkpoints (see `load_branch`),
+    exported models (see `export`) or names of weights that come with the package, such as `small`;
+    any may be left out. An interrupted run goes on where it was. Writes a scores folder (see
+    `Scores`). Raises ConfigError without any branch.
     """
-    config = config or PredictConfig()
-    if audio is None and visual is None:
-        raise ConfigError("predict: give --audio, --visual, or both")
-    clips = ClipStore.open(Path(store))
-    audio = None if audio is None else weights_path(audio, "audio")
-    visual = None if visual is None else weights_path(visual, "visual")
-    return _PredictRun(clips, Path(out), audio, visual, config).go(engine)
+    given = {"audio": audio, "visual": visual, **checkpoints}
+    unknown = sorted(set(given) - set(branch_names()))
+    if unknown:
+        raise ConfigError(
+            f"predict: no branch {unknown[0]!r}; there are {', '.join(branch_names())}"
+        )
+    chosen = {n: path for n in branch_names() if (path := given.get(n)) is not None}
+    paths = {name: weights_path(path, name) for name, path in chosen.items()}
+    if not paths:
+        options = ", ".join(f"--{name}" for name in branch_names())
+        raise ConfigError(f"predict: give a checkpoint with {options}, or several of them")
+    run = _Prediction(ClipStore.open(Path(store)), Path(out), paths, config or PredictConfig())
+    return run.execute(engine)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One clip of a run that is under way, and where its scores lie until all are there."""
+    """One clip of an unfinished run, and the folder of its scores until all clips are done."""
 
     clip: str
     folder: Path
@@ -83,31 +94,30 @@ class _Part:
 
 
 @dataclass
-class _PredictRun:
+class _Prediction:
     store: ClipStore
     out: Path
-    audio: Path | None
-    visual: Path | None
+    checkpoints: Mapping[str, Path]
     config: PredictConfig
 
-    def __reduce__(self) -> tuple[type[_PredictRun], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[_Prediction], tuple[Any, ...]]:
         """Without the networks: each process loads its own."""
-        return _PredictRun, (self.store, self.out, self.audio, self.visual, self.config)
+        return _Prediction, (self.store, self.out, self.checkpoints, self.config)
 
-    def go(self, engine: EngineConfig | None) -> PredictSummary:
-        resolved = self._resolved(*self._predictors)
+    def execute(self, engine: EngineConfig | None) -> PredictSummary:
+        resolved = self._resolve()
         clips = self.store.clips(self.config.split or None)
         if not clips:
             raise StoreError(
                 f"{self.store.path}: no clip of split {self.config.split or 'any'!r} in this store"
             )
-        counts: Counter[str] = Counter()
-        parts = [_Part(clip, self._part(clip, resolved)) for clip in clips]
+        parts = [_Part(clip, self._part_folder(clip, resolved)) for clip in clips]
         missing = [part for part in parts if not part.counts_file.is_file()]
         with show_progress("Predicting", len(clips), inner="faces") as bar:
             bar.advance(len(parts) - len(missing))
             for done in run_each(self, missing, engine, gpu=self.config.device != "cpu"):
                 bar.advance(1, done.result)
+        counts: Counter[str] = Counter()
         for part in parts:
             counts.update(read_json(part.counts_file))
         scores = concatenate([read_scores(part.folder) for part in parts])
@@ -122,57 +132,48 @@ class _PredictRun:
             crops_without_quality=counts["unscored"],
         )
         if summary.repaired:
-            log.warning("%d scores were not a number and took their neighbour's", summary.repaired)
+            log.warning("%d scores were NaN and took their neighbour's", summary.repaired)
         if summary.crops_without_quality:
             log.warning("%d crops have no quality: counted as 0", summary.crops_without_quality)
         return summary
 
     @cached_property
-    def _predictors(self) -> tuple[AudioPredictor | None, VisualPredictor | None]:
-        from quavf.inference.loading import load_audio, load_visual, resolve_device
-        from quavf.inference.predict import AudioPredictor, VisualPredictor
+    def _predictors(self) -> dict[str, Predictor]:
+        from quavf.inference.loading import load_predictors
+        from quavf.models.published import PublishedOptions
 
         config = self.config
-        audio = visual = None
-        if self.audio is not None:
-            own = resolve_device(config, self.audio)
-            heard = load_audio(self.audio, own, config.encoder_heads, config.n_heads)
-            audio = AudioPredictor(heard, own.device, config.audio_batch_size)
-        if self.visual is not None:
-            own = resolve_device(config, self.visual)
-            seen = load_visual(self.visual, own, config.n_heads, config.backbone)
-            scorer = self.store.choose_scorer(config.quality, seen.settings.quality)
-            visual = VisualPredictor(seen, scorer, own.device, config.batch_size)
-        return audio, visual
+        published = PublishedOptions(config.encoder_heads, config.n_heads, config.backbone)
+        return load_predictors(
+            self.checkpoints,
+            config,
+            lambda spec, settings: self.store.choose_scorer(config.quality, settings.quality),
+            published,
+        )
 
-    def _resolved(
-        self, audio: AudioPredictor | None, visual: VisualPredictor | None
-    ) -> dict[str, Any]:
+    def _resolve(self) -> dict[str, Any]:
+        """What the scores depend on: kept with them."""
         described = {
-            name: None
-            if predictor is None
-            else {
-                "checkpoint": str(path),
-                "sha256": path and _sha256(path),
-                "model": asdict(predictor.branch.config),
-                "settings": asdict(predictor.branch.settings),
+            name: {
+                "checkpoint": str(self.checkpoints[name]),
+                "sha256": _sha256(self.checkpoints[name]),
+                "model": asdict(predictor.model.config),
+                "settings": asdict(predictor.model.settings),
             }
-            for name, path, predictor in (
-                ("audio", self.audio, audio),
-                ("visual", self.visual, visual),
-            )
+            for name, predictor in self._predictors.items()
         }
+        scorers = [p.scorer for p in self._predictors.values() if p.scorer]
         return {
             "command": "predict",
             "store": str(self.store.path),
             "store_config": asdict(self.store.config),
-            "quality": visual.scorer if visual else None,
+            "quality": scorers[0] if scorers else None,
             "options": asdict(self.config),
-            **described,
+            **{name: described.get(name) for name in branch_names()},
         }
 
-    def _part(self, clip: str, resolved: dict[str, Any]) -> Path:
-        """Where a clip's scores lie until all are there: elsewhere for anything that differs."""
+    def _part_folder(self, clip: str, resolved: dict[str, Any]) -> Path:
+        """The folder of a clip's scores until all are done; another for other settings."""
         content = [resolved, self.store.manifest(clip).fingerprint]
         if resolved["quality"]:
             quality = self.store.quality(clip, resolved["quality"])
@@ -180,43 +181,38 @@ class _PredictRun:
         return self.out / PARTS / config_hash(content) / clip
 
     def __call__(self, part: _Part) -> int:
-        """Write a clip's scores; how many there are."""
-        from quavf.inference.predict import ClipData
+        """Write the scores of a clip; return their number."""
+        from quavf.inference.clip import ClipData
 
-        audio, visual = self._predictors
-        data = ClipData(self.store, part.clip)
-        before = [p.n_repaired for p in (audio, visual) if p], visual.n_unscored if visual else 0
-        scores = _score_clip(data, audio, visual)
-        after = [p.n_repaired for p in (audio, visual) if p], visual.n_unscored if visual else 0
+        predictors = self._predictors.values()
+        before = _count_faults(predictors)
+        scores = score_clip(ClipData(self.store, part.clip), self._predictors)
+        repaired, unscored = np.subtract(_count_faults(predictors), before).tolist()
         write_scores(part.folder, scores, {})
-        write_json(
-            part.counts_file,
-            {
-                "rows": len(scores),
-                "repaired": sum(after[0]) - sum(before[0]),
-                "unscored": after[1] - before[1],
-            },
-        )
+        counts = {"rows": len(scores), "repaired": repaired, "unscored": unscored}
+        write_json(part.counts_file, counts)
         return len(scores)
 
 
-def _score_clip(
-    data: ClipData, audio: AudioPredictor | None, visual: VisualPredictor | None
-) -> Scores:
-    missing = np.full(len(data.faces), np.nan)
-    heard = audio.faces(data) if audio else missing
-    seen, quality = visual.faces(data) if visual else (missing, missing)
-    columns = {"audio": heard, "visual": seen, "quality": quality}
-    columns["fused"] = fuse_columns(columns)
+def score_clip(data: ClipData, predictors: Mapping[str, Predictor]) -> Scores:
+    """The scores of all faces inside a clip's spans, fused."""
+    columns = {}
+    for predictor in predictors.values():
+        columns.update(predictor.score_faces(data))
+    columns[FUSED] = fuse_columns(columns)
     rows = np.flatnonzero(data.scored())
     clips = np.full(len(rows), data.clip, object)
-    faces = data.faces
-    own = {name: values[rows] for name, values in columns.items()}
-    return Scores(clips, faces.person[rows], faces.frame[rows], own)
+    values = {name: column[rows] for name, column in columns.items()}
+    return Scores(clips, data.faces.person[rows], data.faces.frame[rows], values)
+
+
+def _count_faults(predictors: Any) -> tuple[int, int]:
+    """Repaired scores, and crops without a quality, so far."""
+    return sum(p.n_repaired for p in predictors), sum(p.n_unscored for p in predictors)
 
 
 def _sha256(path: Path) -> str:
-    """Of all that the checkpoint consists of."""
+    """Of all files that a checkpoint consists of."""
     from quavf.inference.loading import model_files
 
     digest = hashlib.sha256()

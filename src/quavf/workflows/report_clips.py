@@ -23,7 +23,7 @@ from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, Video
 from quavf.sources.ego4d import media_path
 from quavf.store import ClipStore, Faces, Manifest
 from quavf.utils.progress import show_progress
-from quavf.video.scoring import thumbnails, with_moments
+from quavf.video.scoring import add_moments, cut_thumbnails
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class _Reports:
         labels = [s for s in manifest.segments if s.person > WEARER]
         numbers = sorted({*scored, *(s.person for s in labels)})
         seen = {p: faces.time_s[faces.rows_of(p)] for p in numbers}
-        pictures = thumbnails(self.store, clip, faces, self._quality(clip, len(faces)))
+        pictures = cut_thumbnails(self.store, clip, faces, self._quality(clip, len(faces)))
         result = VideoResult(
             video=Path(clip) if video is None else video,
             duration_s=_duration_s(manifest, faces),
@@ -125,7 +125,7 @@ class _Reports:
             notes=tuple(_notes(numbers, scored)),
             has_sound=manifest.n_samples is not None,
         )
-        return with_moments(result, self.moments, 1 / float(manifest.clock.fps))
+        return add_moments(result, self.moments, 1 / float(manifest.clock.fps))
 
     def _scored(self, clip: str, faces: Faces) -> dict[int, PersonScores]:
         """By person the scores of a clip with the box and the time of each face."""

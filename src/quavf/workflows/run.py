@@ -6,29 +6,36 @@ import logging
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quavf.core.branches import BRANCHES, branch_names
 from quavf.core.errors import CheckpointError, ConfigError, QuavfError
 from quavf.core.windows import WindowConfig
 from quavf.inference.config import InferenceConfig
-from quavf.models.bundled import DEFAULT, weights_names, weights_path
+from quavf.models.bundled import (
+    DEFAULT,
+    FOLDER,
+    folder_checkpoints,
+    weights_names,
+    weights_path,
+)
 from quavf.results.video import RESULT_FILE, Moment, Person, PersonScores, VideoResult
 from quavf.utils.files import config_hash, read_json, write_json
 from quavf.utils.memory import release_memory
 from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import Progress, show_progress
 from quavf.video.prepare import prepare_video, video_fingerprint
-from quavf.video.scoring import VideoScoring, step_s, with_moments
+from quavf.video.scoring import VideoScoring, add_moments, score_step_s
 from quavf.workflows.config import RunConfig
 from quavf.workflows.quality import QUALITY_INFERENCE, score_quality
 
 if TYPE_CHECKING:
-    from quavf.inference.predict import AudioPredictor, VisualPredictor
+    from quavf.inference.predictor import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -84,40 +91,27 @@ class VideoOutcome:
 
 
 class Pipeline:
-    """Loaded models, ready to analyse videos.
+    """All branches of a configuration, loaded once, ready to score videos.
 
-    Raises ConfigError when there is no branch, CheckpointError when one cannot be loaded.
+    Raises ConfigError without a branch, CheckpointError if one cannot be loaded.
     """
 
     def __init__(self, config: RunConfig) -> None:
-        if not config.audio and not config.visual:
-            raise ConfigError("run: give --audio, --visual, or both")
-        from quavf.inference.loading import load_audio, load_visual, resolve_device
-        from quavf.inference.predict import AudioPredictor, VisualPredictor
+        if not config.checkpoints:
+            options = ", ".join(f"--{name}" for name in branch_names())
+            raise ConfigError(f"run: give a checkpoint with {options}, or several of them")
+        from quavf.inference.loading import load_predictors, resolve_device
 
         self.config = config
         self.device = resolve_device(config).device
-        self._audio: AudioPredictor | None = None
-        self._visual: VisualPredictor | None = None
-        if config.audio:
-            path = weights_path(config.audio, "audio")
-            own = resolve_device(config, path)
-            heard = load_audio(path, own)
-            self._audio = AudioPredictor(heard, own.device, config.audio_batch_size)
-        if config.visual:
-            path = weights_path(config.visual, "visual")
-            own = resolve_device(config, path)
-            seen = load_visual(path, own)
-            self._visual = VisualPredictor(seen, config.quality, own.device, config.batch_size)
+        self.predictors = load_predictors(
+            config.checkpoints, config, lambda spec, settings: config.quality
+        )
+        self.windows = _common_windows(self.predictors)
 
     def __reduce__(self) -> tuple[type[Pipeline], tuple[RunConfig]]:
         """Without the networks: each process loads its own."""
         return Pipeline, (self.config,)
-
-    @property
-    def windows(self) -> WindowConfig:
-        """Those that the visual branch looks through; without it, the faces scored and no more."""
-        return self._visual.branch.settings.windows if self._visual else WindowConfig(n_slots=1)
 
     def run(
         self,
@@ -156,15 +150,15 @@ class Pipeline:
             if before.get("shown") == shown:
                 log.info("%s: %s is done already", out, video)
                 return result
-            result = with_moments(result, config.moments, step_s(config.video.rate, result.fps))
+            result = add_moments(
+                result, config.moments, score_step_s(config.video.rate, result.fps)
+            )
         else:
             prepared = prepare_video(video, out / STORE, config.video, self.windows)
             score_quality(prepared.store.path, config.quality, config=self._quality_options())
             release_memory()
-            scoring = VideoScoring(
-                prepared, self._audio, self._visual, config.quality, out / PARTS / key
-            )
-            result = scoring.result(config.moments, self._models())
+            scoring = VideoScoring(prepared, self.predictors, config.quality, out / PARTS / key)
+            result = scoring.score(config.moments, self._models())
         result = replace(result, truth=None if truth is None else tuple(truth))
         result.write(out)
         write_json(out / RUN_FILE, {"key": key, "shown": shown, "config": asdict(config)})
@@ -182,37 +176,39 @@ class Pipeline:
 
     def _models(self) -> dict[str, str]:
         models = {"faces": self.config.video.search.detector, "quality": self.config.quality}
-        for kind in ("audio", "visual"):
-            path = getattr(self.config, kind)
-            if path:
-                models[kind] = Path(path).name
+        for name, checkpoint in self.config.checkpoints.items():
+            models[name] = Path(checkpoint).name
         return models
 
     def _key(self, video: Path) -> str:
         """All that decides the scores: the file, the settings, the weights, how they run."""
         fingerprint = video_fingerprint(video, self.config.video, self.windows)
-        weights = [_stamp(kind, getattr(self.config, kind)) for kind in ("audio", "visual")]
+        weights = [_stamp(name, self.config.checkpoints.get(name, "")) for name in branch_names()]
         how = [self.config.runtime, self.config.precision]
         return config_hash([fingerprint, weights, self.config.quality, how])
 
 
 def load(weights: Path | str = DEFAULT, config: RunConfig | None = None) -> Pipeline:
-    """Both branches of the weights that come with the package, or of a folder with
-    `audio.safetensors` and `visual.safetensors`: `quavf.load("small").run("dinner.mp4")`.
+    """Load the branches of weights that come with the package, or of a folder.
 
-    `config` says everything but the checkpoints. Raises CheckpointError when there are none.
+    A folder holds `<branch>.safetensors` for each branch. `config` says everything but the
+    checkpoints. Example: `quavf.load("small").run("dinner.mp4")`. Raises CheckpointError if there
+    are no such weights.
     """
-    folder = Path(weights)
-    if str(weights) in weights_names():
-        audio = visual = str(weights)
-    elif folder.is_dir():
-        audio, visual = (str(folder / f"{kind}.safetensors") for kind in ("audio", "visual"))
-    else:
+    is_bundled = str(weights) in weights_names()
+    folder = FOLDER / str(weights) if is_bundled else Path(weights)
+    if not folder.is_dir():
         raise CheckpointError(
             f"{weights}: no such folder, and no weights of that name come with the package (there "
             f"are: {', '.join(weights_names()) or 'none'})"
         )
-    return Pipeline(replace(config or RunConfig(), audio=audio, visual=visual))
+    checkpoints = {n: str(path) for n, path in folder_checkpoints(folder).items()}
+    if not checkpoints:
+        names = " or ".join(f"{name}.safetensors" for name in branch_names())
+        raise CheckpointError(f"{folder}: no checkpoint here; expected {names}")
+    if is_bundled:
+        checkpoints = dict.fromkeys(checkpoints, str(weights))
+    return Pipeline((config or RunConfig()).with_checkpoints(checkpoints))
 
 
 def run_video(
@@ -302,6 +298,24 @@ def write_shown(result: VideoResult, folder: Path, config: RunConfig) -> None:
             write_annotated_video(result, folder / ANNOTATED, report)
     if config.report and not (folder / REPORT).is_file():
         write_report(result, folder)
+
+
+def _common_windows(predictors: Mapping[str, Predictor]) -> WindowConfig:
+    """The windows of crops that the branches see; without such a branch, the scored faces alone.
+
+    Raises ConfigError if two branches need different windows.
+    """
+    needed = {
+        name: p.model.settings.windows
+        for name, p in predictors.items()
+        if BRANCHES.get(name).uses_quality
+    }
+    if len(set(needed.values())) > 1:
+        raise ConfigError(
+            f"run: {' and '.join(needed)} were trained on different windows of crops; run them "
+            "one by one"
+        )
+    return next(iter(needed.values()), WindowConfig(n_slots=1))
 
 
 def _read_run(folder: Path) -> dict[str, Any]:

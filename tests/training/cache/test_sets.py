@@ -19,13 +19,14 @@ from quavf.core.errors import ConfigError, StoreError
 from quavf.models.audio import AudioBranch
 from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore
+from quavf.training.audio import AudioTraining
 from quavf.training.cache import sets as cached_sets
-from quavf.training.cache.predictors import FeatureCache
-from quavf.training.cache.sets import CachedCrops, cached_set
+from quavf.training.cache.features import FeatureCache
 from quavf.training.cache.table import FeatureTable
+from quavf.training.cache.visual import CachedCrops
 from quavf.training.config import AugmentConfig, TrainAudioConfig, TrainConfig, TrainVisualConfig
-from quavf.training.datasets import AudioTrainSet, VisualTrainSet
-from quavf.training.train import train_audio, train_visual
+from quavf.training.visual import VisualTraining
+from quavf.workflows.train import train_audio, train_visual
 from tests.helpers.stores import make_tiny_store
 from tests.helpers.training import (
     AUDIO,
@@ -135,19 +136,27 @@ def test_a_second_run_encodes_nothing(
     assert same(weights(tmp_path / "first"), weights(tmp_path / "again"))
 
 
-def opened(store: ClipStore, config: TrainConfig) -> tuple[Any, FeatureCache]:
-    """A training set by features, not filled yet, and the cache."""
+def open_features(store: ClipStore, config: TrainConfig) -> tuple[Any, FeatureCache]:
+    """A training set from features that is not filled yet, and its cache."""
     torch.manual_seed(config.trainer.seed)
     if isinstance(config, TrainAudioConfig):
-        cache = FeatureCache.of(AudioBranch(config.audio), config, "content")
-        return cached_set(AudioTrainSet(store, config), cache), cache
+        audio = AudioTraining()
+        cache = make_cache(AudioBranch(config.audio), config)
+        return audio.cached_set(audio.train_set(store, config), cache), cache
     assert isinstance(config, TrainVisualConfig)
-    cache = FeatureCache.of(VisualBranch(config.visual), config, "content")
-    return cached_set(VisualTrainSet(store, config, "light"), cache), cache
+    visual = VisualTraining()
+    cache = make_cache(VisualBranch(config.visual), config)
+    data = visual.train_set(store, replace(config, quality="light"))
+    return visual.cached_set(data, cache), cache
+
+
+def make_cache(network: Any, config: TrainConfig, content: str = "content") -> FeatureCache:
+    training = AudioTraining() if isinstance(network, AudioBranch) else VisualTraining()
+    return FeatureCache.create(training.frozen_part(network), config, content)
 
 
 def filled(store: ClipStore, config: Any) -> Any:
-    data, _ = opened(store, config)
+    data, _ = open_features(store, config)
     torch.manual_seed(config.trainer.seed)
     branch: Any
     if isinstance(config, TrainAudioConfig):
@@ -174,7 +183,7 @@ def test_epochs_repeat_after_the_versions(store: ClipStore, tmp_path: Path, conf
 
 
 def test_no_more_versions_than_epochs(store: ClipStore, tmp_path: Path) -> None:
-    data, _ = opened(store, with_cache(with_trainer(AUDIO, epochs=2), tmp_path, 100))
+    data, _ = open_features(store, with_cache(with_trainer(AUDIO, epochs=2), tmp_path, 100))
     assert len(data.tables) == 2
 
 
@@ -183,7 +192,7 @@ def test_a_crop_is_kept_once(store: ClipStore, tmp_path: Path) -> None:
     config = replace(PLAIN, windows=replace(PLAIN.windows, step=1))
     data = filled(store, with_cache(config, tmp_path))
     assert isinstance(data, CachedCrops)
-    there = data.tables[0].there()
+    there = data.tables[0].stored()
     slots = data.data.slots + 1000 * data.data.clip_of[:, None]
     n_crops = len(np.unique(slots[data.data.slots >= 0]))
     assert there.sum() == n_crops + 1
@@ -225,26 +234,26 @@ def test_what_the_features_depend_on_is_in_their_key(
 ) -> None:
     """Layers after the features may differ, and all that decides no sample."""
     config = with_cache(config, tmp_path)
-    data, cache = opened(store, config)
-    other, other_cache = opened(store, change(config))
+    data, cache = open_features(store, config)
+    other, other_cache = open_features(store, change(config))
     assert (data.tables[0].path == other.tables[0].path) is train_stays
-    clips = [c.clip("clip", "rows", 3).path for c in (cache, other_cache)]
+    clips = [c.clip_table("clip", "rows", 3).path for c in (cache, other_cache)]
     assert (clips[0] == clips[1]) is val_stays
 
 
 def test_other_weights_or_seed_are_other_features(store: ClipStore, tmp_path: Path) -> None:
     """A seed decides the samples, and here the random weights."""
     config = with_cache(AUDIO, tmp_path)
-    paths = {opened(store, with_trainer(config, seed=s))[0].tables[0].path for s in (1, 2)}
+    paths = {open_features(store, with_trainer(config, seed=s))[0].tables[0].path for s in (1, 2)}
     torch.manual_seed(0)
     branch = AudioBranch(config.audio)
-    before = FeatureCache.of(branch, config, "content").clip("clip", "rows", 3).path
+    before = make_cache(branch, config).clip_table("clip", "rows", 3).path
     with torch.no_grad():
         branch.head.weight += 1
-        assert FeatureCache.of(branch, config, "content").clip("clip", "rows", 3).path == before
+        assert make_cache(branch, config).clip_table("clip", "rows", 3).path == before
         branch.encoder.get_parameter("layers.0.fc1.weight")[0, 0] += 1e-6
-    assert FeatureCache.of(branch, config, "content").clip("clip", "rows", 3).path != before
-    assert FeatureCache.of(branch, config, "other").clip("clip", "rows", 3).path != before
+    assert make_cache(branch, config).clip_table("clip", "rows", 3).path != before
+    assert make_cache(branch, config, "other").clip_table("clip", "rows", 3).path != before
     assert len(paths) == 2
 
 
@@ -252,10 +261,10 @@ def test_other_samples_are_other_features(tmp_path: Path) -> None:
     """New qualities choose other windows of the same store."""
     store = make_tiny_store(tmp_path / "store")
     config = with_cache(VISUAL, tmp_path)
-    before = opened(store, config)[0].tables[0].path
+    before = open_features(store, config)[0].tables[0].path
     n_crops = store.manifest("clip0").n_crops
     store.write_quality("clip0", "light", np.linspace(0.9, 0.3, n_crops), {})
-    assert opened(store, config)[0].tables[0].path != before
+    assert open_features(store, config)[0].tables[0].path != before
 
 
 @pytest.mark.parametrize(("train", "config"), [*BOTH, (train_visual, PLAIN)])
@@ -268,8 +277,7 @@ def test_interrupted_filling_goes_on(
     config: Any,
 ) -> None:
     """Ctrl-C after two batches: the rest is encoded, in the same batches."""
-    monkeypatch.setattr(cached_sets, "CROPS", 16)
-    monkeypatch.setattr(cached_sets.CachedCrops, "at_once", 16)
+    monkeypatch.setattr(CachedCrops, "at_once", 16)
     train(store.path, tmp_path / "whole", with_cache(config, tmp_path / "a"))
     whole = embedded.total()
     embedded.clear()

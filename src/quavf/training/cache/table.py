@@ -1,12 +1,12 @@
-"""What frozen networks make of sounds and faces, kept on disk: tables of rows of tensors.
+"""Features of frozen networks on disk: tables of rows of tensors.
 
     CACHE/<name>-<key>/about.json      what the key stands for: weights, settings, data
-                       <table>         a sum (uint32) for each row, then the rows
+                       <table>         a checksum (uint32) for each row, then the rows
 
-A row counts from the moment that its sum is written, after the row: what was interrupted is not
-there, and what was damaged is told. Rows are read and written by their place in the file and not
-mapped into memory, since two machines that map the same page of a network drive undo each other's
-changes; nothing of a table is held in memory but the rows in use.
+A row is stored once its checksum is, which is written after the row: an interrupted write leaves
+no row, and damage is detected. Rows are read and written at their place in the file. The file is
+not mapped into memory: on a network drive, two machines that map the same page undo each other's
+changes. Only the rows in use are in memory.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from quavf.utils.files import config_hash, explain_os_errors, write_json
 PAGE = 4096  # bytes; where the rows begin is a multiple
 FIELD = 16  # bytes; where a tensor begins within a row is a multiple
 SUM_BYTES = 4
-Spec = tuple[tuple[int, ...], torch.dtype]  # shape and type of one tensor of a row
+TensorSpec = tuple[tuple[int, ...], torch.dtype]  # shape and type of one tensor of a row
 
 
 @dataclass
 class FeatureTable:
-    """Rows of tensors in one file, each there or not yet there.
+    """Rows of tensors in one file, each stored or missing.
 
-    Several processes may read and write it; each opens the file itself, when it first needs it.
-    Raises StoreError when the file is damaged, naming it.
+    Several processes may read and write it; each opens the file when it first needs it. Raises
+    StoreError that names the file if it is damaged.
     """
 
     path: Path
     n_rows: int
-    specs: tuple[Spec, ...]
+    specs: tuple[TensorSpec, ...]
     _descriptor: int | None = None
 
-    def there(self, rows: Ints | None = None) -> Array:
-        """(N,) mask of the rows that are there, of all or of those asked for."""
+    def stored(self, rows: Ints | None = None) -> Array:
+        """Mask (N,) of the rows that are stored, of all rows or of `rows`."""
         if not self.path.is_file():
             return np.zeros(self.n_rows if rows is None else len(rows), bool)
         sums = np.frombuffer(self._read(0, self.n_rows * SUM_BYTES), np.uint32)
@@ -61,9 +61,9 @@ class FeatureTable:
         """The tensors of one row."""
         assert 0 <= row < self.n_rows, row
         data = self._read(self._place(row), self.row_bytes)
-        told = int.from_bytes(self._read(row * SUM_BYTES, SUM_BYTES), "little")
-        if told != _sum(data):
-            what = "damaged" if told else "missing"
+        checksum = int.from_bytes(self._read(row * SUM_BYTES, SUM_BYTES), "little")
+        if checksum != _checksum(data):
+            what = "damaged" if checksum else "missing"
             raise StoreError(f"{self.path}: row {row} is {what}; {self._remedy}")
         tensors, at = [], 0
         for shape, kind in self.specs:
@@ -78,7 +78,7 @@ class FeatureTable:
         return tuple(torch.stack(tensors) for tensors in found)
 
     def write(self, row: int, tensors: Sequence[Tensor]) -> None:
-        """Keep one row; one that is there stays as it is."""
+        """Store one row; a stored row stays as it is."""
         data = bytearray(self.row_bytes)
         at = 0
         for spec, tensor in zip(self.specs, tensors, strict=True):
@@ -88,12 +88,12 @@ class FeatureTable:
             data[at : at + flat.nbytes] = flat.view(torch.uint8).numpy().tobytes()
             at += _field_bytes(spec)
         with explain_os_errors(self.path):
-            file = self._opened(create=True)
-            with _Alone(file, row * SUM_BYTES):
+            file = self._open(create=True)
+            with _RowLock(file, row * SUM_BYTES):
                 if int.from_bytes(self._read(row * SUM_BYTES, SUM_BYTES), "little"):
                     return
                 _write(file, data, self._place(row))
-                _write(file, _sum(data).to_bytes(SUM_BYTES, "little"), row * SUM_BYTES)
+                _write(file, _checksum(data).to_bytes(SUM_BYTES, "little"), row * SUM_BYTES)
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -102,7 +102,7 @@ class FeatureTable:
 
     @property
     def row_bytes(self) -> int:
-        """Of one row in the file; missing ones take no room on most disks."""
+        """Bytes of one row in the file; missing rows take no room on most disks."""
         return sum(_field_bytes(spec) for spec in self.specs)
 
     @property
@@ -116,7 +116,7 @@ class FeatureTable:
     def _read(self, at: int, n_bytes: int) -> bytearray:
         data = bytearray(n_bytes)
         try:
-            n_read = os.preadv(self._opened(), [data], at)
+            n_read = os.preadv(self._open(), [data], at)
         except OSError as error:
             raise StoreError(
                 f"{self.path}: cannot be read ({error.strerror}); {self._remedy}"
@@ -125,7 +125,7 @@ class FeatureTable:
             raise StoreError(f"{self.path}: cut short; {self._remedy}")
         return data
 
-    def _opened(self, create: bool = False) -> int:
+    def _open(self, create: bool = False) -> int:
         if self._descriptor is not None:
             return self._descriptor
         size = self._place(self.n_rows)
@@ -133,7 +133,7 @@ class FeatureTable:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             if os.fstat(file).st_size == 0:
-                os.ftruncate(file, size)  # by two at once: the same
+                os.ftruncate(file, size)  # two processes at once do the same
         else:
             file = os.open(self.path, os.O_RDWR if os.access(self.path, os.W_OK) else os.O_RDONLY)
         if (n_bytes := os.fstat(file).st_size) != size:
@@ -149,8 +149,8 @@ class FeatureTable:
         return self.__dict__ | {"_descriptor": None}  # each process opens its own
 
 
-class _Alone:
-    """Keeps other processes from writing the same row; on a disk without locks, it does not."""
+class _RowLock:
+    """Keeps other processes from writing the same row, on disks that support locks."""
 
     def __init__(self, file: int, at: int) -> None:
         self.file, self.at = file, at
@@ -165,7 +165,7 @@ class _Alone:
 
 
 def feature_folder(cache: Path, name: str, about: dict[str, Any]) -> Path:
-    """The folder for what depends on `about`, JSON-able, and on nothing else."""
+    """The folder for features that depend on `about`, JSON-able, and on nothing else."""
     folder = cache / f"{name}-{config_hash(about)}"
     write_json(folder / "about.json", about)
     return folder
@@ -190,16 +190,16 @@ def arrays_hash(*arrays: Array) -> str:
 
 
 def feature_type(precision: str) -> torch.dtype:
-    """What features are kept as; the layer after them takes no more digits in that precision."""
+    """The type to store features in; the next layer uses no more digits in that precision."""
     kinds = {"bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
     return next((k for name, k in kinds.items() if precision.startswith(name)), torch.float32)
 
 
-def _sum(data: bytearray) -> int:
-    return zlib.crc32(data) or 1  # 0 means that the row is not there
+def _checksum(data: bytearray) -> int:
+    return zlib.crc32(data) or 1  # 0 means that the row is missing
 
 
-def _field_bytes(spec: Spec) -> int:
+def _field_bytes(spec: TensorSpec) -> int:
     shape, kind = spec
     return -(-math.prod(shape) * kind.itemsize // FIELD) * FIELD
 

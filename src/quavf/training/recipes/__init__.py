@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parent
 
 
 def recipe_names(branch: str) -> tuple[str, ...]:
-    """Recipes for a branch, sorted."""
+    """Names of the recipes for a branch, sorted."""
     return tuple(sorted(path.parent.name for path in FOLDER.glob(f"*/{branch}.yaml")))
 
 

@@ -17,8 +17,11 @@ from quavf.core.clock import Clock
 from quavf.core.errors import StoreError
 from quavf.core.records import Segment
 from quavf.core.semantics import FIXED, get_semantics
-from quavf.inference.config import PredictConfig
-from quavf.inference.predict import AudioPredictor, ClipData, VisualPredictor, load_crop, repair
+from quavf.inference.audio import AudioPredictor
+from quavf.inference.clip import ClipData, load_crop
+from quavf.inference.config import InferenceConfig, PredictConfig
+from quavf.inference.predictor import repair
+from quavf.inference.visual import VisualPredictor
 from quavf.models.config import BranchSettings
 from quavf.models.transforms import face_part
 from quavf.models.visual import VisualBranch
@@ -144,7 +147,7 @@ def test_encoding_once_equals_window_by_window(
     branch = tiny_visual(backbone)
     branch.settings = BranchSettings(semantics)
     data = ClipData(store, "clip")
-    scores, quality = VisualPredictor(branch, "light").faces(data)
+    scores, quality = VisualPredictor(branch, scorer="light").score_faces(data).values()
     assert not np.isnan(scores).any()
     rows = [0, 15, 18, 20]
     expected = np.array([one_by_one(branch, data, row) for row in rows])
@@ -166,7 +169,8 @@ def test_each_crop_is_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return encode(x)
 
     monkeypatch.setattr(branch, "encode", counted)
-    VisualPredictor(branch, "light", batch_size=8).faces(ClipData(store, "clip"))
+    config = InferenceConfig(device="cpu", batch_size=8)
+    VisualPredictor(branch, config, "light").score_faces(ClipData(store, "clip"))
     n_scored = sum(frame <= 100 for frame in frames)
     assert sum(encoded) == n_scored + 1  # and one empty slot
     assert max(encoded) == 8
@@ -176,11 +180,19 @@ def test_each_crop_is_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_batch_size_does_not_matter(store: ClipStore, batch_size: int) -> None:
     data = ClipData(store, "clip0")
     visual, audio = tiny_visual("test_resnet"), tiny_audio()
-    expected = VisualPredictor(visual, "light", batch_size=6).faces(data)[0]
-    found = VisualPredictor(visual, "light", batch_size=batch_size).faces(data)[0]
+    expected = VisualPredictor(
+        visual, scorer="light", config=InferenceConfig(device="cpu", batch_size=6)
+    ).score_faces(data)["visual"]
+    found = VisualPredictor(
+        visual, scorer="light", config=InferenceConfig(device="cpu", batch_size=batch_size)
+    ).score_faces(data)["visual"]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-    expected = AudioPredictor(audio, batch_size=4).faces(data)
-    found = AudioPredictor(audio, batch_size=batch_size).faces(data)
+    expected = AudioPredictor(
+        audio, config=InferenceConfig(device="cpu", audio_batch_size=4)
+    ).score_faces(data)["audio"]
+    found = AudioPredictor(
+        audio, config=InferenceConfig(device="cpu", audio_batch_size=batch_size)
+    ).score_faces(data)["audio"]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
@@ -205,12 +217,13 @@ def test_windows_are_judged_while_crops_still_come(
 
     record("encode")
     record("classify")
-    predictor = VisualPredictor(branch, "light", batch_size=4)
-    whole = predictor.faces(ClipData(store, "clip"))
-    monkeypatch.setattr("quavf.inference.predict.WINDOWS", 8)
-    monkeypatch.setattr("quavf.inference.predict.GIVE_BACK_EVERY", 1)
+    config = InferenceConfig(device="cpu", batch_size=4)
+    predictor = VisualPredictor(branch, config, "light")
+    whole = predictor.score_faces(ClipData(store, "clip"))["visual"]
+    monkeypatch.setattr("quavf.inference.visual.WINDOWS", 8)
+    monkeypatch.setattr("quavf.inference.visual.GIVE_BACK_EVERY", 1)
     events.clear()
-    found = predictor.faces(ClipData(store, "clip"))
+    found = predictor.score_faces(ClipData(store, "clip"))["visual"]
     np.testing.assert_allclose(found, whole, rtol=0, atol=1e-6)
     assert "encode" in events[events.index("classify") :]
 
@@ -221,10 +234,10 @@ class Heard(AudioPredictor):
     def __init__(self, semantics: str = "fixed", batch_size: int = 4) -> None:
         branch = tiny_audio()
         branch.settings = BranchSettings(semantics)
-        super().__init__(branch, batch_size=batch_size)
+        super().__init__(branch, InferenceConfig(device="cpu", audio_batch_size=batch_size))
         self.sounds: list[np.ndarray] = []
 
-    def _windows(self, sounds: Any) -> Any:
+    def _run_network(self, sounds: Any) -> Any:
         self.sounds += [np.round(sound * 32768).astype(int) for sound in sounds]
         return np.tile(TICKS, (len(sounds), 1))
 
@@ -250,7 +263,7 @@ def test_sound_begins_with_the_span_at_any_rate(
     segment = Segment(1, first, frames[-1], 1)
     store = make_store(tmp_path / "store", {1: frames}, [segment], clock=Clock(fps))
     heard = Heard()
-    scores = heard.faces(ClipData(store, "clip"))
+    scores = heard.score_faces(ClipData(store, "clip"))["audio"]
     np.testing.assert_array_equal(scores, TICKS[ticks])
     (sound,) = heard.sounds
     assert sound.shape == (480_000,)
@@ -262,7 +275,7 @@ def test_long_spans_are_heard_in_windows(batch_size: int, tmp_path: Path) -> Non
     """905 frames after the span's start: the last window is moved back to end with them."""
     store = make_store(tmp_path / "store", {1: [10, 909, 910, 914, 2700]}, [Segment(1, 10, 914, 1)])
     heard = Heard(batch_size=batch_size)
-    scores = heard.faces(ClipData(store, "clip"))
+    scores = heard.score_faces(ClipData(store, "clip"))["audio"]
     np.testing.assert_array_equal(scores[:4], TICKS[[0, 899, 895, 899]])
     assert np.isnan(scores[4])
     starts = [int(sound[0]) for sound in heard.sounds]
@@ -278,7 +291,7 @@ def test_sound_that_ends_in_a_window(
     """Fixed: silence from there on. Published: read from earlier, frames not moved with it."""
     store = make_store(tmp_path / "store", {1: [0, 1700, 1799]}, n_samples=500_000)
     heard = Heard(semantics)
-    scores = heard.faces(ClipData(store, "clip"))
+    scores = heard.score_faces(ClipData(store, "clip"))["audio"]
     np.testing.assert_array_equal(scores, TICKS[[0, 800, 899]])
     second = heard.sounds[1]
     expected = np.arange(first, 500_000) % 30_000
@@ -292,7 +305,7 @@ def test_nobody_is_heard_twice_for_nothing(tmp_path: Path) -> None:
     segments = [Segment(1, 0, 30, 1), Segment(2, 0, 3000, 1)]
     store = make_store(tmp_path / "store", {1: [5]}, segments)
     heard = Heard()
-    heard.faces(ClipData(store, "clip"))
+    heard.score_faces(ClipData(store, "clip"))["audio"]
     assert len(heard.sounds) == 1
 
 
@@ -304,11 +317,11 @@ def test_overlapping_spans_first_come_first_served(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store", {1: list(range(0, 80, 10)), 2: [3, 50]}, segments)
     data = ClipData(store, "clip")
     assert data.scored().tolist() == [True] * 7 + [False] + [True, False]
-    scores = Heard().faces(data)
+    scores = Heard().score_faces(data)["audio"]
     np.testing.assert_array_equal(scores, [*TICKS[[0, 10, 20, 30, 40, 30, 40]], NAN, TICKS[3], NAN])
     branch = tiny_visual()
     branch.settings = BranchSettings("fixed")
-    visual, quality = VisualPredictor(branch, "light").faces(data)
+    visual, quality = VisualPredictor(branch, scorer="light").score_faces(data).values()
     for row in (2, 4, 5):
         expected = one_by_one(branch, data, row)
         assert (visual[row], quality[row]) == pytest.approx(expected, abs=1e-5)
@@ -352,7 +365,7 @@ def test_damaged_crop_is_named(tmp_path: Path) -> None:
         file.seek(int(faces.offset[1]))
         file.write(b"no picture")
     with pytest.raises(StoreError, match=r"crops\.tar: crop 1 is damaged"):
-        VisualPredictor(tiny_visual(), "light").faces(ClipData(store, "clip"))
+        VisualPredictor(tiny_visual(), scorer="light").score_faces(ClipData(store, "clip")).values()
 
 
 @pytest.mark.parametrize(
@@ -392,7 +405,7 @@ def test_weights_that_are_no_numbers(
     scores = read_scores(tmp_path / "scores")
     assert summary.repaired == 2 * len(scores)
     assert set(scores.audio) == set(scores.visual) == set(scores.fused) == {0.5}
-    assert f"{2 * len(scores)} scores were not a number" in caplog.text
+    assert f"{2 * len(scores)} scores were NaN" in caplog.text
 
 
 # Interrupted runs.
@@ -403,14 +416,14 @@ class Interrupted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int = -1) -> None:
         self.clips: list[str] = []
-        self.at, self.score = at, pipeline._score_clip
-        monkeypatch.setattr(pipeline, "_score_clip", self)
+        self.at, self.score = at, pipeline.score_clip
+        monkeypatch.setattr(pipeline, "score_clip", self)
 
-    def __call__(self, data: ClipData, audio: Any, visual: Any) -> Scores:
+    def __call__(self, data: ClipData, predictors: Any) -> Scores:
         if len(self.clips) == self.at:
             raise KeyboardInterrupt
         self.clips.append(data.clip)
-        return self.score(data, audio, visual)
+        return self.score(data, predictors)
 
 
 @pytest.fixture
@@ -548,4 +561,4 @@ def test_rules_of_the_checkpoint_apply() -> None:
     assert AudioPredictor(tiny_audio()).semantics.shift_short_reads
     branch = tiny_visual()
     branch.settings = BranchSettings("fixed")
-    assert VisualPredictor(branch, "light").semantics == FIXED
+    assert VisualPredictor(branch, scorer="light").semantics == FIXED

@@ -1,0 +1,99 @@
+"""What predictors of all branches have in common: from a clip to columns of scores."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from quavf.core.records import Array, Floats, Ints
+from quavf.core.windows import Span
+from quavf.inference.clip import ClipData
+from quavf.inference.config import InferenceConfig
+from quavf.utils.progress import show_progress
+
+Columns = dict[str, Floats]  # score columns by name, (N,) each, NaN where there is no score
+Spans = Sequence[tuple[Span, Ints]]  # spans of one person, with the ascending ticks to score
+Once = Callable[[str, Callable[[], Columns]], Columns]  # (name, make): kept from an earlier run
+
+
+class Predictor(ABC):
+    """Scores clips of a store, or a prepared video, with one branch.
+
+    Subclasses set `name` to the branch's name and return a column of that name, with those that
+    the branch's `BranchSpec` lists beside it.
+    """
+
+    name: ClassVar[str]
+    action: ClassVar[str] = "Scoring"  # title of the progress bar
+    model: Any
+
+    def __init__(self, model: Any, config: InferenceConfig | None = None, scorer: str = "") -> None:
+        """`model` is a branch's network, or the same run by another library.
+
+        `config.device` is one that exists; `scorer` is the scorer of face quality to read.
+        """
+        self.config = config or InferenceConfig(device="cpu")
+        self.device = self.config.device
+        self.model = model.to(self.device) if isinstance(model, nn.Module) else model
+        self.scorer = scorer
+        self.n_repaired = 0  # scores that were NaN, see `repair`
+        self.n_unscored = 0  # crops without a quality: they count as 0
+
+    @property
+    def judges_silence(self) -> bool:
+        """Whether the branch can tell something from silent sound."""
+        return False
+
+    @abstractmethod
+    def score_faces(self, data: ClipData) -> Columns:
+        """Columns (N,) for the N faces of a clip; NaN outside the clip's spans."""
+
+    @abstractmethod
+    def score_person(self, data: ClipData, spans: Spans) -> Columns:
+        """Columns (S,) for all ticks of one person's spans, in order."""
+
+    def score_video(
+        self, data: ClipData, schedule: Mapping[int, Spans], once: Once, *, is_silent: bool = False
+    ) -> dict[int, Columns]:
+        """For each person of a prepared video, columns (S,) at the scheduled ticks.
+
+        `once(name, make)` returns what `make` gives, or what an interrupted run kept of it.
+        `is_silent`: the video has sound, with nothing to hear on it.
+        """
+        scores: dict[int, Columns] = {}
+        with show_progress(self.action, len(schedule), unit="persons", inner="faces") as bar:
+            for person, spans in schedule.items():
+                n_ticks = sum(len(ticks) for _, ticks in spans)
+                make = partial(self.score_person, data, spans)
+                scores[person] = once(f"{self.name}-{person}", make) if n_ticks else {}
+                bar.advance(1, n_ticks)
+        return scores
+
+    def score_labelled(self, data: ClipData) -> tuple[Ints, Ints, Floats]:
+        """Person, frame and score (N,) of the rows that validation judges: the faces in spans."""
+        rows = np.flatnonzero(data.scored())
+        scores = self.score_faces(data)[self.name]
+        return data.faces.person[rows], data.faces.frame[rows], scores[rows]
+
+
+def repair_part(scores: Floats, part: Array) -> int:
+    """`repair` of the masked scores only, in place; how many."""
+    own = scores[part]
+    n_bad = repair(own)
+    scores[part] = own
+    return n_bad
+
+
+def repair(scores: Floats) -> int:
+    """Replace, in place, what is not a number by the score before it, else 0.5; how many."""
+    bad = np.isnan(scores)
+    if bad.any():
+        last_good = np.maximum.accumulate(np.where(bad, -1, np.arange(len(scores))))
+        filled = np.where(last_good >= 0, scores[np.maximum(last_good, 0)], 0.5)
+        scores[bad] = filled[bad]
+    return int(bad.sum())

@@ -1,0 +1,146 @@
+"""Checkpoints of the published system (QuAVF, Ego4D Talking-to-Me challenge 2023).
+
+A pickle `{metric, model, optim, epoch, trainIter}` with the weights under `model`. Shapes and keys
+give the architecture, except for what `PublishedOptions` says.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from quavf.core.errors import CheckpointError
+from quavf.core.semantics import REFERENCE
+from quavf.core.windows import WindowConfig
+from quavf.models.audio import AudioBranch
+from quavf.models.backbones import from_openai_whisper, recognise_backbone
+from quavf.models.branch import fill_network
+from quavf.models.config import WHISPER_SIZES, AudioConfig, BranchSettings, VisualConfig
+from quavf.models.tensors import StateDict, read_weights
+from quavf.models.visual import VisualBranch
+
+# Keys of a published checkpoint; the names inside its parts are the parts' own business.
+PARTS = r"backbone\..+|temporalModule\.\d+\.(attn|embed)\..+|predHead\.1\..+"
+AUDIO_KEYS = rf"{PARTS}|inProj\.0\.(weight|bias)"
+# The visual model creates `inProj` without using it, and `scoreEmbed` even without quality input.
+VISUAL_KEYS = rf"{PARTS}|inProj\.1\.(weight|bias)|scoreEmbed\.weight"
+N_HEADS = 8  # of the temporal attention, which no shape tells
+
+
+@dataclass(frozen=True)
+class PublishedOptions:
+    """What the shapes of a published checkpoint do not tell; None is the default.
+
+    Args:
+        encoder_heads: Heads of the Whisper encoder; default: its width / 64.
+        n_heads: Heads of the temporal attention; default: 8.
+        backbone: Image network, a timm name; default: recognised by the keys.
+    """
+
+    encoder_heads: int | None = None
+    n_heads: int | None = None
+    backbone: str | None = None
+
+
+def published_state(path: Path) -> StateDict:
+    """The weights of a published checkpoint. Raises CheckpointError if it is none."""
+    content = read_weights(path)
+    state = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        raise CheckpointError(
+            f"{path}: no weights under 'model'; is this a QuAVF checkpoint "
+            "({metric, model, optim, epoch, trainIter})?"
+        )
+    if all(key.startswith("module.") for key in state):  # trained on several devices
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    for key in ("predHead.1.weight", "temporalModule.0.embed.weight"):
+        if key not in state or state[key].ndim != 2:
+            raise CheckpointError(f"{path}: no usable {key!r} in it; is this a QuAVF checkpoint?")
+    return state
+
+
+def read_audio(path: Path, state: StateDict, options: PublishedOptions) -> AudioBranch | None:
+    """The audio branch of these weights; None if they are of another branch."""
+    if "backbone.positional_embedding" not in state:
+        return None
+    _check_keys(path, state, AUDIO_KEYS)
+    try:
+        encoder, shape = from_openai_whisper(_part(state, "backbone."), options.encoder_heads)
+    except (KeyError, ValueError, IndexError) as error:
+        raise CheckpointError(f"{path}: its encoder is not Whisper's ({error})") from None
+    config = AudioConfig(
+        encoder=next(
+            (n for n, s in WHISPER_SIZES.items() if s == shape), "{}x{}x{}".format(*shape)
+        ),
+        encoder_weights="random",
+        dim=state["predHead.1.weight"].shape[1],
+        n_layers=_n_layers(state),
+        n_heads=options.n_heads or N_HEADS,
+    )
+    weights = {f"encoder.{k}": v for k, v in encoder.items()} | _rename_temporal(state)
+    weights |= {f"project.{k}": state[f"inProj.0.{k}"] for k in ("weight", "bias")}
+    return fill_network(path, AudioBranch(config, BranchSettings(REFERENCE.name)), weights)
+
+
+def read_visual(path: Path, state: StateDict, options: PublishedOptions) -> VisualBranch | None:
+    """The visual branch of these weights; None if they are of another branch."""
+    if "backbone.positional_embedding" in state:
+        return None
+    _check_keys(path, state, VISUAL_KEYS)
+    dim = state["temporalModule.0.embed.weight"].shape[1]
+    image = _part(state, "backbone.")
+    quality = state.get("scoreEmbed.weight")
+    if state["predHead.1.weight"].shape[1] == dim:  # the embedding may be there without use
+        quality = None
+    config = VisualConfig(
+        backbone=options.backbone or recognise_backbone(path, image, dim),
+        backbone_weights="random",
+        dim=dim,
+        n_layers=_n_layers(state),
+        n_heads=options.n_heads or N_HEADS,
+        use_quality=quality is not None,
+        quality_bins=20 if quality is None else len(quality) - 1,
+    )
+    windows = WindowConfig(n_slots=len(state["temporalModule.0.embed.weight"]) - 1)
+    weights = {f"backbone.{k}": v for k, v in image.items()} | _rename_temporal(state)
+    if quality is not None:
+        weights["quality_embedding.weight"] = quality
+    return fill_network(
+        path, VisualBranch(config, BranchSettings(REFERENCE.name, windows)), weights
+    )
+
+
+def _check_keys(path: Path, state: StateDict, pattern: str) -> None:
+    """Raise CheckpointError for a weight that the branch has no place for."""
+    for key in state:
+        if not re.fullmatch(pattern, key):
+            raise CheckpointError(
+                f"{path}: the model has no place for {key!r}; is this a QuAVF checkpoint, and not "
+                "one of a changed model?"
+            )
+
+
+def _part(state: StateDict, prefix: str) -> StateDict:
+    """The weights under a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _rename_temporal(state: StateDict) -> StateDict:
+    """The temporal modules and the last layer under this package's names."""
+    names = {"attn.": "attention.", "embed.": "position."}
+    renamed: StateDict = {}
+    for key, value in state.items():
+        if match := re.fullmatch(r"temporalModule\.(\d+)\.(attn\.|embed\.)(.+)", key):
+            renamed[f"temporal.{match[1]}.{names[match[2]]}{match[3]}"] = value
+        elif key.startswith("predHead.1."):
+            renamed[f"head.{key.removeprefix('predHead.1.')}"] = value
+    return renamed
+
+
+def _n_layers(state: StateDict) -> int:
+    return len({key.split(".")[1] for key in state if key.startswith("temporalModule.")})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from quavf.core.records import Track, TrackRows
 from quavf.core.semantics import FIXED, REFERENCE, Semantics
-from quavf.faces.track import build_track, merge_tracks, negative_size
+from quavf.faces.track import build_track, has_negative_size, merge_tracks
 from tests.helpers.data import GOLDEN, needs_golden
 
 Row = tuple[int, float, float, float, float]  # frame, x, y, width, height
@@ -189,10 +189,10 @@ def test_merge_of_none_and_one() -> None:
     assert lefts(merge_tracks([boxes(1, 8, 9)], FIXED)) == {8: 1, 9: 1}
 
 
-def test_negative_size() -> None:
-    mask = negative_size(rows((1, -5, -5, 0, 0), (2, 0, 0, -1, 1), (3, 0, 0, 1, -1)))
+def test_has_negative_size() -> None:
+    mask = has_negative_size(rows((1, -5, -5, 0, 0), (2, 0, 0, -1, 1), (3, 0, 0, 1, -1)))
     assert mask.tolist() == [False, True, True]
-    assert negative_size(rows()).shape == (0,)
+    assert has_negative_size(rows()).shape == (0,)
 
 
 @given(

@@ -332,7 +332,7 @@ def test_time_stamps_that_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     source: Any = None
     jumps = [0, 1, 2, 3, 1, 2, 3, 4, 5]
     pictures = [Picture(frame, frame / 30, source) for frame in jumps]
-    monkeypatch.setattr(video, "_decoded", lambda: iter(pictures))
+    monkeypatch.setattr(video, "_decode", lambda: iter(pictures))
     with video.container:
         assert [p.frame for p in video.pictures(EVERY)] == [0, 1, 2, 3, 4, 5]
 

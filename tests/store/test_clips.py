@@ -322,7 +322,7 @@ def test_leftovers_of_a_killed_run_are_removed(store: ClipStore) -> None:
 
 
 def refused(store: ClipStore) -> None:
-    says = r"store: another process is writing clips into this store; wait for its end, or choose"
+    says = r"store: another process is writing clips into this store; wait until it ends, or choose"
     with pytest.raises(StoreError, match=says), store.lock():
         pass
 
@@ -556,7 +556,7 @@ def test_damaged_faces(store: ClipStore, spoil: Callable[[Path], Any]) -> None:
 
 @pytest.mark.parametrize(
     ("n_bytes", "says"),
-    [(None, "cannot be read .No such file"), (0, "cut short"), (700, "cut short")],
+    [(None, "cannot be read .No such file"), (0, "truncated"), (700, "truncated")],
 )
 def test_damaged_tar(store: ClipStore, n_bytes: int | None, says: str) -> None:
     faces, path = store.faces("a"), store.crops_path("a")

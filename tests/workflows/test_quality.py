@@ -365,9 +365,9 @@ def test_what_does_not_match_is_counted(store: ClipStore, caplog: pytest.LogCapt
         (3, "expected .*found a int"),
         ({"a": []}, r"q\.json: a: expected an object of scores, found \[\]"),
         ({"a": 0.5}, r"a: expected an object of scores, found 0\.5"),
-        ({"a": {"x": {"0": 0.5}}}, "a: person x: frame 0: 'x' is no whole number"),
-        ({"a": {"1": {"x": 0.5}}}, "a: person 1: frame x: 'x' is no whole number"),
-        ({"a": {"1": {"1.5": 0.5}}}, r"frame 1\.5: '1\.5' is no whole number"),
+        ({"a": {"x": {"0": 0.5}}}, "a: person x: frame 0: 'x' is not a whole number"),
+        ({"a": {"1": {"x": 0.5}}}, "a: person 1: frame x: 'x' is not a whole number"),
+        ({"a": {"1": {"1.5": 0.5}}}, r"frame 1\.5: '1\.5' is not a whole number"),
         ({"a": {"1": {"0": "high"}}}, "frame 0: the score should be a number .*found 'high'"),
         ({"a": {"1": {"0": None}}}, "a number from 0 to 1, found None"),
         ({"a": {"1": {"0": True}}}, "found True"),
@@ -418,5 +418,5 @@ def test_import_under_a_hostile_name(store: ClipStore, name: str) -> None:
 
 def test_scores_that_cannot_be_written(store: ClipStore) -> None:
     (store.folder("a") / "quality").write_text("in the way")
-    with pytest.raises(QuavfError, match=r"a/quality.*: cannot write \(.*\); check the disk"):
+    with pytest.raises(QuavfError, match=r"a/quality.*: cannot write \(.*\); check free space"):
         score_quality(store.path)

@@ -1,4 +1,4 @@
-"""Frames, seconds and samples: the only place where one becomes another."""
+"""Convert between frames, seconds and samples, in this one place."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Clock:
         return frame * self.sample_rate * self.fps.denominator // self.fps.numerator
 
     def sample_to_frame(self, sample: int) -> int:
-        """How many whole frames fit into so many samples."""
+        """The number of whole frames in a number of samples."""
         return sample * self.fps.numerator // (self.sample_rate * self.fps.denominator)
 
     def s_to_frame(self, seconds: Fraction) -> int:

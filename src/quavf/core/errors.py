@@ -1,16 +1,16 @@
-"""What can go wrong through no fault of ours. The CLI prints these as one line, exit code 2."""
+"""Errors of the user or the data. The CLI prints them as one line, with exit code 2."""
 
 
 class QuavfError(Exception):
-    """A user's mistake or bad input: says which file and field, and what to do."""
+    """Base of all errors: the message says which file and field, and what to do."""
 
 
 class AnnotationError(QuavfError):
-    """An annotation, split or submission file cannot be read as what it should be."""
+    """An annotation, split or submission file cannot be read."""
 
 
 class MediaError(QuavfError):
-    """A video or sound file cannot be opened or holds nothing usable."""
+    """A video or sound file cannot be opened or has no usable content."""
 
 
 class StoreError(QuavfError):

@@ -1,6 +1,6 @@
 """The records that stages exchange.
 
-Said once, here, for the whole package: boxes are `xyxy` pixels (x right, y down, origin at the top
+Conventions of the whole package: boxes are `xyxy` pixels (x right, y down, origin at the top
 left corner of the picture); images are RGB uint8 (H, W, 3) unless a name says `bgr`; sound is mono
 float32 in [-1, 1] at 16 kHz, stored as 16-bit; frames count from 0 at the start of the clip;
 intervals are half-open unless a name says `last`. Person 0 is the camera wearer.
@@ -28,7 +28,7 @@ CROP_SIZE = 224  # pixels, both sides of a face crop
 class Segment:
     """One labelled stretch of speech of one person.
 
-    Faces of `start_frame` to `last_frame`, both inside, belong to it; its sound ends where
+    Faces from `start_frame` to `last_frame`, inclusive, belong to it; its sound ends where
     `last_frame` starts (both as Ego4D annotates and QuAVF reads).
     """
 
@@ -60,7 +60,7 @@ class Track:
 
 @dataclass(frozen=True)
 class TrackRows:
-    """One annotated track as it came: `frames` (N,) in any order, `xywh` (N, 4) pixels."""
+    """One track as annotated: `frames` (N,) in any order, `xywh` (N, 4) pixels."""
 
     frames: Ints
     xywh: Floats  # left, top, width, height
@@ -94,14 +94,14 @@ READY_MADE = CropGeometry((0, 0, CROP_SIZE, CROP_SIZE), (0, 0, CROP_SIZE, CROP_S
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """What a source knows of one clip, before any picture or sound is read."""
+    """What a source knows of a clip before any media is read."""
 
     clip: str
     split: str  # "train", "val" or "test"
     media: Path
     segments: tuple[Segment, ...]
     tracks: dict[int, tuple[TrackRows, ...]]  # by person, in file order; the wearer has none
-    fingerprint: str  # of the annotations: another one means that they have changed
+    fingerprint: str  # of the annotations; it changes when they do
     notes: dict[str, int] = field(default_factory=dict)  # what was dropped or corrected, counted
 
 

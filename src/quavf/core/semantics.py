@@ -1,4 +1,4 @@
-"""Where the published system errs, and whether we do as it does.
+"""Faults of the published system, each of which can be reproduced or corrected.
 
 Two sets: `reference` reproduces the published system bit for bit, `fixed` corrects it. Every
 difference is one flag here and one place in the code; docs/reference/differences.md lists them.
@@ -15,14 +15,14 @@ from quavf.core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Semantics:
-    """True means: as the published system does it."""
+    """One flag per fault; True reproduces the published behaviour."""
 
     name: str
     # Annotations and tracks: stored with the store.
     wearer_by_position: bool  # skip persons[0], not the person who is flagged or has id 0
     shift_negative_boxes: bool  # x2 = max(x, 0) + w: the box moves; fixed: it is cut
     lose_last_frame: bool  # a track covers [first, last): its last frame is dropped
-    pair_rows_in_order: bool  # n rows over n frames: no look at their frame numbers
+    pair_rows_in_order: bool  # n rows over n frames: their frame numbers are ignored
     merge_tracks_in_file_order: bool  # a later listed track wins; fixed: the later starting one
     # Quality regions: stored with the store.
     unpad_wrong_side: bool  # padding on the right or bottom: keep 0:pad, not 0:224 - pad

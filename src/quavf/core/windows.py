@@ -1,4 +1,4 @@
-"""All arithmetic of visual windows and audio windows: the only place where it is done.
+"""The arithmetic of visual and audio windows, in this one place.
 
 A visual window is 15 crops of one person, half a second apart, around a centre frame. An audio
 window is 30 s of sound, 900 outputs, 30 a second. A *span* is a stretch of one person in one clip
@@ -74,14 +74,14 @@ class VisualWindows:
 
 @dataclass(frozen=True)
 class Span:
-    """One person from `start_frame` to `last_frame`, both inside."""
+    """One person from `start_frame` to `last_frame`, inclusive."""
 
     person: int
     start_frame: int
     last_frame: int
 
     def rows(self, frames: Ints) -> slice:
-        """Which of one person's ascending frames (N,) lie inside."""
+        """The rows of ascending frames (N,) that lie inside."""
         first, end = np.searchsorted(frames, [self.start_frame, self.last_frame + 1])
         return slice(int(first), int(end))
 
@@ -109,7 +109,7 @@ def visual_windows(
 
 
 def whole_clip(person: int) -> Span:
-    """One person from a clip's start to whatever its end is."""
+    """One person from the start of a clip to its end, wherever that is."""
     return Span(person, 0, int(np.iinfo(np.int64).max) - 1)
 
 
@@ -123,7 +123,7 @@ def training_windows(
     *,
     beyond: bool = False,
 ) -> VisualWindows:
-    """The windows of a labelled segment whose quality suffices, a step apart.
+    """The windows of a labelled segment of sufficient quality, a step apart.
 
     They end where the segment does, or reach `beyond` it.
     """
@@ -133,7 +133,7 @@ def training_windows(
     if beyond:
         centres = centres[np.isin(centres, frames)]
         span = whole_clip(segment.person)
-    return _chosen(visual_windows(frames, quality, centres, span, config.offsets(clock)), config)
+    return _choose(visual_windows(frames, quality, centres, span, config.offsets(clock)), config)
 
 
 def unlabelled_windows(
@@ -144,14 +144,14 @@ def unlabelled_windows(
     config: WindowConfig,
     clock: Clock,
 ) -> VisualWindows:
-    """Windows around a person's crops in no labelled segment, a step apart, of enough quality."""
+    """Windows around crops outside labelled segments, a step apart, of sufficient quality."""
     free = np.ones(len(frames), bool)
     for segment in segments:
         if segment.person == person:
             free[Span(person, segment.start_frame, segment.last_frame).rows(frames)] = False
     span = whole_clip(person)
     windows = visual_windows(frames, quality, frames[free], span, config.offsets(clock))
-    return _chosen(windows, config)
+    return _choose(windows, config)
 
 
 def span_windows(
@@ -177,8 +177,8 @@ def span_windows(
     return visual_windows(frames, quality, inside, seen, config.offsets(clock))
 
 
-def _chosen(windows: VisualWindows, config: WindowConfig) -> VisualWindows:
-    """Those of enough quality: the first, then each next one at least a step later."""
+def _choose(windows: VisualWindows, config: WindowConfig) -> VisualWindows:
+    """Windows of sufficient quality, each at least a step after the one before."""
     good = np.flatnonzero(windows.quality >= config.min_quality)
     centres = windows.centres[good]
     kept: list[int] = []
@@ -231,7 +231,7 @@ def random_crop(n_samples: int, rng: random.Random) -> tuple[int, int]:
 
 
 def n_labelled_ticks(n_samples: int, semantics: Semantics) -> int:
-    """How many of the 900 outputs so much sound fills."""
+    """The number of outputs, of 900, that a number of samples fills."""
     if semantics.float_sample_times:
         return min(int(n_samples / SAMPLE_RATE * TICKS_PER_SECOND), WINDOW_TICKS)
     return min(Clock().sample_to_frame(n_samples), WINDOW_TICKS)

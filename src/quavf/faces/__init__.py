@@ -1,1 +1,1 @@
-"""From boxes to face crops and their quality."""
+"""Find, track and crop faces, and score their quality."""

@@ -23,7 +23,7 @@ JPEG_QUALITY = 95
 
 def crop_regions(boxes: Floats, frame_size: tuple[int, int]) -> Ints:
     """(N, 4) pixel regions twice as large as `boxes` (N, 4), cut to the frame (width, height)."""
-    return _grown(boxes, CROP_GROWTH, frame_size)
+    return _expand(boxes, CROP_GROWTH, frame_size)
 
 
 def crop_geometry(box: Floats, frame_size: tuple[int, int]) -> CropGeometry | None:
@@ -97,7 +97,7 @@ def quality_region(crop: Image, geometry: CropGeometry, semantics: Semantics) ->
     whole_pixels = np.trunc(
         [geometry.box]
     )  # before it grows; the crop's box is cut off after it grew
-    grown = _truncated(whole_pixels, QUALITY_MARGIN)[0] - (left, top, left, top)
+    grown = _grow(whole_pixels, QUALITY_MARGIN)[0] - (left, top, left, top)
     fx1, fy1 = (max(int(side), 0) for side in grown[:2])
     fx2, fy2 = (min(int(side), end) for side, end in zip(grown[2:], geometry.size, strict=True))
     if fx1 >= fx2 or fy1 >= fy2:
@@ -106,25 +106,25 @@ def quality_region(crop: Image, geometry: CropGeometry, semantics: Semantics) ->
 
 
 def encode_jpeg(picture_bgr: Image, quality: int = JPEG_QUALITY) -> bytes:
-    """JPEG bytes of a BGR picture, as OpenCV writes them."""
+    """Encode a BGR picture as JPEG with OpenCV."""
     done, data = cv2.imencode(".jpg", picture_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     return data.tobytes()
 
 
 def decode_jpeg(data: bytes) -> Image | None:
-    """RGB picture of JPEG bytes; None when they are no picture."""
+    """Decode JPEG bytes to RGB; None if they are not a picture."""
     buffer = np.frombuffer(data, np.uint8)
     picture = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if len(buffer) else None
     return None if picture is None else np.ascontiguousarray(picture[..., ::-1], np.uint8)
 
 
-def _grown(boxes: Floats, growth: float, frame_size: tuple[int, int]) -> Ints:
+def _expand(boxes: Floats, growth: float, frame_size: tuple[int, int]) -> Ints:
     width, height = frame_size
     low, high = np.zeros(4, int), np.array([width, height, width, height])
-    return np.clip(_truncated(boxes, growth), low, high)
+    return np.clip(_grow(boxes, growth), low, high)
 
 
-def _truncated(boxes: Floats, growth: float) -> Ints:
+def _grow(boxes: Floats, growth: float) -> Ints:
     margin = growth * (boxes[:, 2:] - boxes[:, :2])
     return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1).astype(np.int64)

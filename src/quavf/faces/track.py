@@ -1,4 +1,4 @@
-"""Annotated track rows become one box per frame."""
+"""Turn annotated track rows into one box per frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def build_track(rows: TrackRows, semantics: Semantics) -> Track | None:
     Rows with a negative size are dropped; boxes are pushed or cut into x, y >= 0. None when
     nothing is left.
     """
-    keep = ~negative_size(rows)
+    keep = ~has_negative_size(rows)
     frames, boxes = rows.frames[keep], _to_xyxy(rows.xywh[keep], semantics)
     if not len(frames):
         return None
@@ -26,26 +26,26 @@ def build_track(rows: TrackRows, semantics: Semantics) -> Track | None:
         return Track(covered, boxes)
     if not len(covered):
         return None
-    frames, boxes = _ascending(frames, boxes)
+    frames, boxes = _sort_by_frame(frames, boxes)
     filled = [np.interp(covered, frames, boxes[:, side]) for side in range(4)]
     return Track(covered, np.stack(filled, axis=1))
 
 
 def merge_tracks(tracks: Sequence[Track], semantics: Semantics) -> Track | None:
-    """All tracks of one person as one; where two overlap, the later one wins."""
+    """Merge all tracks of one person; where two overlap, the later one wins."""
     if not tracks:
         return None
     if not semantics.merge_tracks_in_file_order:
         tracks = sorted(tracks, key=lambda track: int(track.frames[0]))
     return Track(
-        *_ascending(
+        *_sort_by_frame(
             np.concatenate([track.frames for track in tracks]),
             np.concatenate([track.boxes for track in tracks]),
         )
     )
 
 
-def negative_size(rows: TrackRows) -> Array:
+def has_negative_size(rows: TrackRows) -> Array:
     """(N,) mask of the rows that annotators or trackers left with a negative width or height."""
     return np.asarray((rows.xywh[:, 2:] < 0).any(axis=1))
 
@@ -56,8 +56,8 @@ def _to_xyxy(xywh: Floats, semantics: Semantics) -> Floats:
     return np.concatenate([corner, np.maximum(far, corner)], axis=1)
 
 
-def _ascending(frames: Ints, boxes: Floats) -> tuple[Ints, Floats]:
-    """Sorted by frame; of several rows for one frame the last stays."""
+def _sort_by_frame(frames: Ints, boxes: Floats) -> tuple[Ints, Floats]:
+    """Sort by frame; of several rows for one frame keep the last."""
     order = np.argsort(frames, kind="stable")
     frames, boxes = frames[order], boxes[order]
     last = np.append(frames[1:] != frames[:-1], True)

@@ -34,7 +34,7 @@ TRACK_KEYS = ("frame", "x", "y", "width", "height")
 
 @dataclass
 class Ego4dIndex:
-    """All annotated clips, in file order, and what was wrong with them."""
+    """All annotated clips, in file order, with counts of their faults."""
 
     records: list[ClipRecord] = field(default_factory=list)
     clips: set[str] = field(default_factory=set)  # every annotated id, in a split or not
@@ -47,8 +47,8 @@ def read_ego4d(
     """Every annotated clip of the train and val splits, with labels and one track a person.
 
     `splits` is a folder of id lists (`train.txt`, `val.txt` or `valid.txt`, `test.txt`, also
-    `.list`); without it the annotation file tells the split. Raises AnnotationError naming file
-    and field; faults that real data has are mended or dropped, and counted in `notes`.
+    `.list`); without it the annotation file decides the split. Raises AnnotationError naming file
+    and field; faults of real data are corrected or dropped, and counted in `notes`.
     """
     split_of = read_splits(splits) if splits is not None else None
     index = Ego4dIndex()
@@ -219,7 +219,7 @@ def media_path(folder: Path, clip: str) -> Path:
 
 
 def _get(item: Any, key: str, kind: type | tuple[type, ...], where: object) -> Any:
-    """item[key], or an AnnotationError that says where, what was expected and what was found."""
+    """item[key]; raises AnnotationError that says where, and what was expected and found."""
     if not isinstance(item, dict):
         raise AnnotationError(f"{where}: expected an object with {key!r}, found {_short(item)}")
     if key not in item:

@@ -1,4 +1,4 @@
-"""Pictures and sound of a media file, by PyAV; damage is survived and counted."""
+"""Decode the pictures and sound of a media file with PyAV; damage is skipped and counted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NEARLY_CONSTANT = Fraction(1, 100)  # average and nominal frame rate differ by l
 # PyAV 17 and later convert in as many threads as there are cores unless told not to; on a busy
 # machine waiting for them takes longer than to convert a crop.
 ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
-MAX_ENGINES = 32  # conversions that are kept set up: each holds some memory
+MAX_ENGINES = 32  # converters kept, each with some memory
 LONGEST_HOLD_S = 1  # a variable-rate picture stays on screen for at most so long
 LONGEST_SOUND_GAP_S = 0.05  # sound that is later than its time stamps by more gets silence
 DAMAGED_SOUND_GAP_S = 600  # a larger jump is no gap but a damaged time stamp
@@ -42,8 +42,8 @@ CUT_SHORT_S = 0.5  # a file whose pictures end so much before its duration was c
 
 
 class _Converter(threading.local):
-    """To BGR. What is set up for a size is kept, by each thread its own: that takes 1 ms, the
-    conversion 0.1 ms."""
+    """Converts frames to BGR. Each thread keeps one converter per size: setting one up takes 1 ms,
+    the conversion 0.1 ms."""
 
     def __init__(self) -> None:
         self._engines: dict[tuple[int, int], VideoReformatter] = {}
@@ -73,7 +73,7 @@ class Picture:
         if self.source.format.name not in PLANAR_420 or self.source.height % 2:
             return self._whole[y1:y2, x1:x2]
         left, top = x1 // 2 * 2, y1 // 2 * 2
-        right, bottom = left + _rounded_up(x2 - left), top + _rounded_up(y2 - top)
+        right, bottom = left + _round_up(x2 - left), top + _round_up(y2 - top)
         pixels = self.converter.bgr(_cut_planes(self.source, left, top, right, bottom))
         return pixels[y1 - top : y2 - top, x1 - left : x2 - left]
 
@@ -102,7 +102,7 @@ class Picture:
 
 @dataclass
 class Video:
-    """An open video: `size` (width, height) in pixels, `clock`, and what went wrong so far."""
+    """An open video: `size` (width, height) in pixels, `clock`, and `notes` that count faults."""
 
     path: Path
     container: InputContainer
@@ -128,28 +128,28 @@ class Video:
             return float(self.stream.duration * self.stream.time_base)
         return self.container.duration / av.time_base if self.container.duration else None
 
-    def pictures(self, wanted: set[int]) -> Iterator[Picture]:
-        """The pictures of the wanted frames, in order, in one decoding pass.
+    def pictures(self, frames: set[int]) -> Iterator[Picture]:
+        """The pictures of some frames, in order, in one decoding pass.
 
         A frame shows the picture that is on screen at its time. Frames that cannot be decoded are
         left out.
         """
         hold = 0 if self.constant_rate else int(LONGEST_HOLD_S * self.clock.fps)
         shown: Picture | None = None
-        last_frame = max(wanted, default=-1)
-        for picture in self._decoded():
+        last_frame = max(frames, default=-1)
+        for picture in self._decode():
             if shown is not None:
                 if picture.frame <= shown.frame:  # faster than the clock, or damaged time stamps
                     continue
-                yield from _held(shown, min(picture.frame - shown.frame - 1, hold), wanted)
+                yield from _repeat(shown, min(picture.frame - shown.frame - 1, hold), frames)
                 if shown.frame >= last_frame:
                     return
             shown = picture
         if shown is not None:
-            yield from _held(shown, 0, wanted)
+            yield from _repeat(shown, 0, frames)
         self._note_early_end(shown)
 
-    def _decoded(self) -> Iterator[Picture]:
+    def _decode(self) -> Iterator[Picture]:
         base: Fraction = self.stream.time_base or Fraction(1, 90_000)
         start = self.stream.start_time
         previous = -1
@@ -198,8 +198,8 @@ def read_sound_chunks(path: Path, notes: Counter[str]) -> Iterator[Samples]:
     """16-bit mono samples at 16 kHz from the clip's start, (N,) at a time; none without sound.
 
     As `ffmpeg -ac 1 -ar 16000` makes them (to 1 LSB), but kept in step with the pictures: damaged
-    packets, gaps and a late start become silence; an early start is cut. Raises MediaError when
-    the file cannot be opened.
+    packets, gaps and a late start become silence; sound before the pictures is cut. Raises
+    MediaError when the file cannot be opened.
     """
     container = open_container(path)
     with container:
@@ -209,34 +209,34 @@ def read_sound_chunks(path: Path, notes: Counter[str]) -> Iterator[Samples]:
             notes["clips whose sound is damaged or of an unknown kind"] += 1
             return
         stream, start_s = container.streams.audio[0], _video_start_s(container)
-        resampler, heard_s, early = _Resampler(), 0.0, _Early()
+        resampler, read_s, lead_in = _Resampler(), 0.0, _LeadIn()
         for frame in decode(container, stream, notes):
             if frame.pts is not None:
                 time_s = float(frame.pts * frame.time_base)
                 start_s = time_s if start_s is None else start_s
-                gap_s = time_s - start_s - heard_s
+                gap_s = time_s - start_s - read_s
                 if LONGEST_SOUND_GAP_S < gap_s <= DAMAGED_SOUND_GAP_S:
                     silence = np.zeros(round(gap_s * SAMPLE_RATE), np.int16)
-                    yield from early.cut([*resampler.flush(), silence])
-                    heard_s += gap_s
+                    yield from lead_in.trim([*resampler.flush(), silence])
+                    read_s += gap_s
                     notes["gaps in the sound, filled with silence"] += 1
-                elif not early.is_over and -DAMAGED_SOUND_GAP_S <= gap_s < -LONGEST_SOUND_GAP_S:
-                    early.n_samples = round(-gap_s * SAMPLE_RATE)
-                    heard_s += gap_s
+                elif not lead_in.is_over and -DAMAGED_SOUND_GAP_S <= gap_s < -LONGEST_SOUND_GAP_S:
+                    lead_in.n_samples = round(-gap_s * SAMPLE_RATE)
+                    read_s += gap_s
                     notes["clips whose sound starts before their pictures, cut"] += 1
-            heard_s += frame.samples / frame.sample_rate
-            yield from early.cut(resampler.samples(frame))
-        yield from early.cut(resampler.flush())
+            read_s += frame.samples / frame.sample_rate
+            yield from lead_in.trim(resampler.samples(frame))
+        yield from lead_in.trim(resampler.flush())
 
 
 @dataclass
-class _Early:
+class _LeadIn:
     """Samples at the start of a sound that come before the first picture."""
 
-    n_samples: int = 0  # still to be cut
-    is_over: bool = False  # there were pieces already
+    n_samples: int = 0  # still to be removed
+    is_over: bool = False  # some sound has passed
 
-    def cut(self, pieces: list[Samples]) -> Iterator[Samples]:
+    def trim(self, pieces: list[Samples]) -> Iterator[Samples]:
         for piece in pieces:
             self.is_over = True
             n_cut = min(self.n_samples, len(piece))
@@ -245,7 +245,7 @@ class _Early:
 
 
 def decode(container: InputContainer, stream: Stream, notes: Counter[str]) -> Iterator[Any]:
-    """Every frame of a stream that can be decoded; those that cannot are counted."""
+    """Decode every frame of a stream; damaged packets are counted."""
     packets = container.demux(stream)
     while True:
         try:
@@ -262,7 +262,7 @@ def decode(container: InputContainer, stream: Stream, notes: Counter[str]) -> It
 
 
 def open_container(path: Path) -> InputContainer:
-    """A media file ready to read. Raises MediaError when it is missing or no media."""
+    """Open a media file. Raises MediaError if it is missing or not a media file."""
     if Path(path).is_dir():
         raise MediaError(f"{path}: a folder, not a media file; name the files in it")
     if not Path(path).is_file():
@@ -281,13 +281,13 @@ def _decodable(stream: Any) -> bool:
     return getattr(stream, "codec_context", None) is not None
 
 
-def _held(shown: Picture, n_more: int, wanted: set[int]) -> Iterator[Picture]:
+def _repeat(shown: Picture, n_more: int, frames: set[int]) -> Iterator[Picture]:
     for frame in range(shown.frame, shown.frame + n_more + 1):
-        if frame in wanted:
+        if frame in frames:
             yield replace(shown, frame=frame)
 
 
-def _rounded_up(n_pixels: int) -> int:
+def _round_up(n_pixels: int) -> int:
     """To a multiple of 64, so that boxes of many sizes share a few conversions."""
     return -(-n_pixels // 64) * 64
 
@@ -334,6 +334,6 @@ class _Resampler:
         return pieces + [piece.to_ndarray()[0] for piece in self._engine.resample(frame)]
 
     def flush(self) -> list[Samples]:
-        """What is still inside; the next frame starts anew."""
+        """Return the samples still buffered and reset."""
         engine, self._engine = self._engine, None
         return [piece.to_ndarray()[0] for piece in engine.resample(None)] if engine else []

@@ -1,7 +1,7 @@
 """The clip store: what every source writes and every model reads.
 
     STORE/store.json                     kind, semantics, format version
-    STORE/summary.json                   what `prepare` kept, dropped and mended, counted
+    STORE/summary.json                   counts of what `prepare` kept, dropped and corrected
     STORE/clips/<clip>/clip.json         manifest: split, labels, clock, fingerprints, notes
                        faces.parquet     one row a crop, sorted by person and frame
                        crops.tar         the crops, uncompressed tar of JPEG files
@@ -9,7 +9,7 @@
                        confidence.parquet   the face detector's; absent where faces were annotated
                        quality/<scorer>.parquet   one score a row of faces.parquet
 
-A clip's folder appears whole or not at all.
+A clip's folder appears complete or not at all.
 """
 
 from quavf.store.clips import ClipStore

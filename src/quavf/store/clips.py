@@ -1,4 +1,4 @@
-"""The store on disk: which clips it holds, and what of each."""
+"""The clip store on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from quavf.core.errors import AnnotationError, ConfigError, StoreError
 from quavf.core.names import is_safe_name
 from quavf.core.records import Array, Floats
 from quavf.core.semantics import get_semantics
-from quavf.store.manifest import ANEW, FORMAT, Manifest, StoreConfig
+from quavf.store.manifest import FORMAT, REMEDY, Manifest, StoreConfig
 from quavf.store.tables import SCHEMA, Faces, read_table
 from quavf.store.writer import ClipWriter
 from quavf.utils.files import (
@@ -36,8 +36,8 @@ from quavf.utils.files import (
 
 log = logging.getLogger(__name__)
 
-OLD_S = 3600.0  # a quality table is written in one go: one that took longer was given up
-PATIENCE_S = 1.0  # longer than leftovers take to be removed, for which the store is locked too
+OLD_S = 3600.0  # a temporary quality table older than this is abandoned
+PATIENCE_S = 1.0  # to wait for the lock: longer than removing leftovers takes
 
 
 class ClipStore:
@@ -49,7 +49,7 @@ class ClipStore:
 
     @classmethod
     def open(cls, path: Path) -> ClipStore:
-        """An existing store. Raises StoreError when there is none, or of another version."""
+        """Open a store. Raises StoreError if there is none, or if it has another format version."""
         path = Path(path)
         if not (path / "store.json").is_file():
             raise StoreError(f"{path}: no store here (no store.json); make it with `quavf prepare`")
@@ -70,7 +70,7 @@ class ClipStore:
 
     @classmethod
     def create(cls, path: Path, config: StoreConfig) -> ClipStore:
-        """A new store, or the one that is there when it was made with the same settings."""
+        """Create a store, or open an existing one made with the same settings."""
         path = Path(path)
         if (path / "store.json").is_file():
             store = cls.open(path)
@@ -95,18 +95,18 @@ class ClipStore:
         return store
 
     def _remove_leftovers(self) -> None:
-        """Half-written clips and files of a run that was killed; call it with the store locked."""
+        """Remove half-written files of killed runs; the store must be locked."""
         for leftover in (self.path / "clips").glob(".*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
-        tables = self.path.glob("clips/*/quality/.*.tmp")  # of scorers, who do not lock the store
-        for leftover in [*self.path.glob(".*.tmp"), *filter(_given_up, tables)]:
+        tables = self.path.glob("clips/*/quality/.*.tmp")  # scorers do not lock the store
+        for leftover in [*self.path.glob(".*.tmp"), *filter(_is_abandoned, tables)]:
             leftover.unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep all others from writing clips for as long as the block takes.
+        """Lock the store, so that no other process or block writes clips.
 
-        Raises StoreError when another is at it. `writing` may stand inside.
+        Raises StoreError if another process holds the lock. `write_clip` works inside the block.
         """
         with self._lock(shared=False):
             before, self._alone = self._alone, True
@@ -123,13 +123,13 @@ class ClipStore:
         with lock_file(self.path / "store.json", shared=shared, patience_s=PATIENCE_S) as free:
             if not free:
                 raise StoreError(
-                    f"{self.path}: another process is writing clips into this store; wait for its "
-                    "end, or choose another --store"
+                    f"{self.path}: another process is writing clips into this store; wait "
+                    "until it ends, or choose another --store"
                 )
             yield
 
     def clips(self, split: str | None = None) -> list[str]:
-        """The ids of all finished clips, sorted; of one split if named."""
+        """The ids of all finished clips, sorted; of one split if given."""
         ids = sorted(p.parent.name for p in (self.path / "clips").glob("[!.]*/clip.json"))
         return ids if split is None else [c for c in ids if self.manifest(c).split == split]
 
@@ -152,16 +152,16 @@ class ClipStore:
         try:
             content = read_json(path)
         except AnnotationError as error:
-            raise StoreError(f"{error}; {ANEW}") from None
+            raise StoreError(f"{error}; {REMEDY}") from None
         manifest = Manifest.from_json(content, path)
         if manifest.clip != clip:
-            raise StoreError(f"{path}: this is clip {manifest.clip!r} under another name; {ANEW}")
+            raise StoreError(f"{path}: this is clip {manifest.clip!r} under another name; {REMEDY}")
         if manifest.config_hash != self.config.hash:
-            raise StoreError(f"{path}: made with other settings than the store; {ANEW}")
+            raise StoreError(f"{path}: made with other settings than the store; {REMEDY}")
         return manifest
 
     def faces(self, clip: str) -> Faces:
-        table = read_table(self.folder(clip) / "faces.parquet", SCHEMA, ANEW)
+        table = read_table(self.folder(clip) / "faces.parquet", SCHEMA, REMEDY)
         columns = {name: table[name].to_numpy() for name in SCHEMA.names}
 
         def four(name: str) -> Array:
@@ -182,9 +182,9 @@ class ClipStore:
                 n_samples = max(min(end, file.getnframes()) - max(start, 0), 0)
                 data = file.readframes(n_samples)
         except (OSError, EOFError, wave.Error) as error:
-            raise StoreError(f"{path}: cannot be read ({error}); {ANEW}") from None
+            raise StoreError(f"{path}: cannot be read ({error}); {REMEDY}") from None
         if len(data) != 2 * n_samples:
-            raise StoreError(f"{path}: cut short; {ANEW}")
+            raise StoreError(f"{path}: cut short; {REMEDY}")
         return np.frombuffer(data, "<i2").astype(np.float32) / 32768
 
     @contextmanager
@@ -205,7 +205,7 @@ class ClipStore:
         path = self.folder(clip) / "confidence.parquet"
         if not path.is_file():
             return None
-        table = read_table(path, pa.schema([("confidence", pa.float64())]), ANEW)
+        table = read_table(path, pa.schema([("confidence", pa.float64())]), REMEDY)
         return np.asarray(table["confidence"].to_numpy())
 
     def scorers(self) -> list[str]:
@@ -217,9 +217,9 @@ class ClipStore:
         return sorted(set.intersection(*found)) if found else []
 
     def choose_scorer(self, asked: str, trained: str = "") -> str:
-        """The scorer to use: the one asked for, the one trained with, or the only one there is.
+        """The scorer to use: the one asked for, the one trained with, or the only one.
 
-        Raises StoreError when that leaves none, or several.
+        Raises StoreError if that leaves none or several.
         """
         found = self.scorers()
         if asked:
@@ -279,15 +279,15 @@ class ClipStore:
         return self.folder(clip) / "quality" / f"{scorer}.parquet"
 
 
-def _given_up(path: Path) -> bool:
+def _is_abandoned(path: Path) -> bool:
     try:
         return time.time() - path.stat().st_mtime > OLD_S
-    except FileNotFoundError:  # finished meanwhile
+    except FileNotFoundError:  # it was finished in the meantime
         return False
 
 
 def _settings_hash(path: Path) -> str:
-    """Of a quality table; empty when it is damaged, so that it is made again."""
+    """The settings' hash of a quality table; empty if the table is damaged."""
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowException, OSError):

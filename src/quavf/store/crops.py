@@ -1,4 +1,4 @@
-"""Crops by row, straight out of a clip's tar."""
+"""Read crops by row from a clip's tar file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from quavf.core.errors import StoreError
 from quavf.store.clips import ClipStore
-from quavf.store.manifest import ANEW
+from quavf.store.manifest import REMEDY
 from quavf.store.tables import Faces
 
 
 class CropReader:
-    """JPEG bytes of a clip's crops by row of its faces; opens the tar once, when first used."""
+    """Reads the JPEG bytes of crops by row; opens the tar file on first use."""
 
     def __init__(self, store: ClipStore, clip: str, faces: Faces) -> None:
         self.path, self.faces = store.crops_path(clip), faces
@@ -25,9 +25,9 @@ class CropReader:
                 self._descriptor = os.open(self.path, os.O_RDONLY)
             data = os.pread(self._descriptor, size, int(self.faces.offset[row]))
         except OSError as error:
-            raise StoreError(f"{self.path}: cannot be read ({error.strerror}); {ANEW}") from None
+            raise StoreError(f"{self.path}: cannot be read ({error.strerror}); {REMEDY}") from None
         if len(data) != size:
-            raise StoreError(f"{self.path}: cut short; {ANEW}")
+            raise StoreError(f"{self.path}: truncated; {REMEDY}")
         return data
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a store says of itself, and of each clip beside its crops and sound."""
+"""Metadata of a store and of its clips."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from quavf.core.errors import StoreError
 from quavf.core.records import Segment
 from quavf.utils.files import config_hash
 
-FORMAT = 1  # raised when an older reader could misread a store
-ANEW = "delete the clip's folder and prepare again"
+FORMAT = 1  # increased when older versions could misread a store
+REMEDY = "delete the clip's folder and prepare again"
 
 
 @dataclass(frozen=True)
 class StoreConfig:
-    """What all clips of a store have in common; a store never mixes two of these."""
+    """Settings that all clips of a store share."""
 
-    kind: str  # "ego4d", "challenge" or "video": where the clips come from
+    kind: str  # the source's name ("ego4d", "challenge", ...), "simulated" or "video"
     semantics: str  # one of `SEMANTICS`: tracks, crops and quality regions
     framing: str  # "grown": crops twice as large as the face box; "face": cut at the box
 
@@ -32,7 +32,7 @@ class StoreConfig:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of one clip beside its crops and sound."""
+    """Metadata of one clip."""
 
     clip: str
     split: str
@@ -41,7 +41,7 @@ class Manifest:
     n_samples: int | None  # None: the clip has no sound
     n_crops: int
     frame_size: tuple[int, int] | None  # width, height, pixels; None: there were no frames
-    fingerprint: str  # of annotations and media: another one means that they changed
+    fingerprint: str  # of annotations and media; it changes when they do
     config_hash: str
     notes: dict[str, int] = field(default_factory=dict)
 
@@ -54,7 +54,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, content: dict[str, Any], where: object) -> Manifest:
-        """Raises StoreError that names `where` and the first field that cannot be used."""
+        """Raises StoreError naming `where` and the first bad field."""
         name = "the file"
         try:
             known = {}
@@ -62,7 +62,7 @@ class Manifest:
                 known[name] = read(content[name])
             return cls(**known)
         except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError) as error:
-            raise StoreError(f"{where}: damaged at {name!r} ({error!r}); {ANEW}") from None
+            raise StoreError(f"{where}: damaged at {name!r} ({error!r}); {REMEDY}") from None
 
 
 def _exactly(*kinds: type) -> Callable[[Any], Any]:

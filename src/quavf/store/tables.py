@@ -1,4 +1,4 @@
-"""The Parquet tables of a clip: its faces, and columns beside them."""
+"""The Parquet tables of a clip."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Faces:
         return CropGeometry(tuple(box), tuple(region), tuple(picture))
 
     def rows_of(self, person: int) -> slice:
-        """Where one person's rows are; their frames ascend."""
+        """The rows of one person; their frames ascend."""
         first, end = np.searchsorted(self.person, [person, person + 1])
         return slice(int(first), int(end))
 

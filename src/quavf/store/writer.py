@@ -1,4 +1,4 @@
-"""One clip on its way into the store."""
+"""Write one clip of a store."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ TAR_BLOCK = 512  # bytes: a member's data starts one block after its header
 
 
 class ClipWriter:
-    """Writes one clip; nothing is visible until the block of `ClipStore.write_clip` ends well."""
+    """Writes one clip; nothing is visible until the block of `ClipStore.write_clip` succeeds."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # Columns of plain numbers: an hour of two faces is 72,000 rows at 10 a second.
+        # Arrays, not lists: an hour of two faces at 10 a second is 72,000 rows.
         self._columns: list[array[Any]] = [array(CODES[field.type]) for field in SCHEMA]
         self._tar = tarfile.open(folder / "crops.tar", "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
@@ -46,33 +46,33 @@ class ClipWriter:
         member.size = len(jpeg)
         offset = self._tar.offset + TAR_BLOCK
         self._tar.addfile(member, io.BytesIO(jpeg))
-        self._tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+        self._tar.members.clear()  # type: ignore[attr-defined]  # it keeps every member otherwise
         where = (*geometry.box, *geometry.region, *geometry.picture)
         row = (person, frame, time_s, *where, offset, len(jpeg))
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
 
     def add_confidences(self, confidences: Sequence[float]) -> None:
-        """The face detector's for each crop, in the order in which they were added, in [0, 1]."""
+        """Detector confidences in [0, 1], one per crop, in the order the crops were added."""
         column = pa.array(np.asarray(confidences, float)[self._order()], from_pandas=True)
         pq.write_table(pa.table({"confidence": column}), self.folder / "confidence.parquet")
 
-    def add_sound(self, *pieces: Ints) -> None:
+    def add_sound(self, *chunks: Ints) -> None:
         """(N,) 16-bit mono samples at 16 kHz, from the clip's start."""
-        self.add_sound_chunks(pieces)
+        self.add_sound_chunks(chunks)
 
-    def add_sound_chunks(self, pieces: Iterable[Ints]) -> int | None:
-        """The same, written as it comes; how many samples, None (and no file) without a piece."""
-        pieces = iter(pieces)
-        first = next(pieces, None)
+    def add_sound_chunks(self, chunks: Iterable[Ints]) -> int | None:
+        """Write sound chunk by chunk; returns the number of samples, None if there is no chunk."""
+        chunks = iter(chunks)
+        first = next(chunks, None)
         if first is None:
             return None
         with wave.open(str(self.folder / "sound.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(SAMPLE_RATE)
-            for piece in chain([first], pieces):
-                file.writeframesraw(piece.astype("<i2").tobytes())
+            for chunk in chain([first], chunks):
+                file.writeframesraw(chunk.astype("<i2").tobytes())
             return file.tell()
 
     @property
@@ -80,7 +80,7 @@ class ClipWriter:
         return len(self._columns[0])
 
     def _order(self) -> Ints:
-        """(N,) the crops by person, then frame, as they lie in the table."""
+        """(N,) the order of the crops in the table: by person, then frame."""
         person, frame = (np.asarray(column, np.int64) for column in self._columns[:2])
         return np.lexsort([frame, person])
 

@@ -1,4 +1,4 @@
-"""Safe reading and writing of small files: temporary name first, then rename."""
+"""Read and write files safely: write under a temporary name, then rename."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quavf.core.errors import AnnotationError, QuavfError
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises AnnotationError that names file, line and column."""
+    """Read a JSON file. Raises AnnotationError that names file, line and column."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -34,27 +34,27 @@ def read_json(path: Path) -> Any:
 
 
 def config_hash(config: Any) -> str:
-    """A short stable fingerprint of anything that JSON can hold."""
+    """A short, stable hash of any JSON value."""
     text = json.dumps(config, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, a missing right or a wrong kind of path into one line for the user."""
+    """Turn an OSError of the block, such as a full disk, into a one-line QuavfError."""
     try:
         yield
     except OSError as error:
         where = error.filename or path
         raise QuavfError(
-            f"{where}: cannot write ({error.strerror or error}); check the disk's free space and "
-            "your rights there, or choose another place"
+            f"{where}: cannot write ({error.strerror or error}); check free space and "
+            "permissions there, or choose another place"
         ) from error
 
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """A temporary file that becomes `path` when the block ends well, and vanishes when not."""
+    """Yield a temporary file that replaces `path` if the block succeeds, and is deleted if not."""
     path = Path(path)
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replace_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder; an older folder under that name is replaced as a whole."""
+    """Like `replace_file`, for a folder; an existing folder is replaced as a whole."""
     path = Path(path)
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,14 +90,14 @@ def replace_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def lock_file(path: Path, *, shared: bool = False, patience_s: float = 0.0) -> Iterator[bool]:
-    """Whether the block has an existing file's lock: alone, or `shared` with others that share it.
+    """Lock an existing file, exclusively or `shared`; yields whether the lock was free.
 
-    Otherwise, after `patience_s`, false. Blocks of this process and of others are alike; a lock
-    ends with its block, or with its process, however that ends. On a disk that knows no locks
-    (some network drives) the answer is always true.
+    Waits up to `patience_s` for it. Blocks of this process and of other processes exclude each
+    other in the same way. The lock ends with the block, or with the process. Disks without locks
+    (some network drives) always yield True.
     """
     path = Path(path)
-    with explain_os_errors(path):  # over a network, only a file that is open for writing is locked
+    with explain_os_errors(path):  # network drives lock only files that are open for writing
         handle = os.open(path, os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY)
     try:
         deadline = time.monotonic() + patience_s
@@ -119,7 +119,7 @@ def _lock(handle: int, shared: bool) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A file that holds this text already is left as it is, its time stamp too."""
+    """Write a text file; one that already holds this text is not touched."""
     path = Path(path)
     with explain_os_errors(path):
         if path.is_file() and path.read_bytes() == text.encode():

@@ -1,4 +1,4 @@
-"""Memory that was freed, given back to the system."""
+"""Return freed memory to the operating system."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import lru_cache
 
 
 def release_memory() -> None:
-    """Let go of freed memory; long work calls it now and then. Does nothing without glibc.
+    """Return freed memory to the operating system. Does nothing without glibc.
 
-    glibc keeps freed pictures where something small lies between them: over an hour of video that
-    came to 2 GB. Giving back 1 GB takes 16 ms.
+    Long loops call it regularly: fragmentation makes glibc keep freed pictures, 2 GB over an hour
+    of video. Returning 1 GB takes 16 ms.
     """
     _trim()(0)
 

@@ -1,8 +1,8 @@
-"""Work that falls into clips, done here, in several processes, or on a Ray cluster.
+"""Run a function over clips: in-process, in worker processes, or on a Ray cluster.
 
-Whoever does it, it is the same function on the same items: the results are the same, come to one
-place, and so do warnings and progress. Items write to the disk by themselves, so all machines of a
-cluster must see the same folders under the same paths.
+Results, warnings and progress are the same in all three cases and arrive in the calling process.
+Each item writes its own files, so all machines of a cluster must see the same folders under the
+same paths.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from quavf.core.errors import ConfigError, EngineError
 from quavf.utils.progress import silence
 
 ENGINES = ("local", "ray")
-RETRIES = 3  # of an item whose worker died, on another worker
+RETRIES = 3  # of an item whose worker died
 THREADS = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")  # read when torch, OpenCV are imported
-IN_ADVANCE = 2  # items a worker that are handed out ahead, so that none waits for the next
+IN_ADVANCE = 2  # items per worker that are submitted ahead, so that no worker waits
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,12 +38,12 @@ Work = Callable[[Item], Result]
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Who works on the clips.
+    """Where the clips are processed.
 
     Args:
         engine: local: this machine; ray: a cluster, needs quavf[ray].
-        workers: Processes that work at once; default: 1, or one for each CPU of the cluster.
-        address: The cluster's, HOST:PORT or auto; default: RAY_ADDRESS, or one is started here.
+        workers: Processes that run at once; default: 1, or one for each CPU of the cluster.
+        address: Of the cluster, HOST:PORT or auto; default: RAY_ADDRESS, or start one here.
     """
 
     engine: str = "local"
@@ -56,12 +56,12 @@ class EngineConfig:
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"workers: {self.workers} is under 1")
         if self.address and self.engine != "ray":
-            raise ConfigError("address: is for --engine ray; give both")
+            raise ConfigError("address: needs --engine ray; give both")
 
 
 @dataclass(frozen=True)
 class Done(Generic[Item, Result]):
-    """What work returned for an item."""
+    """An item and the result of its work."""
 
     item: Item
     result: Result
@@ -74,50 +74,50 @@ def run_each(
     *,
     gpu: bool = False,
 ) -> Iterator[Done[Item, Result]]:
-    """Do `work` for every item; yields as they are done, in no certain order.
+    """Call `work` with every item and yield the results as they finish, in any order.
 
-    With a single local worker that is here and now. Else `work` and items are pickled, and each
-    worker unpickles `work` once and uses it for all its items: what it loads, it keeps. `gpu`: on a
-    cluster that has any, each worker gets one for itself.
+    A single local worker runs in this process. Otherwise `work` and the items are pickled; each
+    worker unpickles `work` once and keeps what it loads for all its items. With `gpu`, each worker
+    of a cluster that has GPUs gets one for itself.
 
-    Raises what `work` raises; EngineError when workers die, or there is no cluster.
+    Raises what `work` raises; EngineError when workers die or no cluster answers.
     """
     engine = engine or EngineConfig()
     if engine.engine == "ray" and items:
-        yield from _by_ray(work, items, engine, gpu)
+        yield from _run_on_ray(work, items, engine, gpu)
     elif min(engine.workers or 1, len(items)) > 1:
-        yield from _in_processes(work, items, engine.workers or 1)
+        yield from _run_in_processes(work, items, engine.workers or 1)
     else:
         for item in items:
             yield Done(item, work(item))
 
 
-# In a worker.
+# Runs in a worker
 
 
 @dataclass(frozen=True)
 class _Report:
-    """What comes back from a worker: the result, and the messages that would be lost there."""
+    """A worker's result, and its log messages, which would otherwise be lost."""
 
     result: Any
     messages: list[logging.LogRecord]
 
 
-_unpickled: dict[str, Any] = {}  # the work that this process does, by its key: the latest only
+_loaded: dict[str, Any] = {}  # the latest work of this process, by its key
 
 
-def _do(key: str, work: bytes, folder: str, n_threads: int, item: Any) -> _Report:
-    if key not in _unpickled:
-        _settle(folder, n_threads)
-        _unpickled.clear()
-        _unpickled[key] = pickle.loads(work)  # our own, from `each`
-    with _kept_messages() as messages:
-        result = _unpickled[key](item)
+def _run_item(key: str, work: bytes, folder: str, n_threads: int, item: Any) -> _Report:
+    if key not in _loaded:
+        _set_up_worker(folder, n_threads)
+        _loaded.clear()
+        _loaded[key] = pickle.loads(work)  # pickled by `run_each`
+    with _collect_messages() as messages:
+        result = _loaded[key](item)
     return _Report(result, messages)
 
 
-def _settle(folder: str, n_threads: int) -> None:
-    """Work as if in the folder where the command was typed, quietly, on a share of the cores."""
+def _set_up_worker(folder: str, n_threads: int) -> None:
+    """Use the command's working folder, show no progress, and use a share of the cores."""
     try:
         os.chdir(folder)
     except OSError as error:
@@ -131,38 +131,38 @@ def _settle(folder: str, n_threads: int) -> None:
 
 
 @contextmanager
-def _kept_messages() -> Iterator[list[logging.LogRecord]]:
+def _collect_messages() -> Iterator[list[logging.LogRecord]]:
     messages: list[logging.LogRecord] = []
 
-    class Keeper(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             record.msg, record.args, record.exc_info = record.getMessage(), None, None
             messages.append(record)
 
-    keeper, package = Keeper(logging.WARNING), logging.getLogger("quavf")
-    package.addHandler(keeper)
+    collector, package = Collector(logging.WARNING), logging.getLogger("quavf")
+    package.addHandler(collector)
     try:
         yield messages
     finally:
-        package.removeHandler(keeper)
+        package.removeHandler(collector)
 
 
-# Here.
+# Runs in the calling process
 
 
-def _order(work: Any, n_threads: int) -> tuple[Any, ...]:
-    """What a worker is sent beside the item: the arguments of `_do`."""
+def _item_arguments(work: Any, n_threads: int) -> tuple[Any, ...]:
+    """The arguments of `_run_item` before the item."""
     return os.urandom(16).hex(), pickle.dumps(work), str(Path.cwd()), n_threads
 
 
-def _fed(
+def _submit_ahead(
     items: Sequence[Any],
     n_ahead: int,
     submit: Callable[[Any], Any],
     wait_for_any: Callable[[list[Any]], Iterable[Any]],
     cancel: Callable[[Any], object],
 ) -> Iterator[tuple[Any, Any]]:
-    """Each item with its finished ticket; `n_ahead` are submitted at any time, the rest later."""
+    """Yield each item with its finished ticket; at most `n_ahead` are submitted at a time."""
     pending: dict[Any, Any] = {}
     rest = iter(items)
     try:
@@ -178,61 +178,61 @@ def _fed(
             cancel(ticket)
 
 
-def _told(report: _Report) -> Any:
-    """The result; its messages go where those of this process go."""
+def _pass_on(report: _Report) -> Any:
+    """Log a worker's messages in this process and return its result."""
     for record in report.messages:
         logging.getLogger(record.name).handle(record)
     return report.result
 
 
-def _in_processes(work: Any, items: Sequence[Any], n_workers: int) -> Iterator[Done[Any, Any]]:
+def _run_in_processes(work: Any, items: Sequence[Any], n_workers: int) -> Iterator[Done[Any, Any]]:
     n_workers = min(n_workers, len(items))
-    do = partial(_do, *_order(work, max(1, (os.cpu_count() or 1) // n_workers)))
+    do = partial(_run_item, *_item_arguments(work, max(1, (os.cpu_count() or 1) // n_workers)))
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, _leave_when_interrupted) as pool:
+    with ProcessPoolExecutor(n_workers, context, _exit_on_interrupt) as pool:
         submit = partial(pool.submit, do)
         try:
-            for item, future in _fed(
-                items, n_workers * IN_ADVANCE, submit, _first_done, Future.cancel
+            for item, future in _submit_ahead(
+                items, n_workers * IN_ADVANCE, submit, _wait_for_first, Future.cancel
             ):
-                yield Done(item, _told(future.result()))
+                yield Done(item, _pass_on(future.result()))
         except BrokenProcessPool:
             raise EngineError(
-                "a worker process died, perhaps for want of memory; the same command goes on from "
-                "here, with fewer --workers"
+                "a worker process died, possibly out of memory; repeat the command with fewer "
+                "--workers to continue"
             ) from None
 
 
-def _first_done(futures: list[Future[_Report]]) -> Iterable[Future[_Report]]:
+def _wait_for_first(futures: list[Future[_Report]]) -> Iterable[Future[_Report]]:
     return wait(futures, return_when=FIRST_COMPLETED).done
 
 
-def _leave_when_interrupted() -> None:
-    """Ctrl-C reaches all processes: workers go without a word, the command tells."""
+def _exit_on_interrupt() -> None:
+    """Exit quietly on Ctrl-C, which reaches all processes; the command reports it."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
 
 
-def _by_ray(
+def _run_on_ray(
     work: Any, items: Sequence[Any], engine: EngineConfig, gpu: bool
 ) -> Iterator[Done[Any, Any]]:
     with connect_ray(engine) as (ray, resources):
         n_workers = engine.workers or max(1, int(resources.get("CPU", 1)))
         n_gpus = int(gpu and resources.get("GPU", 0) > 0)
-        # A task with a GPU would start a new process for each item, and load all anew.
-        do = ray.remote(num_cpus=1, num_gpus=n_gpus, max_retries=RETRIES, max_calls=0)(_do)
-        arguments = [ray.put(value) for value in _order(work, 1)]
+        # By default, a task with a GPU starts a new process, and loads the model, for each item.
+        do = ray.remote(num_cpus=1, num_gpus=n_gpus, max_retries=RETRIES, max_calls=0)(_run_item)
+        arguments = [ray.put(value) for value in _item_arguments(work, 1)]
         ahead = n_workers if engine.workers else n_workers * IN_ADVANCE
-        for item, reference in _fed(
+        for item, reference in _submit_ahead(
             items,
             ahead,
             partial(do.remote, *arguments),
             lambda references: ray.wait(references)[0],
             partial(ray.cancel, force=True),
         ):
-            yield Done(item, _told(_fetched(ray, reference, item)))
+            yield Done(item, _pass_on(_fetch(ray, reference, item)))
 
 
-def _fetched(ray: Any, reference: Any, item: Any) -> _Report:
+def _fetch(ray: Any, reference: Any, item: Any) -> _Report:
     try:
         report: _Report = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
@@ -242,16 +242,16 @@ def _fetched(ray: Any, reference: Any, item: Any) -> _Report:
     except ray.exceptions.RayError as error:
         what = str(error).strip().splitlines()[0]
         raise EngineError(
-            f"{item!s:.100}: its worker died {RETRIES + 1} times ({what:.300}); the same command "
-            "goes on from here"
+            f"{item!s:.100}: its worker died {RETRIES + 1} times ({what:.300}); repeat "
+            "the command to continue"
         ) from None
     return report
 
 
 @contextmanager
 def connect_ray(engine: EngineConfig) -> Iterator[tuple[Any, dict[str, float]]]:
-    """Ray, and what its cluster has; `each` inside the block uses the same connection."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it reports to its makers
+    """Connect to Ray; yields it and the cluster's resources. `run_each` reuses the connection."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # sends no usage statistics
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def error_console() -> Console:
-    """Where bars and warnings go, so that they do not tear each other."""
+    """The console of both progress bars and warnings, so that they do not overwrite each other."""
     from rich.console import Console
 
     return Console(stderr=True)
@@ -23,13 +23,13 @@ _silent = False
 
 
 def silence() -> None:
-    """No bars in this process: another one shows them."""
+    """Show no bars in this process; the calling process shows them."""
     global _silent
     _silent = True
 
 
 class Progress:
-    """Counts finished items and, beside them, the frames (or rows) that they held."""
+    """Counts finished items, and the frames (or rows) in them."""
 
     def __init__(self, update: object = None) -> None:
         self.n_frames = 0
@@ -45,7 +45,7 @@ class Progress:
 def show_progress(
     title: str, total: int, unit: str = "clips", inner: str = "frames"
 ) -> Iterator[Progress]:
-    """A bar with `total` items, their rate, and the rate of the frames inside them."""
+    """Show a bar of `total` items, with the rates of items and of the frames in them."""
     if _silent:
         yield Progress()
         return

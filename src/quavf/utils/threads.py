@@ -1,4 +1,4 @@
-"""Work on several items at once in threads, results in the order of the items."""
+"""Map a function over items in threads; results keep the order of the items."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ def map_ahead(
     *,
     ahead: int = 2,
 ) -> Iterator[Result]:
-    """`work` on every item, up to `ahead` items a thread beyond the one that is asked for.
+    """Yield `work(item)` for every item, computing up to `ahead` items per thread in advance.
 
-    For work that leaves Python (decoding, resizing, JPEG) and is safe in several threads. `items`
-    are taken here, in this thread, while others work. Default: as many threads as cores, or as
-    OMP_NUM_THREADS says.
+    For thread-safe work that releases the GIL (decoding, resizing, JPEG). `items` are read in the
+    calling thread. Default: one thread per core, or OMP_NUM_THREADS.
     """
     n_threads = n_threads or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     pending: deque[Future[Result]] = deque()

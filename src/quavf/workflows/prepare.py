@@ -1,4 +1,4 @@
-"""Sources and faces composed: annotations and media become a clip store."""
+"""Prepare a clip store from a source: annotations and media become crops and sound."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from quavf.faces.crop import (
     encode_jpeg,
     render_crop,
 )
-from quavf.faces.track import build_track, merge_tracks, negative_size
+from quavf.faces.track import build_track, has_negative_size, merge_tracks
 from quavf.sources.config import ChallengeConfig, Ego4dConfig
 from quavf.sources.media import Picture, Video, open_video, read_sound
 from quavf.sources.registry import CHALLENGE, EGO4D, SOURCES
@@ -50,7 +50,7 @@ Notes = Counter[str]
 
 @dataclass
 class PrepareSummary:
-    """What a store holds after `prepare`, and all that was dropped or mended on the way."""
+    """What a store holds after `prepare`, with counts of what was dropped or corrected."""
 
     store: Path
     clips: int = 0
@@ -64,7 +64,7 @@ class PrepareSummary:
     skipped: int = 0  # finished before this run
 
     def to_json(self) -> dict[str, Any]:
-        """What does not depend on how often `prepare` ran."""
+        """The part that does not depend on how often `prepare` ran."""
         content = {**self.__dict__}
         del content["store"], content["skipped"]
         return content
@@ -135,21 +135,21 @@ def _fingerprint(record: ClipRecord | CroppedClip) -> str:
 
 
 @dataclass(frozen=True)
-class _Written:
-    """How many pictures were decoded, or why the clip is not in the store."""
+class _Outcome:
+    """The number of decoded pictures, or why the clip is not in the store."""
 
     n_frames: int = 0
     error: str = ""
 
 
-def _write(store: ClipStore, job: _Job) -> _Written:
+def _write(store: ClipStore, job: _Job) -> _Outcome:
     """Put a clip into the store; unusable media are reported, not raised."""
     try:
         if isinstance(job.record, CroppedClip):
-            return _Written(_write_cropped_clip(store, job.fingerprint, job.record))
-        return _Written(_write_clip(store, job.fingerprint, job.record))
+            return _Outcome(_write_cropped_clip(store, job.fingerprint, job.record))
+        return _Outcome(_write_clip(store, job.fingerprint, job.record))
     except MediaError as error:
-        return _Written(error=str(error))
+        return _Outcome(error=str(error))
 
 
 def _prepare(
@@ -158,13 +158,13 @@ def _prepare(
     index_notes: Notes,
     engine: EngineConfig | None,
 ) -> PrepareSummary:
-    """Write every clip that is not there yet; then count what the store holds."""
+    """Write all missing clips, then summarise the store."""
     summary = PrepareSummary(store.path)
     known = {job.clip for job in jobs}
     foreign = [clip for clip in store.clips() if clip not in known]
     if foreign:
         raise StoreError(
-            f"{store.path}: holds {len(foreign)} clips that these annotations do not know (the "
+            f"{store.path}: holds {len(foreign)} clips that this source does not have (the "
             f"first: {foreign[0]}); choose another --store, or delete this one"
         )
     with show_progress("Preparing", len(jobs)) as bar:
@@ -172,13 +172,13 @@ def _prepare(
         summary.skipped = len(jobs) - len(missing)
         bar.advance(summary.skipped)
         for done in run_each(partial(_write, store), missing, engine):
-            clip, written = done.item.clip, done.result
-            if written.error:
-                summary.failed[clip] = written.error
+            clip, outcome = done.item.clip, done.result
+            if outcome.error:
+                summary.failed[clip] = outcome.error
                 if store.has_clip(clip):
                     summary.failed[clip] += " (an older version of this clip is in the store)"
                 log.warning("clip %s is left out: %s", clip, summary.failed[clip])
-            bar.advance(1, written.n_frames)
+            bar.advance(1, outcome.n_frames)
     summary.failed = dict(sorted(summary.failed.items()))
     return summarise(store, summary, index_notes)
 
@@ -198,8 +198,8 @@ def summarise(store: ClipStore, summary: PrepareSummary, index_notes: Notes) -> 
         notes.update(manifest.notes)
         notes["clips without sound"] += manifest.n_samples is None
     if not summary.clips:
-        first = next(iter(summary.failed.values()), "there was none to begin with")
-        raise StoreError(f"{store.path}: not a single clip could be prepared ({first})")
+        first = next(iter(summary.failed.values()), "the source has none")
+        raise StoreError(f"{store.path}: no clip could be prepared ({first})")
     summary.clips_by_split = dict(sorted(by_split.items()))
     summary.notes = dict(sorted((+notes).items()))
     summary.sound_hours = round(summary.sound_hours, 4)
@@ -239,27 +239,29 @@ def _write_clip(store: ClipStore, fingerprint: str, record: ClipRecord) -> int:
 
 
 def _warn(clip: str, notes: Notes, samples: object) -> None:
-    """Name the clip that has a fault; what the annotations have was told when they were read."""
+    """Log the faults of a clip; those of its annotations were logged when they were read."""
     faults = [f"{note}: {count}" for note, count in sorted(notes.items())]
     for fault in [*faults, *(["no sound"] if samples is None else [])]:
         log.warning("clip %s: %s", clip, fault)
 
 
 def _tracks(record: ClipRecord, semantics: Semantics, notes: Notes) -> dict[int, Track]:
-    """One track a person; rows and tracks that cannot be used are counted."""
+    """One track per person; unusable rows and tracks are counted."""
     merged: dict[int, Track] = {}
     for person, parts in record.tracks.items():
         if person < 1:
             continue
-        track = merge_tracks(list(_usable(parts, semantics, notes)), semantics)
+        track = merge_tracks(list(_usable_tracks(parts, semantics, notes)), semantics)
         if track is not None:
             merged[person] = track
     return merged
 
 
-def _usable(parts: Iterable[TrackRows], semantics: Semantics, notes: Notes) -> Iterable[Track]:
+def _usable_tracks(
+    parts: Iterable[TrackRows], semantics: Semantics, notes: Notes
+) -> Iterable[Track]:
     for rows in parts:
-        notes["boxes of negative size"] += int(negative_size(rows).sum())
+        notes["boxes of negative size"] += int(has_negative_size(rows).sum())
         track = build_track(rows, semantics)
         if track is None:
             notes["tracks without a usable box"] += 1

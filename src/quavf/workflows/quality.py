@@ -1,4 +1,4 @@
-"""Faces and store composed: a quality score for every crop of a store, computed or imported."""
+"""Give every crop of a store a quality score, computed or imported."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from quavf.utils.progress import show_progress
 
 log = logging.getLogger(__name__)
 
-CHUNK = 32  # crops held at once; a close face at 4K is 4 MB at the resolution of the video
+CHUNK = 32  # crops in memory at once; a close face in 4K video takes 4 MB
 QUALITY_INFERENCE = InferenceConfig(device="cpu", batch_size=8)
 RENAMED = ("device", "batch_size", "runtime", "precision")  # now in InferenceConfig
-SAVE_EVERY_S = 30.0  # of a clip that is under way, so that an interruption loses no more
+SAVE_EVERY_S = 30.0  # an interrupted clip loses at most this much work
 
 
 @dataclass(frozen=True)
 class QualitySummary:
-    """What a scorer gave to a store; quantiles are of all crops' scores."""
+    """The scores of a store by one scorer; quantiles are over all crops."""
 
     scorer: str
     clips: int
@@ -94,11 +94,11 @@ class _Scoring:
         return _Scoring, self._settings
 
     def __call__(self, clip: str) -> Counter[str]:
-        """Write the clip's scores; what there is to say of its faces."""
+        """Write the clip's scores and return counts of its faults."""
         notes: Counter[str] = Counter()
         run = _ClipScoring(self.store, clip, self.judge, self.report)
         self.store.write_quality(clip, self.judge.name, run.scores(notes), self.judge.settings)
-        run.forget_parts()
+        run.remove_partial()
         return notes
 
 
@@ -138,7 +138,7 @@ def _with_renamed(config: InferenceConfig, renamed: dict[str, Any]) -> Inference
 
 
 class _ClipScoring:
-    """Scores one clip, saving what is done now and then."""
+    """Scores one clip and saves partial results regularly."""
 
     def __init__(
         self, store: ClipStore, clip: str, judge: QualityScorer, report: Callable[[int], None]
@@ -152,7 +152,7 @@ class _ClipScoring:
 
     def scores(self, notes: Counter[str]) -> Floats:
         """(N,) scores of the clip's crops; 0 for those that show nothing."""
-        done = self._done_before()
+        done = self._load_partial()
         saved = time.monotonic()
         while len(done) < len(self.faces):
             rows = range(len(done), min(len(done) + CHUNK, len(self.faces)))
@@ -165,13 +165,13 @@ class _ClipScoring:
         self.reader.close()
         return done
 
-    def forget_parts(self) -> None:
-        """Of this scorer, also those that were made with other settings."""
+    def remove_partial(self) -> None:
+        """Remove partial results of this scorer, also those with other settings."""
         for part in self.partial.parent.glob(f".{self.judge.name}.*.npy"):
             part.unlink(missing_ok=True)
 
-    def _done_before(self) -> Floats:
-        """What an interrupted run saved; nothing when there was none, or its file is damaged."""
+    def _load_partial(self) -> Floats:
+        """Scores that an interrupted run saved; none if there is no file or it is damaged."""
         try:
             done: Floats = np.load(self.partial)
         except (OSError, ValueError, EOFError):
@@ -216,7 +216,7 @@ def import_quality(store: Path, path: Path, scorer: str = "imported") -> Quality
     notes: Counter[str] = Counter()
     columns = {}
     for clip in clips.clips():
-        columns[clip] = _imported(path, clip, content.get(clip), clips.faces(clip), notes)
+        columns[clip] = _read_clip_scores(path, clip, content.get(clip), clips.faces(clip), notes)
     notes["clips in the file that are not in the store"] = len(set(content) - set(columns))
     notes["clips in the store that are not in the file"] = len(set(columns) - set(content))
     if columns and all(np.isnan(scores).all() for scores in columns.values()):
@@ -229,8 +229,10 @@ def import_quality(store: Path, path: Path, scorer: str = "imported") -> Quality
     return _summarise(clips, scorer, notes)
 
 
-def _imported(path: Path, clip: str, table: Any, faces: Faces, notes: Counter[str]) -> Floats:
-    """(N,) scores of a clip's crops out of its part of the file, NaN where there is none."""
+def _read_clip_scores(
+    path: Path, clip: str, table: Any, faces: Faces, notes: Counter[str]
+) -> Floats:
+    """(N,) scores of a clip's crops from the file, NaN where there is none."""
     scores = np.full(len(faces), np.nan)
     if table is None:
         return scores
@@ -260,7 +262,7 @@ def _integer(value: Any, where: str) -> int:
     try:
         return int(value)
     except (TypeError, ValueError):
-        raise AnnotationError(f"{where}: {value!r} is no whole number") from None
+        raise AnnotationError(f"{where}: {value!r} is not a whole number") from None
 
 
 def _score(value: Any, where: str, notes: Counter[str]) -> float:

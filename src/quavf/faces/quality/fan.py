@@ -1,4 +1,4 @@
-"""The published quality score: how sure a landmark network is of a face."""
+"""The published quality score: the confidence of a facial landmark network."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FanScorer:
         state = _read_weights(weights)
         self._weights = weights
         network, modules = _build_fan(state, weights)
-        self._peaks = self._placed(_peaks_of(network), options)
+        self._peaks = self._move_to_device(_heat_map_peaks(network), options)
         self._batch_size = options.batch_size
         self.settings: dict[str, Any] = {
             "network": "FAN",
@@ -73,10 +73,10 @@ class FanScorer:
             raise CheckpointError(f"{self._weights}: the network gives no finite scores")
         return np.clip(scores, 0.0, 1.0)
 
-    def _placed(
+    def _move_to_device(
         self, network: torch.nn.Module, options: ScorerOptions
     ) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The network on its device, run as the options say."""
+        """The network on its device, with the runtime of the options."""
         import torch
 
         device = options.device
@@ -156,13 +156,13 @@ def _read_weights(path: Path) -> dict[str, Any]:
 
 
 def _build_fan(state: dict[str, Any], path: Path) -> tuple[torch.nn.Module, int]:
-    """The network in evaluation mode and its number of hourglass modules, told from the keys."""
+    """The network in evaluation mode and its number of hourglass modules, counted from its keys."""
     from face_alignment.models import FAN
 
     modules = sum(re.fullmatch(r"l\d+\.weight", key) is not None for key in state)
     if modules == 0:
         raise CheckpointError(
-            f"{path}: no key 'l0.weight', so not a FAN network; expected the state dict of "
+            f"{path}: no key 'l0.weight', so this is not a FAN network; expected the state dict of "
             f"{FAN_MODEL}"
         )
     network: torch.nn.Module = FAN(modules)
@@ -177,7 +177,7 @@ def _build_fan(state: dict[str, Any], path: Path) -> tuple[torch.nn.Module, int]
     return network.eval(), modules
 
 
-def _peaks_of(fan: torch.nn.Module) -> torch.nn.Module:
+def _heat_map_peaks(fan: torch.nn.Module) -> torch.nn.Module:
     """A network of pictures (B, 3, 256, 256) -> maxima of the last stack's heat maps (B, 68)."""
     from torch import Tensor, nn
 

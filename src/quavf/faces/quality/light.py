@@ -1,4 +1,4 @@
-"""A quality score that needs no network: what the pixels of a face region show."""
+"""A quality score that needs no network, from the pixels of a face region."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = 256  # regions measured at once: bounds memory at some 20 MB
 # Each term is 1 - exp(-(x / scale)^power): 0 for nothing, 0.63 at the scale, 1 for plenty.
 SIDE_SCALE_PX = 50.0  # power 1, so that more pixels always help a little: 24 px 0.38, 150 px 0.95
 SHARPNESS_SCALE = 0.15  # sharp faces measure 0.25-0.5, a blur of 4 % of the width 0.06
-LIGHT_SCALE = 25.0  # luma; low, so that dark skin in fair light (50 and more) is no fault
+LIGHT_SCALE = 25.0  # luma; low, so that dark skin in fair light (50 and more) is not penalised
 CONTRAST_SCALE = 30.0  # luma; lit faces span 90-150
 BURNT_SCALE = 0.40  # share of the face that is burnt out; a few bright spots are harmless
 CONFIDENCE_SCALE = 0.45  # detectors give 0.9 and more to a plain face, about 0.5 to a doubtful one
@@ -27,15 +27,16 @@ BURNT_LUMA = 245.0  # compression and averaging keep burnt-out skin below 255
 # Of noise alone, differences follow a normal law, and the 95th percentile of their size is this
 # many times the median. What exceeds it comes from edges.
 NOISE_TAIL = 2.906
-DIRECTION_FLOOR = 0.05  # a face with few edges in one direction is not blurred for that
+DIRECTION_FLOOR = 0.05  # few edges in one direction do not mean blur
 CONTRAST_FLOOR = 4.0  # luma; keeps flat pictures, where only rounding is left, from looking sharp
 
 
 class LightScorer:
     """Product of size, sharpness, light, contrast, burnt-out area and detector confidence.
 
-    Each term is in [0, 1] and can veto. It tells how much a face shows, not whether it is one, nor
-    where it looks. Scales were set by eye and table on real faces (docs/guide/quality.md).
+    Each term is in [0, 1] and can veto. The score measures how much of a face can be seen, not
+    whether it is a face or where it looks. The scales were set on real faces
+    (docs/guide/quality.md).
     """
 
     name = "light"
@@ -78,18 +79,18 @@ class LightScorer:
         trust = np.ones(len(regions))
         if confidences is not None:
             known = np.clip(confidences, 0.0, 1.0)
-            trust = np.where(np.isnan(known), 1.0, _enough(known, CONFIDENCE_SCALE, 2))
+            trust = np.where(np.isnan(known), 1.0, _saturate(known, CONFIDENCE_SCALE, 2))
         return {
-            "size": _enough(np.sqrt(areas) / SIDE_GROWTH, SIDE_SCALE_PX, 1),
-            "sharpness": _enough(sharpness, SHARPNESS_SCALE, 2),
-            "light": _enough(light, LIGHT_SCALE, 2),
-            "contrast": _enough(contrast, CONTRAST_SCALE, 2),
-            "exposure": 1.0 - _enough(burnt, BURNT_SCALE, 2),
+            "size": _saturate(np.sqrt(areas) / SIDE_GROWTH, SIDE_SCALE_PX, 1),
+            "sharpness": _saturate(sharpness, SHARPNESS_SCALE, 2),
+            "light": _saturate(light, LIGHT_SCALE, 2),
+            "contrast": _saturate(contrast, CONTRAST_SCALE, 2),
+            "exposure": 1.0 - _saturate(burnt, BURNT_SCALE, 2),
             "confidence": trust,
         }
 
 
-def _enough(x: Floats, scale: float, power: int) -> Floats:
+def _saturate(x: Floats, scale: float, power: int) -> Floats:
     """1 - exp(-(x / scale)^power)."""
     term: Floats = -np.expm1(-((x / scale) ** power))
     return term

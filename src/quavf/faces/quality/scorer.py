@@ -1,6 +1,6 @@
-"""How well a face can be seen: one number in [0, 1] for each face region.
+"""Quality scorers: how well a face can be seen, as one number in [0, 1] for each face region.
 
-Fusion trusts the visual branch as far as this number goes, and training drops windows below 0.3.
+Fusion weights the visual branch by this number, and training drops windows below 0.3.
 `fan` is the published score and needs a downloaded network; `light` needs nothing. A region is the
 face box grown by 0.1 of its size on each side, at source resolution.
 """
@@ -20,13 +20,13 @@ from quavf.core.registry import Registry
 
 
 class QualityScorer(Protocol):
-    """What a scorer offers; `settings` is all that decides its scores, in a form JSON can hold."""
+    """Interface of a scorer; `settings` holds everything that affects its scores, for JSON."""
 
     name: str
     settings: dict[str, Any]
 
     def score(self, regions: Sequence[Image], confidences: Floats | None = None) -> Floats:
-        """One score in [0, 1] a region, (N,) float64, in the order given.
+        """One score in [0, 1] per region, (N,) float64, in the same order.
 
         `confidences` (N,) in [0, 1] are the detector's; NaN, or None for all, means there is none.
         """
@@ -35,11 +35,11 @@ class QualityScorer(Protocol):
 
 @dataclass(frozen=True)
 class NetworkRunner:
-    """What runs a scorer's network, where that is not torch in fp32.
+    """Runs a scorer's network with another runtime or precision than torch in fp32.
 
-    `run(network, example)`, a torch module and a batch of two such as it takes, gives a function of
-    batches of any size: fp32 tensors in and out. A scorer's settings name the precision where it
-    is not fp32, since it changes scores.
+    `run(network, example)` takes a torch module and an example batch of two, and returns a function
+    of batches of any size: fp32 tensors in and out. A scorer's settings name the precision if it is
+    not fp32, since it changes scores.
     """
 
     run: Callable[[Any, Any], Callable[[Any], Any]]
@@ -72,7 +72,7 @@ SCORERS: Registry[ScorerFactory] = Registry(
 
 
 def register_scorer(name: str, factory: ScorerFactory) -> None:
-    """Make `open_scorer(name)` call `factory`. ConfigError if the name is taken or unfit.
+    """Add a scorer: `open_scorer(name)` calls `factory`. ConfigError if the name is taken.
 
     The name becomes a file name in the store.
     """
@@ -80,7 +80,7 @@ def register_scorer(name: str, factory: ScorerFactory) -> None:
 
 
 def scorer_names() -> tuple[str, ...]:
-    """The names that `open_scorer` knows, sorted."""
+    """All scorers: built-in ones, then those of plug-ins."""
     return SCORERS.names()
 
 
@@ -92,9 +92,9 @@ def open_scorer(
     batch_size: int = 8,
     runner: NetworkRunner | None = None,
 ) -> QualityScorer:
-    """A scorer ready to use, its network loaded.
+    """Load a scorer.
 
-    ConfigError if no scorer has that name, or a runner is given and it has no network for it.
+    Raises ConfigError if no scorer has that name, or if it has no network for the runner.
     """
     factory = SCORERS.get(name)
     if runner is None:
@@ -109,8 +109,8 @@ def open_scorer(
     scorer = factory(options)
     if not taken:
         raise ConfigError(
-            f"quality scorer {name!r}: has no network that another runtime or precision could be "
-            "for; leave --runtime and --precision out"
+            f"quality scorer {name!r}: has no network to run with another runtime or "
+            "precision; leave --runtime and --precision out"
         )
     return scorer
 

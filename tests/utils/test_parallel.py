@@ -118,7 +118,7 @@ def test_workers_that_keep_dying(engine: EngineConfig, tmp_path: Path) -> None:
     [
         ({"engine": "slurm"}, "engine: 'slurm' is not one of local, ray"),
         ({"workers": 0}, "workers: 0 is under 1"),
-        ({"address": "auto"}, "address: is for --engine ray"),
+        ({"address": "auto"}, "address: needs --engine ray"),
     ],
 )
 def test_wrong_options(values: dict[str, Any], message: str) -> None:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from quavf.core.records import Array, Floats, Ints
 from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import mean_average_precision
-from quavf.evaluation.protocols import Evaluation, Protocol, compared_systems
+from quavf.evaluation.protocols import Evaluation, Protocol, compute_systems
 from quavf.results.scores import Scores, read_scores
 from quavf.simulate.config import SimulateConfig
 from quavf.store import ClipStore
@@ -53,7 +53,7 @@ NAMES = {
 def bin_by_condition(store: ClipStore, scores: Scores, face_weight: float) -> dict[str, list[Any]]:
     """mAP of each system by bins of the frame's true conditions, on labelled frames."""
     labels, truth = read_labels_and_truth(store, scores)
-    systems = compared_systems(scores, face_weight)
+    systems = compute_systems(scores, face_weight)
     return {name: _compute_bins(truth[name], CUTS[name], labels, systems) for name in CUTS}
 
 

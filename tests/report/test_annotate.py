@@ -14,15 +14,15 @@ from av import AudioFrame, VideoFrame
 
 from quavf.core.branches import BranchSpec
 from quavf.core.errors import MediaError
-from quavf.report.annotate import plays_in_browsers, start_offset_s, write_annotated_video
-from quavf.report.canvas import Canvas, text_mask
+from quavf.report.annotate import plays_in_browsers, read_start_offset_s, write_annotated_video
+from quavf.report.canvas import Canvas, render_text
 from quavf.report.overlay import (
     NO,
     YES,
     Overlay,
-    at_time,
-    sampled,
-    score_colour,
+    interpolate_at,
+    pick_colour,
+    sample_scores,
 )
 from quavf.results.video import PersonScores, VideoResult
 from tests.helpers.face_videos import turn
@@ -193,7 +193,7 @@ def test_nobody_leaves_the_picture_alone(tmp_path: Path) -> None:
 
 def test_start_offset(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", seconds=0.5)
-    assert start_offset_s(video) == pytest.approx(0, abs=0.05)
+    assert read_start_offset_s(video) == pytest.approx(0, abs=0.05)
 
 
 def test_the_box_is_drawn_in_its_colour() -> None:
@@ -230,7 +230,7 @@ def test_regions_come_back_as_they_were() -> None:
 
 
 def test_colours() -> None:
-    ends = score_colour(np.array([0.0, 0.25, 0.75, 1.0, np.nan]))
+    ends = pick_colour(np.array([0.0, 0.25, 0.75, 1.0, np.nan]))
     np.testing.assert_allclose(ends, [NO, NO, YES, YES, NO])
 
 
@@ -239,19 +239,19 @@ def test_colours() -> None:
     [(0.05, 0.5), (0.1, 1.0), (0.12, 1.0), (0.5, None), (0.98, 3.0), (-0.5, None), (9.0, None)],
 )
 def test_rows_between_times(time: float, value: float | None) -> None:
-    got = at_time(np.array([0, 0.1, 1.0]), np.array([[0.0], [1.0], [3.0]]), time, 0.03)
+    got = interpolate_at(np.array([0, 0.1, 1.0]), np.array([[0.0], [1.0], [3.0]]), time, 0.03)
     assert (None if got is None else got[0]) == (None if value is None else pytest.approx(value))
 
 
 def test_samples_of_the_past() -> None:
     time_s, fused = np.array([0.0, 0.1, 5.0]), np.array([0.0, 1.0, 0.5])
     rows = PersonScores(time_s, np.zeros(3, int), np.zeros((3, 4)), {"fused": fused})
-    got = sampled(rows, np.array([-3.0, 0.05, 2.0, 5.1]))
+    got = sample_scores(rows, np.array([-3.0, 0.05, 2.0, 5.1]))
     np.testing.assert_allclose(got, [np.nan, 0.5, np.nan, 0.5])
 
 
 def test_text_has_ink() -> None:
-    assert text_mask("12 %", 20).max() == 255
+    assert render_text("12 %", 20).max() == 255
 
 
 def test_key_and_bar_show_a_third_branch(toy_spec: BranchSpec) -> None:
@@ -262,10 +262,10 @@ def test_key_and_bar_show_a_third_branch(toy_spec: BranchSpec) -> None:
         replace(result, scores={**result.scores, 1: replace(rows, columns=toy)}), (640, 360)
     )
     values = {"audio": 0.2, "visual": 0.8, "toy": 0.5, "quality": 0.25, "fused": 0.4}
-    stacked = overlay._stacked_shares(values)
+    stacked = overlay._stack_shares(values)
     assert [spec.name for spec, _ in stacked] == ["audio", "visual", "toy"]
     np.testing.assert_allclose([share for _, share in stacked], [1, 0.5, 1 / 3])
-    assert overlay._stacked_shares(dict.fromkeys(values, np.nan)) == []
+    assert overlay._stack_shares(dict.fromkeys(values, np.nan)) == []
     planes = np.full((540, 640), 128, np.uint8)
     overlay.draw(Canvas.of(planes), 1.0)
     assert np.ptp(planes) > 0

@@ -15,8 +15,14 @@ import numpy as np
 import pytest
 
 from quavf.core.branches import BranchSpec
-from quavf.report.video import MAX_STEPS, pack_scores, report_html, script_json, write_report
-from quavf.report.words import length_words, shared_s, summarise
+from quavf.report.video import (
+    MAX_STEPS,
+    encode_for_script,
+    pack_scores,
+    render_report,
+    write_report,
+)
+from quavf.report.words import format_length, measure_overlap_s, summarise
 from quavf.results.video import Moment, Person, PersonScores, VideoResult
 from tests.helpers.made_up_results import made_up, silent, write_video
 
@@ -138,13 +144,13 @@ def test_silence_says_how_near_it_came() -> None:
     ],
 )
 def test_lengths(seconds: float, words: str) -> None:
-    assert length_words(seconds) == words
+    assert format_length(seconds) == words
 
 
 def test_shared_time() -> None:
     a = [Moment(1, 0, 4), Moment(1, 6, 8)]
-    assert shared_s(a, [Moment(1, 3, 7)]) == pytest.approx(2)
-    assert shared_s(a, []) == 0
+    assert measure_overlap_s(a, [Moment(1, 3, 7)]) == pytest.approx(2)
+    assert measure_overlap_s(a, []) == 0
 
 
 def test_hostile_names_stay_text() -> None:
@@ -154,7 +160,7 @@ def test_hostile_names_stay_text() -> None:
         models={"audio": HOSTILE, HOSTILE: "x"},
         notes=(HOSTILE,),
     )
-    page = report_html(result, "video.mp4")
+    page = render_report(result, "video.mp4")
     assert "<script>alert" not in page
     assert page.count("<script") == 2
     assert page.count("</script>") == 2
@@ -165,7 +171,7 @@ def test_hostile_names_stay_text() -> None:
 
 
 def test_script_json_survives_any_text() -> None:
-    text = script_json({"a": HOSTILE})
+    text = encode_for_script({"a": HOSTILE})
     assert "<" not in text
     assert "\u2028" not in text
     assert json.loads(text) == {"a": HOSTILE}
@@ -174,7 +180,7 @@ def test_script_json_survives_any_text() -> None:
 def test_the_policy_allows_exactly_the_script_and_style() -> None:
     import hashlib
 
-    page = report_html(made_up(Path("x.mp4")), "video.mp4")
+    page = render_report(made_up(Path("x.mp4")), "video.mp4")
     for kind, pattern in (
         ("script", r"<script>(.*?)</script>"),
         ("style", r"<style>(.*?)</style>"),
@@ -187,13 +193,13 @@ def test_the_policy_allows_exactly_the_script_and_style() -> None:
 
 
 def test_the_page_needs_no_network() -> None:
-    page = report_html(made_up(Path("x.mp4")), "video.mp4")
+    page = render_report(made_up(Path("x.mp4")), "video.mp4")
     assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//""", page)
 
 
 def test_content(tmp_path: Path) -> None:
     result = made_up(Path("x.mp4"), has_truth=True, seed=7)
-    data = page_data(report_html(result, "annotated.mp4"))
+    data = page_data(render_report(result, "annotated.mp4"))
     assert data["video"] == "annotated.mp4"
     assert [p["number"] for p in data["persons"]] == [1, 2]
     for person, content in zip(result.persons, data["persons"], strict=True):
@@ -281,21 +287,21 @@ def test_folder_without_a_video(tmp_path: Path) -> None:
 def test_no_sound_is_said_once() -> None:
     result = made_up(Path("x.mp4"), has_sound=False)
     words = "The video has no sound"
-    assert report_html(result, None).count(words) == 1
+    assert render_report(result, None).count(words) == 1
     noted = replace(result, notes=("x.mp4: no sound; scored by faces alone",))
-    assert words not in report_html(noted, None)
+    assert words not in render_report(noted, None)
 
 
 def test_nobody() -> None:
     result = VideoResult(Path("x.mp4"), 5.0, Fraction(30), (640, 360))
-    page = report_html(result, None)
+    page = render_report(result, None)
     assert "No face was found in this video." in page
     assert page_data(page)["persons"] == []
 
 
 def test_page_shows_a_third_branch(toy_spec: BranchSpec) -> None:
     result = made_up(Path("v.mp4"), duration_s=2.0)
-    assert [b["name"] for b in page_data(report_html(result, None))["branches"]] == [
+    assert [b["name"] for b in page_data(render_report(result, None))["branches"]] == [
         "audio",
         "visual",
     ]
@@ -303,7 +309,7 @@ def test_page_shows_a_third_branch(toy_spec: BranchSpec) -> None:
         n: replace(rows, columns={**rows.columns, toy_spec.name: rows.visual})
         for n, rows in result.scores.items()
     }
-    page = report_html(replace(result, scores=scores, models={"toy": "blocks"}), None)
+    page = render_report(replace(result, scores=scores, models={"toy": "blocks"}), None)
     data = page_data(page)
     assert data["branches"][-1] == {"name": "toy", "title": "Toy", "colour": toy_spec.colour}
     assert all("toy" in person["packed"] for person in data["persons"])

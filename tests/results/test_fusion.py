@@ -15,9 +15,9 @@ from quavf.core.records import Floats
 from quavf.results.fusion import (
     FusionCounts,
     average_branches,
-    branch_shares,
-    clip_codes,
+    compute_shares,
     count_branches,
+    encode_clips,
     fuse_at_quality,
     fuse_columns,
     fuse_scores,
@@ -203,7 +203,7 @@ def test_join_equals_dictionaries(left: list[Any], right: list[Any]) -> None:
 
 @given(st.lists(st.sampled_from(["b", "a", "clip", "Ω"])))
 def test_clip_codes_are_numpy_unique(clips: list[str]) -> None:
-    names, codes = clip_codes(np.array(clips, object))
+    names, codes = encode_clips(np.array(clips, object))
     assert names.tolist() == sorted(set(clips))
     assert [names[code] for code in codes] == clips
 
@@ -221,7 +221,7 @@ def test_clip_codes_are_numpy_unique(clips: list[str]) -> None:
 def test_shares_of_two_branches(
     audio: float, visual: float, quality: float, face: float | None
 ) -> None:
-    shares = branch_shares(columns_of([audio], [visual], [quality]))
+    shares = compute_shares(columns_of([audio], [visual], [quality]))
     expected = (NAN, NAN) if face is None else (1 - face, face)
     np.testing.assert_allclose([shares["audio"][0], shares["visual"][0]], expected)
 
@@ -253,7 +253,7 @@ def test_a_third_branch_takes_part_by_its_weight(
 ) -> None:
     columns = {**columns_of([audio], [visual], [quality]), toy_spec.name: np.array([toy])}
     np.testing.assert_allclose(fuse_columns(columns), [expected])
-    found = branch_shares(columns)
+    found = compute_shares(columns)
     assert list(found) == ["audio", "visual", "toy"]
     np.testing.assert_allclose(np.concatenate([*found.values()]), shares)
     there = [value for value in (audio, visual, toy) if not np.isnan(value)]

@@ -1,1 +1,1 @@
-"""Scores compared with labels, and the challenge's submission file."""
+"""Evaluation of scores against labels, and the submission file of the challenge."""

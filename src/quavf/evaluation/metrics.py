@@ -40,9 +40,9 @@ def average_precision(
     "safe" evaluates once per distinct score, so that the row order cannot matter.
     Without a positive row the value does not exist: ScoresError, or NaN and a RuntimeWarning.
     """
-    truth, ranking, counts = _checked(labels, scores, weights)
+    truth, ranking, counts = _check(labels, scores, weights)
     if not counts[truth == 1].any():
-        return _undefined("no row of class 1", one_class)
+        return _report_undefined("no row of class 1", one_class)
     return _Ranked.of(truth, ranking, ties).area(counts)
 
 
@@ -60,10 +60,10 @@ def mean_average_precision(
     Ties of class 0 are those of 1 - score with "stable" (which rounds, like the server), those of
     the score itself with "safe". With one class only: ScoresError, or NaN and a RuntimeWarning.
     """
-    truth, ranking, counts = _checked(labels, scores, weights)
+    truth, ranking, counts = _check(labels, scores, weights)
     for label in (0, 1):
         if not counts[truth == label].any():
-            return _undefined(f"no row of class {label}", one_class)
+            return _report_undefined(f"no row of class {label}", one_class)
     talking = _Ranked.of(truth, ranking, ties).area(counts)
     opposite = -ranking if ties == "safe" else 1 - ranking
     return (talking + _Ranked.of(1 - truth, opposite, ties).area(counts)) / 2
@@ -74,9 +74,9 @@ def precision_recall(labels: Array, scores: Array) -> tuple[Vector, Vector]:
 
     The area under these steps is the tie-safe average precision. ScoresError without a positive.
     """
-    truth, ranking, counts = _checked(labels, scores, None)
+    truth, ranking, counts = _check(labels, scores, None)
     if not truth.any():
-        _undefined("no row of class 1", "raise")
+        _report_undefined("no row of class 1", "raise")
     ranked = _Ranked.of(truth, ranking, "safe")
     hits, precision = ranked.hits_and_precision(counts[ranked.positives], counts[ranked.negatives])
     return hits / hits[-1], precision
@@ -84,7 +84,7 @@ def precision_recall(labels: Array, scores: Array) -> tuple[Vector, Vector]:
 
 def accuracy(labels: Array, scores: Array, threshold: float = 0.5) -> float:
     """Share of rows on the right side of the threshold; a score equal to it is a yes."""
-    truth, ranking, _ = _checked(labels, scores, None)
+    truth, ranking, _ = _check(labels, scores, None)
     if not len(truth):
         raise ScoresError("accuracy: there are no rows to judge")
     return float(np.mean((ranking >= threshold) == (truth == 1)))
@@ -146,9 +146,9 @@ def bootstrap_by_clip(
     if paired is not own:
         pairs = {name: system.maps(draws) for name, system in paired.items()}
     return Bootstrap(
-        intervals={name: _percentiles(values, confidence) for name, values in maps.items()},
+        intervals={name: _compute_interval(values, confidence) for name, values in maps.items()},
         differences={
-            f"{b}-{a}": _percentiles(pairs[b] - pairs[a], confidence)
+            f"{b}-{a}": _compute_interval(pairs[b] - pairs[a], confidence)
             for a, b in combinations(pairs, 2)
         },
         n_resamples=len(draws),
@@ -211,11 +211,11 @@ class _Resampler:
         rows = np.flatnonzero(keep)
         rows = rows[np.argsort(clip[rows], kind="stable")]
         clip = clip[rows]
-        truth, ranking, _ = _checked(np.asarray(labels)[rows], scores[rows], None)
+        truth, ranking, _ = _check(np.asarray(labels)[rows], scores[rows], None)
         by_class = [np.bincount(clip[truth == label], minlength=n_clips) for label in (0, 1)]
         for label, rows in enumerate(by_class):
             if not rows.any():
-                _undefined(f"no row of class {label}", "raise")
+                _report_undefined(f"no row of class {label}", "raise")
         ranked = (_Ranked.of(truth, ranking, "safe"), _Ranked.of(1 - truth, -ranking, "safe"))
         sides = [_Ranked(clip[r.positives], clip[r.negatives], r.false_alarms) for r in ranked]
         return cls((sides[0], sides[1]), np.stack(by_class, axis=1))
@@ -231,7 +231,7 @@ class _Resampler:
         return np.array([(talking.area(w) + silent.area(w)) / 2 for w in weights], np.float64)
 
 
-def _checked(labels: Array, scores: Array, weights: Array | None) -> tuple[Vector, Vector, Vector]:
+def _check(labels: Array, scores: Array, weights: Array | None) -> tuple[Vector, Vector, Vector]:
     truth = np.asarray(labels, np.float64)
     ranking = np.asarray(scores, np.float64)
     counts = np.ones(truth.shape) if weights is None else np.asarray(weights, np.float64)
@@ -250,7 +250,7 @@ def _checked(labels: Array, scores: Array, weights: Array | None) -> tuple[Vecto
     return truth, ranking, counts
 
 
-def _undefined(reason: str, one_class: OneClass) -> float:
+def _report_undefined(reason: str, one_class: OneClass) -> float:
     message = f"average precision does not exist: {reason}; both classes are needed"
     if one_class == "raise":
         raise ScoresError(message)
@@ -266,7 +266,7 @@ def _draw_clips(n_clips: int, n_resamples: int, seed: int) -> npt.NDArray[np.int
     return random.multinomial(n_clips, np.full(n_clips, 1 / n_clips), size=n_resamples)
 
 
-def _percentiles(values: Vector, confidence: float) -> Interval:
+def _compute_interval(values: Vector, confidence: float) -> Interval:
     if len(values) < 2:
         return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])

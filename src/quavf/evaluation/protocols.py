@@ -1,4 +1,4 @@
-"""Judging scores against labelled segments: systems compared, with intervals, per face quality.
+"""Evaluation of scores against labelled segments: systems, intervals, bins of face quality.
 
 Two protocols. *Frame*, which mimics the challenge's test layout: one row for every scored (clip,
 person, frame) inside a labelled segment. *Segment*: one row for every labelled segment that has a
@@ -27,7 +27,7 @@ from quavf.evaluation.metrics import (
     bootstrap_by_clip,
     mean_average_precision,
 )
-from quavf.results.fusion import average_branches, clip_codes, fuse_at_quality, fuse_columns
+from quavf.results.fusion import average_branches, encode_clips, fuse_at_quality, fuse_columns
 from quavf.results.scores import Scores
 
 MEAN = "mean"  # system: the plain mean of the branches
@@ -161,11 +161,11 @@ class _Table:
 
 def _table_of(scores: Scores, config: EvaluateConfig) -> tuple[_Table, int]:
     """The table, and how many rows were left out because no system has a value for them."""
-    systems = compared_systems(scores, config.face_weight)
+    systems = compute_systems(scores, config.face_weight)
     if not systems:
         raise ScoresError(f"none of the {len(scores)} rows has a score; predict again")
     scored = np.any([~np.isnan(values) for values in systems.values()], axis=0)
-    names, codes = clip_codes(scores.clip)
+    names, codes = encode_clips(scores.clip)
     order = np.lexsort((scores.frame, scores.person, codes))
     order = order[scored[order]]
     clip, person, frame = codes[order], scores.person[order], scores.frame[order]
@@ -186,19 +186,19 @@ def _table_of(scores: Scores, config: EvaluateConfig) -> tuple[_Table, int]:
     return _Table(clip, frame, scores.quality[order], values, groups), int((~scored).sum())
 
 
-def system_names() -> tuple[str, ...]:
+def list_systems() -> tuple[str, ...]:
     """All systems that can be compared: every branch alone, and their fusions."""
     return (*branch_names(), MEAN, CONSTANT, FUSED)
 
 
-def compared_systems(scores: Scores, face_weight: float = EVEN_WEIGHT) -> dict[str, Floats]:
+def compute_systems(scores: Scores, face_weight: float = EVEN_WEIGHT) -> dict[str, Floats]:
     """Every system's scores (N,), without the systems that have no value at all.
 
     "mean", "constant" and the gaps of "fused" need two branches to be there; within them, a
     row that misses a branch takes the others. "constant" is left out where it would be the
     mean.
     """
-    branches = _with_values({name: scores[name] for name in branch_names()})
+    branches = _drop_empty({name: scores[name] for name in branch_names()})
     fused = scores.fused
     fusions: dict[str, Floats] = {}
     if len(branches) > 1:
@@ -207,7 +207,7 @@ def compared_systems(scores: Scores, face_weight: float = EVEN_WEIGHT) -> dict[s
         if face_weight != EVEN_WEIGHT:
             fusions[CONSTANT] = fuse_at_quality(columns, face_weight)
         fused = np.where(np.isnan(fused), fuse_columns(columns), fused)
-    return _with_values({**branches, **fusions, FUSED: fused})
+    return _drop_empty({**branches, **fusions, FUSED: fused})
 
 
 def _frame_rows(
@@ -222,7 +222,7 @@ def _frame_rows(
         clip=table.clip[keep],
         labels=claimed[1, keep].astype(int),
         quality=table.quality[keep],
-        systems=_with_values({name: values[keep] for name, values in table.systems.items()}),
+        systems=_drop_empty({name: values[keep] for name, values in table.systems.items()}),
     )
     return judged, int((claimed[0] & claimed[1]).sum())
 
@@ -239,11 +239,11 @@ def _segment_rows(table: _Table, segments: list[tuple[str, Segment]], bounds: li
         clip=table.clip[np.array([rows.start for rows in slices], int)],
         labels=np.array([label for label, _ in pairs], int),
         quality=_means(table.quality, slices),
-        systems=_with_values({k: _means(values, slices) for k, values in table.systems.items()}),
+        systems=_drop_empty({k: _means(values, slices) for k, values in table.systems.items()}),
     )
 
 
-def _with_values(systems: dict[str, Floats]) -> dict[str, Floats]:
+def _drop_empty(systems: dict[str, Floats]) -> dict[str, Floats]:
     return {name: values for name, values in systems.items() if not np.isnan(values).all()}
 
 
@@ -265,7 +265,7 @@ def _judge(rows: Rows, config: EvaluateConfig) -> Protocol:
     boot = _bootstrap(rows, config)
     systems: dict[str, SystemResult | None] = {
         name: _judge_system(rows, name, boot.intervals) if name in rows.systems else None
-        for name in system_names()
+        for name in list_systems()
         if name in rows.systems or name != CONSTANT
     }
     return Protocol(
@@ -312,7 +312,7 @@ def _judge_system(rows: Rows, name: str, intervals: Mapping[str, Interval]) -> S
     return SystemResult(
         map=_map(labels, scores, "safe"),
         map_official=_map(labels, scores, "stable"),
-        map_ci=_existing(intervals.get(name)),
+        map_ci=_drop_missing(intervals.get(name)),
         accuracy=accuracy(labels, scores),
         n_rows=len(labels),
         n_missing=int((~has_value).sum()),
@@ -333,7 +333,7 @@ def _differences(
     for a, b in combinations(maps, 2):
         first, second = maps[a], maps[b]
         gain = None if first is None or second is None else second - first
-        differences[f"{b}-{a}"] = Difference(gain, _existing(intervals.get(f"{b}-{a}")))
+        differences[f"{b}-{a}"] = Difference(gain, _drop_missing(intervals.get(f"{b}-{a}")))
     return differences
 
 
@@ -356,5 +356,5 @@ def _map(labels: Ints, scores: Floats, ties: Ties) -> float | None:
     return mean_average_precision(labels, scores, ties=ties)
 
 
-def _existing(interval: Interval | None) -> Interval | None:
+def _drop_missing(interval: Interval | None) -> Interval | None:
     return None if interval is None or math.isnan(interval[0]) else interval

@@ -49,7 +49,7 @@ def write_submission_file(scores: Scores, path: Path) -> dict[str, int]:
     repeated = [row for row, count in counts.items() if count > 1]
     if repeated:
         raise ScoresError(
-            f"{_named('row', repeated)} more than once; a submission has one row for each clip "
+            f"{_count('row', repeated)} more than once; a submission has one row for each clip "
             "and frame, so keep one person in each clip"
         )
     content = {"version": VERSION, "challenge": CHALLENGE, "results": results}
@@ -135,7 +135,7 @@ def _describe(bad: Mapping[str, list[Any]]) -> list[str]:
         "score": "with a score that is not a number in [0, 1]",
     }
     return problems + [
-        f"{_named('row', bad[kind])} {ending}" for kind, ending in endings.items() if bad.get(kind)
+        f"{_count('row', bad[kind])} {ending}" for kind, ending in endings.items() if bad.get(kind)
     ]
 
 
@@ -148,12 +148,14 @@ def _compare(seen: Collection[Row], expected: Mapping[str, Collection[int]]) -> 
     extra = [row for row in surplus if row[0] in expected]
     problems = []
     if missing:
-        problems.append(f"{_named('row', missing)} missing; every frame with a face needs one")
+        problems.append(f"{_count('row', missing)} missing; every frame with a face needs one")
     if extra:
-        problems.append(f"{_named('row', extra)} of frames that have no face; remove them")
+        problems.append(f"{_count('row', extra)} of frames that have no face; remove them")
     if strangers:
         first = ", ".join(strangers[:N_NAMED])
-        problems.append(f"{_plural(len(strangers), 'unknown video id')} ({_few(strangers, first)})")
+        problems.append(
+            f"{_plural(len(strangers), 'unknown video id')} ({_join(strangers, first)})"
+        )
     return problems
 
 
@@ -161,11 +163,11 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
-def _named(noun: str, rows: list[Row]) -> str:
+def _count(noun: str, rows: list[Row]) -> str:
     """'5 rows (video a frame 1, video a frame 2, …)'."""
     first = ", ".join(f"video {video} frame {frame}" for video, frame in rows[:N_NAMED])
-    return f"{_plural(len(rows), noun)} ({_few(rows, first)})"
+    return f"{_plural(len(rows), noun)} ({_join(rows, first)})"
 
 
-def _few(items: Collection[Any], first: str) -> str:
+def _join(items: Collection[Any], first: str) -> str:
     return first + (", …" if len(items) > N_NAMED else "")

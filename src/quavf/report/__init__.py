@@ -1,1 +1,1 @@
-"""What people look at: tables, plots."""
+"""Reports: pages, annotated videos, figures and tables."""

@@ -1,4 +1,4 @@
-"""The video with what was found drawn on it: H.264 and AAC in an MP4 that browsers play.
+"""Videos with a result drawn on them: H.264 and AAC in an MP4 that browsers play.
 
 One pass, a few pictures in memory. Every picture keeps its time, so any frame rate survives, and
 the sound is copied as it is where an MP4 can hold it.
@@ -42,8 +42,8 @@ Report = Callable[[float], None]
 def write_annotated_video(result: VideoResult, path: Path, progress: Report | None = None) -> Path:
     """Draw a result on its video and write it as `path`, atomically; return the path.
 
-    `progress` is told the time reached, in seconds of video. Pictures that cannot be decoded are
-    left out. Raises MediaError when the video cannot be read.
+    `progress` is called with the time reached, in seconds of video. Pictures that cannot be decoded
+    are left out. Raises MediaError when the video cannot be read.
     """
     overlay: Overlay | None = None
 
@@ -56,7 +56,7 @@ def write_annotated_video(result: VideoResult, path: Path, progress: Report | No
 
 
 def convert_video(source: Path, path: Path, progress: Report | None = None) -> Path:
-    """The same without drawing: a copy that browsers play."""
+    """Write a copy of a video that browsers play; otherwise as `write_annotated_video`."""
     return _rewrite(source, path, None, progress)
 
 
@@ -73,8 +73,8 @@ def plays_in_browsers(path: Path) -> bool:
         )
 
 
-def start_offset_s(path: Path) -> float:
-    """When a player that counts from the file's start shows the first picture."""
+def read_start_offset_s(path: Path) -> float:
+    """Time of the first picture in a player that counts from the start of the file, s."""
     with open_container(path) as container:
         stream = _pictures(container, path)
         if stream.start_time is None or stream.time_base is None:
@@ -106,7 +106,7 @@ def _rewrite(source: Path, path: Path, draw: Draw | None, progress: Report | Non
 
 
 class _Rewriter:
-    """Packets of one file in, those of another out."""
+    """Copies a file packet by packet, and draws on its pictures."""
 
     def __init__(
         self,
@@ -129,11 +129,11 @@ class _Rewriter:
 
     def run(self) -> None:
         streams = [s for s in (self.pictures, self.sound) if s is not None]
-        for packet in _packets(self.source, streams):
+        for packet in _read_packets(self.source, streams):
             if packet.stream.type == "audio":
                 self._take_sound(packet)
             else:
-                for frame in _decoded(packet):
+                for frame in _decode(packet):
                     self._take_picture(frame)
         if self.video_out is None:
             raise MediaError(f"{self.source.name}: no picture in this file can be decoded")
@@ -148,7 +148,7 @@ class _Rewriter:
         pts = self.last + self.period if frame.pts is None else frame.pts - self.start
         if pts <= self.last:
             return
-        planes = _upright(frame)
+        planes = _turn_upright(frame)
         if self.draw is not None:
             self.draw(Canvas.of(planes), float(pts * self.time_base))
         if self.video_out is None:
@@ -178,7 +178,7 @@ class _Rewriter:
         self.waiting.clear()
 
     def _take_sound(self, packet: Packet[Any]) -> None:
-        """Sound keeps its place beside the pictures; what comes before the first is cut."""
+        """Keep sound in step with the pictures; drop what precedes the first picture."""
         if self.start is None or self.video_out is None:
             self.waiting.append(packet)
         elif self.sound_out is not None:
@@ -201,7 +201,7 @@ class _SoundOut:
         if self.is_copied:
             self._copy(packet, start)
             return
-        for frame in _decoded(packet):
+        for frame in _decode(packet):
             if frame.pts is not None and frame.time_base is not None:
                 frame.pts -= round(start / frame.time_base)
                 if frame.pts < 0:
@@ -223,7 +223,7 @@ class _SoundOut:
             self.output.mux(self.stream.encode(None))
 
 
-def _upright(frame: VideoFrame) -> Image:
+def _turn_upright(frame: VideoFrame) -> Image:
     """(H * 3/2, W) I420 planes as a player shows them: turned, even, at most `LONGEST_SIDE`."""
     shrink = min(1.0, LONGEST_SIDE / max(frame.width, frame.height))
     width, height = (max(2, int(v * shrink) // 2 * 2) for v in (frame.width, frame.height))
@@ -242,8 +242,8 @@ def _rate(stream: VideoStream) -> Fraction:
     return Fraction(stream.average_rate or stream.base_rate or 30)
 
 
-def _packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet[Any]]:
-    """Until the end, or until damage that the file cannot be read past."""
+def _read_packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet[Any]]:
+    """Read packets until the end, or until damage that stops the reading."""
     packets = container.demux(streams)
     while True:
         try:
@@ -252,7 +252,7 @@ def _packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet[A
             return
 
 
-def _decoded(packet: Packet[Any]) -> list[Any]:
+def _decode(packet: Packet[Any]) -> list[Any]:
     try:
         return list(packet.decode())
     except av.error.FFmpegError:

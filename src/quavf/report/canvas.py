@@ -82,7 +82,7 @@ class Canvas:
 
 
 @lru_cache(maxsize=512)
-def text_mask(text: str, size_px: int) -> Image:
+def render_text(text: str, size_px: int) -> Image:
     """(H, W) coverage of a line of text, 0 to 255, tightly cut."""
     from PIL import Image as Pictures
     from PIL import ImageDraw, ImageFont
@@ -94,7 +94,7 @@ def text_mask(text: str, size_px: int) -> Image:
     return np.asarray(picture, np.uint8)
 
 
-def write(
+def draw_text(
     bgr: Image,
     text: str,
     x: float,
@@ -103,7 +103,7 @@ def write(
     colour: tuple[int, ...],
     centred: bool = True,
 ) -> None:
-    mask = text_mask(text, round(size))
+    mask = render_text(text, round(size))
     high, wide = mask.shape
     left = max(0, round(x - wide / 2) if centred else round(x))
     top = max(0, round(middle - high / 2))
@@ -112,14 +112,14 @@ def write(
     part[:] = (part * (255 - share) + np.array(colour, np.uint16) * share + 127) // 255
 
 
-def disc(bgr: Image, x: float, y: float, radius: float, colour: Floats) -> None:
+def draw_disc(bgr: Image, x: float, y: float, radius: float, colour: Floats) -> None:
     fine = 4  # bits below the pixel
     centre = (round(x * 2**fine), round(y * 2**fine))
     tone = tuple(float(c) for c in colour)
     cv2.circle(bgr, centre, round(radius * 2**fine), tone, -1, cv2.LINE_AA, fine)
 
 
-def bar(bgr: Image, x: float, y: float, wide: float, high: float, colour: Any) -> None:
+def draw_bar(bgr: Image, x: float, y: float, wide: float, high: float, colour: Any) -> None:
     top, bottom = round(y), max(round(y) + 1, round(y + high))
     bgr[top:bottom, max(0, round(x)) : max(0, round(x + wide))] = colour
 

@@ -1,4 +1,4 @@
-"""An evaluation on paper: metrics.json, a readable table, two figures, and a table for the screen.
+"""Reports of an evaluation: metrics.json, a Markdown table, two figures, a table on the screen.
 
 Fractions in the file, percent for the reader.
 """
@@ -40,14 +40,14 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Path]:
     """
     names = (METRICS_FILE, TABLE_FILE, PRECISION_RECALL_FILE, QUALITY_BINS_FILE)
     paths = {name: Path(folder) / name for name in names}
-    write_json(paths[METRICS_FILE], metrics_content(evaluation))
-    write_text(paths[TABLE_FILE], markdown(evaluation))
+    write_json(paths[METRICS_FILE], collect_metrics(evaluation))
+    write_text(paths[TABLE_FILE], format_markdown(evaluation))
     draw_precision_recall(paths[PRECISION_RECALL_FILE], evaluation.frame)
     draw_quality_bins(paths[QUALITY_BINS_FILE], evaluation.frame)
     return paths
 
 
-def metrics_content(evaluation: Evaluation) -> dict[str, Any]:
+def collect_metrics(evaluation: Evaluation) -> dict[str, Any]:
     """What `metrics.json` holds: each protocol's systems first, then everything else by name."""
     protocols = {"frame": evaluation.frame, "segment": evaluation.segment}
     content: dict[str, Any] = {
@@ -70,9 +70,9 @@ def metrics_content(evaluation: Evaluation) -> dict[str, Any]:
     return content
 
 
-def markdown(evaluation: Evaluation) -> str:
-    """The same as text: results, differences, face quality and what was left out."""
-    lines = ["# Evaluation", "", _explanation(evaluation), ""]
+def format_markdown(evaluation: Evaluation) -> str:
+    """Format results, differences, face quality and what was left out as Markdown."""
+    lines = ["# Evaluation", "", _explain(evaluation), ""]
     for name, protocol in _protocols(evaluation):
         lines += [f"## {TITLES[name]}", ""]
         official = [_official(result) for result in protocol.systems.values()]
@@ -110,14 +110,14 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         for row in rows:
             table.add_row(*map(Text, row))
         console.print(table)
-    console.print(_explanation(evaluation), style="dim", highlight=False)
+    console.print(_explain(evaluation), style="dim", highlight=False)
 
 
 def _protocols(evaluation: Evaluation) -> list[tuple[str, Protocol]]:
     return [("frame", evaluation.frame), ("segment", evaluation.segment)]
 
 
-def _explanation(evaluation: Evaluation) -> str:
+def _explain(evaluation: Evaluation) -> str:
     config, counts = evaluation.config, evaluation.frame.counts
     text = (
         "mAP: mean of the average precisions of “talking to me” and “not talking to me”; "

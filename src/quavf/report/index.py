@@ -1,4 +1,4 @@
-"""One page that leads to the report pages of several clips."""
+"""A page that lists the reports of several clips."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from quavf.report.video import filled, page_head, printable
+from quavf.report.video import clean_text, fill_template, render_head
 from quavf.report.words import Summary
 from quavf.utils.files import write_text
 
@@ -24,21 +24,21 @@ class IndexEntry:
 
 def write_index(path: Path, title: str, lede: str, entries: Sequence[IndexEntry]) -> Path:
     """Write the page that lists these reports, in this order; return its path."""
-    shown = html.escape(printable(title))
+    shown = html.escape(clean_text(title))
     values = {
-        "head": page_head(shown),
+        "head": render_head(shown),
         "title": shown,
-        "lede": html.escape(printable(lede)),
+        "lede": html.escape(clean_text(lede)),
         "pages": "".join(_item(entry) for entry in entries),
     }
-    write_text(Path(path), filled("index.html", values))
+    write_text(Path(path), fill_template("index.html", values))
     return Path(path)
 
 
 def _item(entry: IndexEntry) -> str:
     summary = entry.summary
     return (
-        f'<li><a href="{html.escape(quote(entry.path))}">{html.escape(printable(entry.name))}</a>'
+        f'<li><a href="{html.escape(quote(entry.path))}">{html.escape(clean_text(entry.name))}</a>'
         f"<div>{html.escape(summary.headline)}"
         f"<p>{html.escape(' '.join(summary.details))}</p></div></li>"
     )

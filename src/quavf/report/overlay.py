@@ -1,4 +1,4 @@
-"""What the annotated video shows on each picture: boxes, labels, and a strip of the recent past."""
+"""Drawing of a result on each picture: boxes, labels, and a strip of the recent past."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 
 from quavf.core.branches import FUSED, QUALITY, BranchSpec
 from quavf.core.records import Array, Floats, Image
-from quavf.report.canvas import Canvas, bar, disc, text_mask, write
-from quavf.results.fusion import branch_shares
+from quavf.report.canvas import Canvas, draw_bar, draw_disc, draw_text, render_text
+from quavf.results.fusion import compute_shares
 from quavf.results.video import Moment, PersonScores, VideoResult
 
 # BGR. Grey to orange differ in lightness and in blue against yellow: apart for colour-blind eyes.
@@ -23,13 +23,13 @@ REFERENCE_PX = 460  # shorter side at which sizes below are pixels
 DIM = 0.38  # what stays of the picture behind text
 
 
-def score_colour(scores: Array) -> Floats:
+def pick_colour(scores: Array) -> Floats:
     """(..., 3) BGR in [0, 255] of scores in [0, 1]; missing ones are as 0."""
     share = np.clip((np.nan_to_num(scores) - NO_BELOW) / (YES_ABOVE - NO_BELOW), 0, 1)
     return np.asarray(NO + (YES - NO) * share[..., None])
 
 
-def branch_colour(spec: BranchSpec) -> tuple[int, int, int]:
+def lighten_colour(spec: BranchSpec) -> tuple[int, int, int]:
     """BGR of a branch's bar, lighter than on paper: it lies on a dark ground."""
     red, green, blue = (int(spec.colour[i : i + 2], 16) for i in (1, 3, 5))
     lighter = (round(255 - PALE * (255 - value)) for value in (blue, green, red))
@@ -55,7 +55,7 @@ class Overlay:
         }
 
     def draw(self, canvas: Canvas, time_s: float) -> None:
-        """Boxes and labels of those in view, and the strip of the recent past."""
+        """Draw boxes and labels of those in view, and the strip of the recent past."""
         self._draw_strip(canvas, time_s)
         for number in self.numbers:
             box = self._box(number, time_s)
@@ -66,13 +66,13 @@ class Overlay:
         rows = self.result.boxes.get(number) or self.result.scores.get(number)
         if rows is None or not len(rows):
             return None
-        return at_time(rows.time_s, rows.box, time_s, 0.6 * self.period_s)
+        return interpolate_at(rows.time_s, rows.box, time_s, 0.6 * self.period_s)
 
     def _score(self, number: int, time_s: float) -> dict[str, float]:
         rows = self.result.scores.get(number)
         if rows is None or not len(rows):
             return dict.fromkeys(self.columns, np.nan)
-        values = at_time(rows.time_s, self.tables[number], time_s, STEADY_S / 2)
+        values = interpolate_at(rows.time_s, self.tables[number], time_s, STEADY_S / 2)
         return (
             dict.fromkeys(self.columns, np.nan)
             if values is None
@@ -84,7 +84,7 @@ class Overlay:
 
     def _draw_person(self, canvas: Canvas, number: int, box: Floats, time_s: float) -> None:
         values, s = self._score(number, time_s), self.scale
-        colour = score_colour(np.array(values["fused"]))
+        colour = pick_colour(np.array(values["fused"]))
         thick = 2 * max(1, round((1.5 if self._is_moment(number, time_s) else 0.8) * s))
         canvas.frame(box, thick, colour)
         self._draw_label(canvas, number, box, thick, values)
@@ -92,7 +92,7 @@ class Overlay:
     def _draw_label(
         self, canvas: Canvas, number: int, box: Floats, gap: int, values: dict[str, float]
     ) -> None:
-        """Number and score, the score as a bar, and below it each branch's share."""
+        """Draw number and score, the score as a bar, and below it each branch's share."""
         s, (height, width) = self.scale, canvas.y.shape
         wide, high = 88 * s, 36 * s
         left = float(np.clip(box[0] - gap, 0, max(0.0, width - wide)))
@@ -100,34 +100,34 @@ class Overlay:
         if top < 0:  # no room above: below the box, or inside it when it fills the picture
             top = min(box[3] + gap + 2 * s, height - high)
         fused = values[FUSED]
-        colour = score_colour(np.array(fused))
+        colour = pick_colour(np.array(fused))
         with canvas.region(left, top, left + wide, top + high, DIM) as chip:
             if not chip.size:
                 return
-            disc(chip, 14 * s, 13 * s, 9 * s, colour)
-            write(chip, str(number), 14 * s, 13 * s, 12 * s, INK)
+            draw_disc(chip, 14 * s, 13 * s, 9 * s, colour)
+            draw_text(chip, str(number), 14 * s, 13 * s, 12 * s, INK)
             words = "–" if np.isnan(fused) else f"{fused * 100:.0f} %"
-            write(chip, words, 28 * s, 13 * s, 15 * s, PAPER, centred=False)
+            draw_text(chip, words, 28 * s, 13 * s, 15 * s, PAPER, centred=False)
             inner = wide - 10 * s
-            bar(chip, 5 * s, 25 * s, inner, 4 * s, FAINT)
+            draw_bar(chip, 5 * s, 25 * s, inner, 4 * s, FAINT)
             if not np.isnan(fused):
-                bar(chip, 5 * s, 25 * s, inner * fused, 4 * s, colour)
-            for spec, share in self._stacked_shares(values):
-                bar(chip, 5 * s, 31 * s, inner * share, 2 * s, branch_colour(spec))
+                draw_bar(chip, 5 * s, 25 * s, inner * fused, 4 * s, colour)
+            for spec, share in self._stack_shares(values):
+                draw_bar(chip, 5 * s, 31 * s, inner * share, 2 * s, lighten_colour(spec))
 
-    def _stacked_shares(self, values: dict[str, float]) -> list[tuple[BranchSpec, float]]:
+    def _stack_shares(self, values: dict[str, float]) -> list[tuple[BranchSpec, float]]:
         """Each branch with its share of the fused score and those of later branches together.
 
         Empty without any score.
         """
-        shares = branch_shares({name: np.array([value]) for name, value in values.items()})
+        shares = compute_shares({name: np.array([value]) for name, value in values.items()})
         own = np.array([shares[spec.name][0] for spec in self.branches])
         if np.isnan(own).any():
             return []
         return list(zip(self.branches, np.cumsum(own[::-1])[::-1].tolist(), strict=True))
 
     def _draw_strip(self, canvas: Canvas, time_s: float) -> None:
-        """One row for each person of the last seconds: score over time, now at the right."""
+        """Draw one row per person of the last seconds: score over time, the latest at the right."""
         shown = [n for n in self.numbers if self._recent(n, time_s)]
         if not shown:
             return
@@ -146,32 +146,34 @@ class Overlay:
         left, right = round(32 * s), round(width - 60 * s)
         now = self._score(number, time_s)["fused"]
         times = time_s - PAST_S * (1 - np.linspace(0, 1, max(2, (right - left) // 2)))
-        values = sampled(self.result.scores[number], times)
+        values = sample_scores(self.result.scores[number], times)
         _area(strip[round(top) : round(top + 18 * s), left:right], values)
         for moment in self.moments[number]:
             _mark(strip, moment, (time_s - PAST_S, time_s), (left, right), top, s)
         middle = top + 10 * s
-        disc(strip, 17 * s, middle, 8 * s, score_colour(np.array(now)))
-        write(strip, str(number), 17 * s, middle, 11 * s, INK)
+        draw_disc(strip, 17 * s, middle, 8 * s, pick_colour(np.array(now)))
+        draw_text(strip, str(number), 17 * s, middle, 11 * s, INK)
         if not np.isnan(now):
-            write(strip, f"{now * 100:.0f} %", right + 10 * s, middle, 13 * s, PAPER, centred=False)
+            draw_text(
+                strip, f"{now * 100:.0f} %", right + 10 * s, middle, 13 * s, PAPER, centred=False
+            )
 
     def _draw_key(self, strip: Image, middle: float) -> None:
         s = self.scale
         size, grey = max(9.0, 9 * s), (200, 200, 200)
-        write(strip, f"last {PAST_S:.0f} s", 32 * s, middle, size, grey, centred=False)
+        draw_text(strip, f"last {PAST_S:.0f} s", 32 * s, middle, size, grey, centred=False)
         x = strip.shape[1] - 60 * s
         for spec in self.branches:
-            words, colour = spec.title.lower(), branch_colour(spec)
-            x -= text_mask(words, round(size)).shape[1]
-            write(strip, words, x, middle, size, grey, centred=False)
+            words, colour = spec.title.lower(), lighten_colour(spec)
+            x -= render_text(words, round(size)).shape[1]
+            draw_text(strip, words, x, middle, size, grey, centred=False)
             x -= 14 * s
-            bar(strip, x, middle - s, 10 * s, 2 * s, colour)
+            draw_bar(strip, x, middle - s, 10 * s, 2 * s, colour)
             x -= 10 * s
         words = "trusted more:"
-        x -= text_mask(words, round(size)).shape[1]
+        x -= render_text(words, round(size)).shape[1]
         if x > 110 * s:
-            write(strip, words, x, middle, size, grey, centred=False)
+            draw_text(strip, words, x, middle, size, grey, centred=False)
 
     def _recent(self, number: int, time_s: float) -> bool:
         rows = self.result.scores.get(number)
@@ -187,7 +189,7 @@ class Overlay:
         return -1.0 if np.isnan(values).all() else float(np.nanmax(values))
 
 
-def at_time(times: Floats, table: Floats, time_s: float, reach_s: float) -> Floats | None:
+def interpolate_at(times: Floats, table: Floats, time_s: float, reach_s: float) -> Floats | None:
     """The row (K,) of `table` (N, K) at a time, on the line between its neighbours.
 
     Neighbours further apart than `STEADY_S` are not joined: the nearest counts within `reach_s`,
@@ -202,7 +204,7 @@ def at_time(times: Floats, table: Floats, time_s: float, reach_s: float) -> Floa
     return np.asarray(table[min(near, key=lambda i: abs(times[i] - time_s))]) if near else None
 
 
-def sampled(rows: PersonScores, times: Floats) -> Floats:
+def sample_scores(rows: PersonScores, times: Floats) -> Floats:
     """Fused scores (M,) at ascending times; NaN where the nearest row is too far."""
     first = max(0, int(np.searchsorted(rows.time_s, times[0])) - 1)
     last = int(np.searchsorted(rows.time_s, times[-1])) + 1
@@ -222,7 +224,7 @@ def _area(part: Image, values: Floats) -> None:
     known = ~np.isnan(values)
     tall = np.where(known, np.maximum(np.nan_to_num(values) * high, 2), 0)  # never quite nothing
     inside = (np.arange(high, 0, -1)[:, None] <= tall).astype(np.uint8)  # (h, w/2)
-    colours = score_colour(values).astype(np.uint8)[None]  # (1, w/2, 3)
+    colours = pick_colour(values).astype(np.uint8)[None]  # (1, w/2, 3)
     mask = cv2.resize(inside, (wide, high), interpolation=cv2.INTER_NEAREST)
     cv2.copyTo(cv2.resize(colours, (wide, high), interpolation=cv2.INTER_NEAREST), mask, part)
 
@@ -239,4 +241,4 @@ def _mark(
     start, end = max(moment.start_s, span[0]), min(moment.end_s, span[1])
     if end > start:
         left, right = np.interp((start, end), span, edges)
-        bar(strip, left, top - 1.5 * scale, right - left, 2 * scale, YES)
+        draw_bar(strip, left, top - 1.5 * scale, right - left, 2 * scale, YES)

@@ -1,4 +1,4 @@
-"""What a command did, as a short table."""
+"""Summaries of what a command did, as short tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-NOTES_TITLE = "Dropped, mended or worth knowing"
+NOTES_TITLE = "Dropped, corrected or worth knowing"
 
 
 def print_summary(
@@ -17,7 +17,7 @@ def print_summary(
     figures: Mapping[str, Any],
     notes: Mapping[str, int] | None = None,
 ) -> None:
-    """Figures under a title, then what was dropped or mended, with counts."""
+    """Print figures under a title, then counts of what was dropped or corrected."""
     console.print(Text(title, "bold"), soft_wrap=True)
     width = max(map(len, figures), default=0)
     for name, value in figures.items():
@@ -31,7 +31,7 @@ def print_summary(
 
 
 def _print_line(console: Console, head: Text, text: str) -> None:
-    """One line however long: the terminal breaks it, so that a path can be copied."""
+    """Print one line of any length; the terminal wraps it, so that a path can be copied."""
     console.print(Text.assemble(" ", head, "  ", text), soft_wrap=True)
 
 

@@ -1,7 +1,7 @@
-"""The page that people look at: one folder with a video and a `report.html` that needs no network.
+"""The report page: a folder with a video and a `report.html` that needs no network.
 
-The page is put together from `template/`: style, script and data are inside it. Its security
-policy lets only that one script run, whatever a file name or a note may hold.
+The page is rendered from `template/`, with style, script and data inline. Its security policy
+allows that script only, whatever a file name or a note contains.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import numpy as np
 
 from quavf.core.branches import FUSED, QUALITY, branch_names, branch_specs
 from quavf.core.errors import MediaError
-from quavf.report.annotate import convert_video, plays_in_browsers, start_offset_s
-from quavf.report.words import brief_words, length_words, person_words, summarise
+from quavf.report.annotate import convert_video, plays_in_browsers, read_start_offset_s
+from quavf.report.words import describe_briefly, describe_person, format_length, summarise
 from quavf.results.video import Moment, Person, PersonScores, VideoResult
 from quavf.utils.files import explain_os_errors, write_text
 
@@ -42,20 +42,20 @@ def write_report(result: VideoResult, folder: Path, with_video: bool = True) -> 
 
     Takes `annotated.mp4` when it is there. Otherwise `video.mp4` is made: the original when
     browsers play it, else an H.264 copy. Without a readable original the page has no video, and
-    says so; nor does it with `with_video` off.
+    says so, as with `with_video` off.
     """
     folder = Path(folder)
-    video, offset_s = _video_beside(result, folder) if with_video else (None, 0.0)
-    write_text(folder / REPORT_FILE, report_html(result, video, offset_s))
+    video, offset_s = _put_video_beside(result, folder) if with_video else (None, 0.0)
+    write_text(folder / REPORT_FILE, render_report(result, video, offset_s))
     return folder / REPORT_FILE
 
 
-def report_html(result: VideoResult, video: str | None, offset_s: float = 0.0) -> str:
+def render_report(result: VideoResult, video: str | None, offset_s: float = 0.0) -> str:
     """The page; `video` is a plain file name beside it, whose picture 0 shows at `offset_s`."""
-    script, title = template("report.js"), html.escape(printable(result.video.name))
+    script, title = read_template("report.js"), html.escape(clean_text(result.video.name))
     summary = summarise(result)
     values = {
-        "head": page_head(title, script),
+        "head": render_head(title, script),
         "title": title,
         "headline": html.escape(summary.headline),
         "lede": html.escape(" ".join(summary.details)),
@@ -65,36 +65,38 @@ def report_html(result: VideoResult, video: str | None, offset_s: float = 0.0) -
         ),
         "branches": _explain_branches(result),
         "notes": _notes(result),
-        "data": script_json(_content(result, video, offset_s, summary.nothing)),
+        "data": encode_for_script(_content(result, video, offset_s, summary.nothing)),
         "js": script,
     }
-    return filled("report.html", values)
+    return fill_template("report.html", values)
 
 
-def template(name: str) -> str:
+def read_template(name: str) -> str:
     """The text of a file in `template/`."""
     return (files("quavf.report") / "template" / name).read_text(encoding="utf-8")
 
 
-def filled(name: str, values: dict[str, str]) -> str:
+def fill_template(name: str, values: dict[str, str]) -> str:
     """A template with `{{key}}` replaced by values, which must be safe as HTML already."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template(name))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], read_template(name))
 
 
-def script_json(content: Any) -> str:
+def encode_for_script(content: Any) -> str:
     """JSON that cannot end the script element that holds it, nor start a comment in it."""
     text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def page_head(title: str, script: str | None = None) -> str:
-    """What is in a page's head: its title (safe as HTML), its style and its rules."""
-    style = template("report.css")
-    return filled("head.html", {"policy": _policy(style, script), "title": title, "css": style})
+def render_head(title: str, script: str | None = None) -> str:
+    """Head of a page: its title (safe as HTML), style and security policy."""
+    style = read_template("report.css")
+    return fill_template(
+        "head.html", {"policy": _policy(style, script), "title": title, "css": style}
+    )
 
 
 def _policy(style: str, script: str | None) -> str:
-    """A page's rules: nothing from elsewhere; only this very style, and this script or none."""
+    """Security policy of a page: no other style, and no script or only this one."""
 
     def hash_of(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
@@ -142,13 +144,13 @@ def _person_content(result: VideoResult, person: Person) -> dict[str, Any]:
     return {
         "number": person.number,
         "name": f"Person {person.number}",
-        "words": person_words(result, person.number),
-        "brief": brief_words(result, person.number),
+        "words": describe_person(result, person.number),
+        "brief": describe_briefly(result, person.number),
         "thumbnail": _data_uri(person.thumbnail),
         "start": start_s,
         "step": step_s,
         "packed": packed,
-        "unseen": _unseen(rows, result.duration_s),
+        "unseen": _find_unseen(rows, result.duration_s),
         "moments": [
             [round(m.start_s, 3), round(m.end_s, 3), round(m.confidence, 3)]
             for m in result.moments_of(person.number)
@@ -203,7 +205,7 @@ def _step_s(rows: PersonScores) -> float:
     return float(np.median(steps)) if len(steps) and np.median(steps) > 0 else 0.1
 
 
-def _unseen(rows: PersonScores | None, duration_s: float) -> list[list[float]]:
+def _find_unseen(rows: PersonScores | None, duration_s: float) -> list[list[float]]:
     """Stretches without scores, longer than `GAP_S`."""
     if rows is None or not len(rows):
         return [[0.0, round(duration_s, 3)]]
@@ -223,7 +225,7 @@ def _data_uri(jpeg: bytes) -> str | None:
 def _facts(result: VideoResult) -> list[tuple[str, str]]:
     width, height = result.frame_size
     facts = [
-        ("Length", length_words(result.duration_s)),
+        ("Length", format_length(result.duration_s)),
         ("Picture", f"{width} × {height}, {float(result.fps):.4g} a second"),
     ]
     steps = [_step_s(rows) for rows in result.scores.values() if len(rows) > 1]
@@ -235,7 +237,7 @@ def _facts(result: VideoResult) -> list[tuple[str, str]]:
         facts.append(("Labels", "one stretch" if n_labels == 1 else f"{n_labels:,} stretches"))
     titles = MODEL_TITLES | {spec.name: spec.title for spec in branch_specs()}
     facts += [
-        (titles.get(key, printable(key)), printable(name)) for key, name in result.models.items()
+        (titles.get(key, clean_text(key)), clean_text(name)) for key, name in result.models.items()
     ]
     return facts
 
@@ -246,24 +248,24 @@ def _notes(result: VideoResult) -> str:
         notes.insert(0, "The video has no sound: the scores come from faces alone.")
     if not notes:
         return ""
-    items = "".join(f"<li>{html.escape(printable(note))}</li>" for note in notes)
+    items = "".join(f"<li>{html.escape(clean_text(note))}</li>" for note in notes)
     return f'<ul class="notes">{items}</ul>'
 
 
-def printable(text: str) -> str:
-    """Without control characters, direction marks and broken Unicode, which could mislead."""
+def clean_text(text: str) -> str:
+    """Replace control characters, direction marks and broken Unicode, which could mislead."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _video_beside(result: VideoResult, folder: Path) -> tuple[str | None, float]:
-    """The name of the video file in `folder`, made if need be, and when its first picture shows."""
+def _put_video_beside(result: VideoResult, folder: Path) -> tuple[str | None, float]:
+    """Name of the video file in `folder`, created if needed, and the time of its first picture."""
     if (folder / ANNOTATED_FILE).is_file():
         return ANNOTATED_FILE, 0.0
     try:
         if not plays_in_browsers(result.video):
             convert_video(result.video, folder / PLAIN_FILE)
             return PLAIN_FILE, 0.0
-        offset_s = start_offset_s(result.video)
+        offset_s = read_start_offset_s(result.video)
     except MediaError:
         return None, 0.0
     _link_or_copy(result.video, folder / PLAIN_FILE)
@@ -271,7 +273,7 @@ def _video_beside(result: VideoResult, folder: Path) -> tuple[str | None, float]
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """A hard link costs no space; another disk, or one that knows no links, gets a copy."""
+    """Make a hard link, which costs no space, or a copy where links do not work."""
     with explain_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and target.samefile(source):

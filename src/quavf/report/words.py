@@ -1,4 +1,4 @@
-"""A result told in plain words: headline, what stands below it, one line per person."""
+"""A result in plain words: a headline, details, and one line per person."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Summary:
 
 
 def summarise(result: VideoResult) -> Summary:
-    """Say who talked to the camera wearer, how long and how often; empty details when nobody."""
+    """Say who talked to the camera wearer, how long and how often; no details if nobody did."""
     if not result.persons:
         return Summary("No face was found in this video.", nothing="No faces, so no moments.")
-    talkers = _talkers(result)
+    talkers = _rank_talkers(result)
     if not talkers:
         details = (_closest(result), *_truth_words(result))
         return Summary(_silent_headline(len(result.persons)), details, "None.")
@@ -38,20 +38,20 @@ def summarise(result: VideoResult) -> Summary:
     return Summary(_headline(result, talkers), tuple(d for d in details if d))
 
 
-def person_words(result: VideoResult, number: int) -> str:
-    """What a person did, in full."""
+def describe_person(result: VideoResult, number: int) -> str:
+    """Describe what a person did, in a full sentence."""
     own = result.moments_of(number)
-    return f"talked to you for {_amount(own)}" if own else "did not talk to you"
+    return f"talked to you for {_format_amount(own)}" if own else "did not talk to you"
 
 
-def brief_words(result: VideoResult, number: int) -> str:
-    """The line under a person's name."""
+def describe_briefly(result: VideoResult, number: int) -> str:
+    """Describe what a person did, for the line under the name."""
     own = result.moments_of(number)
-    return _amount(own) if own else "did not talk to you"
+    return _format_amount(own) if own else "did not talk to you"
 
 
-def length_words(seconds: float) -> str:
-    """4.2 s, 12 s, 2 min 5 s, 1 h 3 min: as exact as a reader needs."""
+def format_length(seconds: float) -> str:
+    """Format a length as 4.2 s, 12 s, 2 min 5 s or 1 h 3 min."""
     if round(seconds, 1) < 10:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = int(seconds + 0.5)
@@ -63,8 +63,8 @@ def length_words(seconds: float) -> str:
     return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
 
 
-def covered_s(stretches: Iterable[Moment]) -> float:
-    """The length of the union: what overlaps counts once."""
+def measure_union_s(stretches: Iterable[Moment]) -> float:
+    """Length of the union of stretches: overlaps count once."""
     total, reached = 0.0, -np.inf
     for one in sorted(stretches, key=lambda m: m.start_s):
         total += max(0.0, one.end_s - max(one.start_s, reached))
@@ -72,27 +72,27 @@ def covered_s(stretches: Iterable[Moment]) -> float:
     return float(total)
 
 
-def shared_s(a: Sequence[Moment], b: Sequence[Moment]) -> float:
-    """How long both a stretch of `a` and one of `b` are on."""
-    return covered_s(a) + covered_s(b) - covered_s([*a, *b])
+def measure_overlap_s(a: Sequence[Moment], b: Sequence[Moment]) -> float:
+    """Length of the time that stretches of `a` and of `b` share."""
+    return measure_union_s(a) + measure_union_s(b) - measure_union_s([*a, *b])
 
 
-def _talkers(result: VideoResult) -> list[int]:
+def _rank_talkers(result: VideoResult) -> list[int]:
     """The numbers of those who talked to the wearer, most first."""
-    totals = {p.number: covered_s(result.moments_of(p.number)) for p in result.persons}
+    totals = {p.number: measure_union_s(result.moments_of(p.number)) for p in result.persons}
     return sorted((n for n, s in totals.items() if s > 0), key=lambda n: (-totals[n], n))
 
 
 def _headline(result: VideoResult, talkers: list[int]) -> str:
     n_persons, first = len(result.persons), talkers[0]
-    amount = _amount(result.moments_of(first))
+    amount = _format_amount(result.moments_of(first))
     if n_persons == 1:
         return f"One person, who talked to you for {amount}."
     people = f"{_count(n_persons, capital=True)} people."
     if len(talkers) < MANY_TALKERS:
         words = f"{people} Person {first} talked to you for {amount}"
         if len(talkers) == 2:
-            words += f", person {talkers[1]} for {_amount(result.moments_of(talkers[1]))}"
+            words += f", person {talkers[1]} for {_format_amount(result.moments_of(talkers[1]))}"
         return words + "."
     who = "All of them" if len(talkers) == n_persons else f"{_count(len(talkers), capital=True)}"
     return f"{people} {who} talked to you, most of all person {first}: {amount}."
@@ -104,28 +104,28 @@ def _silent_headline(n_persons: int) -> str:
     return f"{_count(n_persons, capital=True)} people are in view. Nobody talked to you."
 
 
-def _amount(moments: Sequence[Moment]) -> str:
+def _format_amount(moments: Sequence[Moment]) -> str:
     n = len(moments)
     count = "one moment" if n == 1 else f"{n:,} moments"
-    return f"{length_words(covered_s(moments))} in {count}"
+    return f"{format_length(measure_union_s(moments))} in {count}"
 
 
 def _total_words(result: VideoResult) -> str:
-    total = covered_s(result.moments)
+    total = measure_union_s(result.moments)
     longest = max(result.moments, key=lambda m: m.length_s)
     share = total / max(result.duration_s, total)
     who = "That is" if len({m.person for m in result.moments}) == 1 else "Someone talked to you for"
-    words = f"{who} {_percent(share)} of the {length_words(result.duration_s)}"
+    words = f"{who} {_percent(share)} of the {format_length(result.duration_s)}"
     if len(result.moments) == 1:
-        return f"{words}, beginning at {clock_words(longest.start_s)}."
+        return f"{words}, beginning at {format_clock(longest.start_s)}."
     return (
-        f"{words}; the longest moment, {length_words(longest.length_s)}, "
-        f"begins at {clock_words(longest.start_s)}."
+        f"{words}; the longest moment, {format_length(longest.length_s)}, "
+        f"begins at {format_clock(longest.start_s)}."
     )
 
 
 def _closest(result: VideoResult) -> str:
-    """How near anyone came, for those who wonder whether the threshold is too high."""
+    """The highest score, for readers who wonder whether the threshold is too high."""
     best: tuple[float, int, float] | None = None
     for number, rows in result.scores.items():
         if len(rows) and not np.isnan(rows.fused).all():
@@ -137,7 +137,7 @@ def _closest(result: VideoResult) -> str:
     score, number, time_s = best
     who = f"person {number}, " if len(result.persons) > 1 else ""
     return (
-        f"The highest score is {_percent(score)} ({who}at {clock_words(time_s)}); "
+        f"The highest score is {_percent(score)} ({who}at {format_clock(time_s)}); "
         f"a moment needs {_percent(result.threshold)} for a while."
     )
 
@@ -148,21 +148,21 @@ def _truth_words(result: VideoResult) -> tuple[str, ...]:
     labelled = found = claimed = 0.0
     for number in {m.person for m in (*result.truth, *result.moments)}:
         truth, own = result.truth_of(number), result.moments_of(number)
-        labelled += covered_s(truth)
-        claimed += covered_s(own)
-        found += shared_s(truth, own)
+        labelled += measure_union_s(truth)
+        claimed += measure_union_s(own)
+        found += measure_overlap_s(truth, own)
     if labelled <= 0:
         return ("The labels say that nobody talked to you.",)
     share, extra = found / labelled, claimed - found
     part = "all" if share > 0.995 else "none" if share < 0.005 else _percent(share)
-    words = f"The labels mark {length_words(labelled)}: quavf found {part} of it"
+    words = f"The labels mark {format_length(labelled)}: quavf found {part} of it"
     if extra >= 0.05:
-        return (f"{words}, and {length_words(extra)} that they do not mark.",)
+        return (f"{words}, and {format_length(extra)} that they do not mark.",)
     return (f"{words}, and nothing else.",)
 
 
-def clock_words(seconds: float) -> str:
-    """0:04, 12:30, 1:02:03."""
+def format_clock(seconds: float) -> str:
+    """Format a time as 0:04, 12:30 or 1:02:03."""
     whole = int(seconds)
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d}"

@@ -51,7 +51,7 @@ class ScoreColumns:
         assert set(lengths.values()) <= {len(self)}, (len(self), lengths)
 
 
-def columns_to_write(tables: list[ScoreColumns]) -> tuple[str, ...]:
+def list_columns_to_write(tables: list[ScoreColumns]) -> tuple[str, ...]:
     """The score columns of a file: the standard ones, and others that have a value, fused last."""
     standard = score_columns()
     further = [
@@ -63,7 +63,7 @@ def columns_to_write(tables: list[ScoreColumns]) -> tuple[str, ...]:
     return (*standard[:-1], *further, FUSED)
 
 
-def columns_to_read(found: list[str]) -> tuple[str, ...]:
+def list_columns_to_read(found: list[str]) -> tuple[str, ...]:
     """The score columns to read of a file: the standard ones, and others that it has."""
     standard = score_columns()
     return tuple(name for name in known_columns() if name in standard or name in found)

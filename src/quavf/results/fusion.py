@@ -23,14 +23,14 @@ def fuse_columns(columns: Mapping[str, Floats]) -> Floats:
     others are ignored. With audio and visual that is (1 - q) * audio + q * visual. A row with one
     branch takes its score, a row without any is NaN, and a row without quality takes the mean.
     """
-    shares = branch_shares(columns)
+    shares = compute_shares(columns)
     if not shares:
         return np.full(_n_rows(columns), np.nan)
     parts = [share * np.nan_to_num(columns[name]) for name, share in shares.items()]
     return np.asarray(np.sum(parts, axis=0))
 
 
-def branch_shares(columns: Mapping[str, Floats]) -> dict[str, Floats]:
+def compute_shares(columns: Mapping[str, Floats]) -> dict[str, Floats]:
     """Each branch's share of the fused score, (N,) each; columns as in `fuse_columns`.
 
     The shares of a row add up to 1; a branch without a score has none. All are NaN in a row
@@ -102,9 +102,9 @@ def fuse_scores(a: Scores, b: Scores) -> tuple[Scores, FusionCounts]:
     person = np.concatenate([a.person, b.person])
     frame = np.concatenate([a.frame, b.frame])
     source = np.repeat([0, 1], [len(a), len(b)])
-    order = np.lexsort((source, frame, person, clip_codes(clip)[1]))
+    order = np.lexsort((source, frame, person, encode_clips(clip)[1]))
     clip, person, frame, source = clip[order], person[order], frame[order], source[order]
-    same = _same_as_above(clip, person, frame)
+    same = _find_repeats(clip, person, frame)
     twice = np.flatnonzero(same & (source == np.roll(source, 1)))
     if len(twice):
         which = "first" if source[twice[0]] == 0 else "second"
@@ -151,7 +151,7 @@ def _fill_from_below(value: Floats, rows: Ints) -> _Clash | None:
     return None
 
 
-def clip_codes(clip: Array) -> tuple[npt.NDArray[np.object_], Ints]:
+def encode_clips(clip: Array) -> tuple[npt.NDArray[np.object_], Ints]:
     """The distinct clip ids, sorted, and the index of each row's among them, (N,).
 
     Rows of a clip mostly lie together: only the heads of such runs are sorted as text, which
@@ -164,7 +164,7 @@ def clip_codes(clip: Array) -> tuple[npt.NDArray[np.object_], Ints]:
     return names, np.repeat(codes, np.diff(np.append(starts, len(clip))))
 
 
-def _same_as_above(clip: Array, person: Array, frame: Array) -> npt.NDArray[np.bool_]:
+def _find_repeats(clip: Array, person: Array, frame: Array) -> npt.NDArray[np.bool_]:
     """Whether each row has the key of the row before it; the first has none before it."""
     same = np.zeros(len(clip), bool)
     same[1:] = (clip[1:] == clip[:-1]) & (person[1:] == person[:-1]) & (frame[1:] == frame[:-1])

@@ -1,4 +1,4 @@
-"""Scores over time become moments: stretches in which a person talks to the camera wearer."""
+"""Moments: stretches of the scores in which a person talks to the camera wearer."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from quavf.results.video import Moment
 def find_moments(
     person: int, times: Floats, scores: Floats, step_s: float, config: MomentsConfig
 ) -> list[Moment]:
-    """The moments of one person, by start.
+    """Find the moments of one person, ordered by start.
 
-    `times` (N,) ascending, s; `scores` (N,) in [0, 1], NaN (no score) is as not seen. Each score
-    holds until the next one, for `step_s` at most, the time between scores. The confidence of a
-    moment is the mean score inside it.
+    `times` (N,) ascending, s; `scores` (N,) in [0, 1], NaN (no score) counts as not seen. Each
+    score holds until the next one, for `step_s` at most, the time between scores. The confidence
+    of a moment is the mean score inside it.
     """
     known = ~np.isnan(scores)
     times, scores = times[known], scores[known]
     runs = [
         run
-        for part in _unbroken(times, max(config.max_unseen, step_s))
-        for run in _hysteresis(scores[part], config, part.start)
+        for part in _split_at_gaps(times, max(config.max_unseen, step_s))
+        for run in _find_runs(scores[part], config, part.start)
     ]
     joined: list[tuple[int, int]] = []
     for first, last in runs:
@@ -42,15 +42,15 @@ def find_moments(
     return found
 
 
-def _unbroken(times: Floats, max_unseen_s: float) -> list[slice]:
-    """The stretches between which a person was not scored for too long."""
+def _split_at_gaps(times: Floats, max_unseen_s: float) -> list[slice]:
+    """Split where a person has no score for too long."""
     breaks = np.flatnonzero(np.diff(times) > max_unseen_s + 1e-9) + 1
     edges = [0, *breaks.tolist(), len(times)]
     return [slice(a, b) for a, b in pairwise(edges) if b > a]
 
 
-def _hysteresis(scores: Floats, config: MomentsConfig, offset: int) -> list[tuple[int, int]]:
-    """First and last index, both inside, of each run that starts high and stays over the low."""
+def _find_runs(scores: Floats, config: MomentsConfig, offset: int) -> list[tuple[int, int]]:
+    """First and last index, inclusive, of each moment by the two thresholds."""
     low = config.threshold - config.margin
     runs: list[tuple[int, int]] = []
     first: int | None = None

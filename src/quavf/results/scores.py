@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from quavf.core.branches import score_columns
 from quavf.core.errors import ScoresError
 from quavf.core.records import Floats, Ints
-from quavf.results.columns import ScoreColumns, columns_to_read, columns_to_write
+from quavf.results.columns import ScoreColumns, list_columns_to_read, list_columns_to_write
 from quavf.utils.files import read_json, replace_file, write_json
 
 SCORES_FILE = "scores.parquet"
@@ -77,7 +77,7 @@ def concatenate(parts: Sequence[Scores]) -> Scores:
 
 def write_scores(folder: Path, scores: Scores, config: dict[str, Any]) -> None:
     """Write `scores.parquet` and the resolved configuration, each atomically."""
-    schema = _schema(columns_to_write([scores]))
+    schema = _schema(list_columns_to_write([scores]))
     columns = [pa.array(getattr(scores, name), from_pandas=True) for name in schema.names]
     table = pa.table(columns, names=schema.names).cast(schema)
     folder = Path(folder)
@@ -98,7 +98,7 @@ def read_scores(folder: Path) -> Scores:
     missing = [name for name in Scores.names() if name not in table.column_names]
     if missing:
         raise ScoresError(f"{path}: column {missing[0]!r} is missing; found {table.column_names}")
-    schema = _schema(columns_to_read(table.column_names))
+    schema = _schema(list_columns_to_read(table.column_names))
     try:
         table = table.select(schema.names).cast(schema)
     except pa.ArrowException as error:

@@ -1,4 +1,4 @@
-"""What a run over one raw video found: the record between scoring and everything that shows it.
+"""The result of a raw video: the record between scoring and the reports.
 
 Boxes are pixels of the picture as a player shows it (turned as the file's metadata says). Times
 count from the first picture of the video. Persons are numbered 1..N by first appearance.
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from quavf.core.branches import BranchSpec, branch_specs, known_columns
 from quavf.core.errors import AnnotationError, ScoresError
 from quavf.core.records import Array, Floats, Ints
-from quavf.results.columns import ScoreColumns, columns_to_read, columns_to_write
+from quavf.results.columns import ScoreColumns, list_columns_to_read, list_columns_to_write
 from quavf.utils.files import read_json, replace_file, write_json, write_text
 
 FORMAT = 1
@@ -160,9 +160,9 @@ class VideoResult:
                 }
                 for p in self.persons
             ],
-            "moments": [_moment_json(m) for m in self.moments],
-            "truth": _moments_json(self.truth),
-            "others": _moments_json(self.others),
+            "moments": [_moment_to_json(m) for m in self.moments],
+            "truth": _moments_to_json(self.truth),
+            "others": _moments_to_json(self.others),
             "threshold": self.threshold,
             "models": self.models,
             "notes": list(self.notes),
@@ -172,12 +172,12 @@ class VideoResult:
     def write(self, folder: Path) -> None:
         """Write result.json, scores.parquet, scores.csv, boxes.parquet and moments.json."""
         folder = Path(folder)
-        table = _table(self.scores, _schema(columns_to_write([*self.scores.values()])))
+        table = _table(self.scores, _schema(list_columns_to_write([*self.scores.values()])))
         for name, columns in ((SCORES_FILE, table), (BOXES_FILE, _table(self.boxes, _schema()))):
             with replace_file(folder / name) as temporary:
                 pq.write_table(columns, temporary)
-        write_text(folder / TABLE_FILE, "".join(_csv_lines(table)))
-        moments = [_moment_json(m) for m in self.moments]
+        write_text(folder / TABLE_FILE, "".join(_format_csv(table)))
+        moments = [_moment_to_json(m) for m in self.moments]
         write_json(
             folder / MOMENTS_FILE,
             {"video": self.video.name, "duration_s": self.duration_s, "moments": moments},
@@ -229,7 +229,7 @@ def _schema(columns: Sequence[str] = ()) -> pa.Schema:
     return pa.schema(keys + [(name, pa.float64()) for name in numbers])
 
 
-def _moment_json(moment: Moment) -> dict[str, Any]:
+def _moment_to_json(moment: Moment) -> dict[str, Any]:
     return {
         "person": moment.person,
         "start_s": round(moment.start_s, 3),
@@ -238,8 +238,8 @@ def _moment_json(moment: Moment) -> dict[str, Any]:
     }
 
 
-def _moments_json(moments: tuple[Moment, ...] | None) -> list[dict[str, Any]] | None:
-    return None if moments is None else [_moment_json(m) for m in moments]
+def _moments_to_json(moments: tuple[Moment, ...] | None) -> list[dict[str, Any]] | None:
+    return None if moments is None else [_moment_to_json(m) for m in moments]
 
 
 def _moments(content: list[dict[str, Any]] | None) -> tuple[Moment, ...] | None:
@@ -279,7 +279,7 @@ def _table(rows: dict[int, Any], schema: pa.Schema) -> pa.Table:
 
 def _read_scores(path: Path) -> dict[int, PersonScores]:
     table = _read_table(path)
-    names = columns_to_read(table.column_names)
+    names = list_columns_to_read(table.column_names)
     return {
         person: PersonScores(
             own["time_s"], own["frame"], _stack_box(own), {name: own[name] for name in names}
@@ -325,21 +325,21 @@ def _stack_box(columns: Mapping[str, Array]) -> Floats:
     return np.stack([columns[f"box_{side}"] for side in SIDES], axis=1)  # (N, 4)
 
 
-def _csv_lines(table: pa.Table) -> Iterator[str]:
-    """Numbers with as many digits as they deserve; missing is empty."""
+def _format_csv(table: pa.Table) -> Iterator[str]:
+    """Format a table as lines of CSV; a missing value is empty."""
     yield ",".join(table.column_names) + "\n"
     decimals = {"time_s": 3, "frame": 0, "person": 0}
     decimals |= dict.fromkeys(known_columns(), 4)
     for part in table.to_batches(max_chunksize=LINES):
         columns = [
-            [_number(v, decimals.get(name, 1)) for v in part[name].to_pylist()]
+            [_format_number(v, decimals.get(name, 1)) for v in part[name].to_pylist()]
             for name in table.column_names
         ]
         for row in zip(*columns, strict=True):
             yield ",".join(row) + "\n"
 
 
-def _number(value: float | None, decimals: int) -> str:
+def _format_number(value: float | None, decimals: int) -> str:
     if value is None or math.isnan(value):
         return ""
     return f"{value:.{decimals}f}"

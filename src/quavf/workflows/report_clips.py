@@ -119,8 +119,8 @@ class _Reports:
             persons=tuple(_person(p, seen[p], pictures.get(p, b"")) for p in numbers),
             scores=scored,
             boxes={p: _boxes(faces, p) for p in numbers},
-            truth=_labelled(labels, manifest, 1),
-            others=_labelled(labels, manifest, 0),
+            truth=_find_labelled(labels, manifest, 1),
+            others=_find_labelled(labels, manifest, 0),
             models=self._models(),
             notes=tuple(_notes(numbers, scored)),
             has_sound=manifest.n_samples is not None,
@@ -178,7 +178,7 @@ def _duration_s(manifest: Manifest, faces: Faces) -> float:
     return max(ends)
 
 
-def _labelled(labels: Sequence[Segment], manifest: Manifest, label: int) -> tuple[Moment, ...]:
+def _find_labelled(labels: Sequence[Segment], manifest: Manifest, label: int) -> tuple[Moment, ...]:
     """The labelled stretches of one kind, by start."""
     to_s = manifest.clock.frame_to_s
     found = [

@@ -14,13 +14,14 @@ JOBS ?= logical
 # A module's tests stay in one process, so that its fixtures are made once.
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo test coverage lint bench clean
+.PHONY: help setup demo test coverage lint docs bench clean
 
 help:
 	@echo "make demo      set up what is missing, then run the whole system on data that it makes"
 	@echo "make test      set up what is missing, then run the tests"
 	@echo "make coverage  the tests, and which lines they run"
 	@echo "make lint      style and types"
+	@echo "make docs      the documentation as a site, in site/"
 	@echo "make bench     benchmarks (minutes)"
 	@echo "make setup     only set up: $(VENV), and the system library that OpenCV needs"
 	@echo "make clean     remove what these made"
@@ -45,8 +46,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(READY)
+	$(BIN)/python -m mkdocs build --strict
+
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py $(if $(FACES),--faces $(FACES))
 
 clean:
-	rm -rf $(VENV) demo build dist .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo site build dist .coverage .pytest_cache .mypy_cache .ruff_cache

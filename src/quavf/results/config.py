@@ -18,7 +18,7 @@ class MomentsConfig:
 
     Scores distinguish addressees well, but speakers from listeners poorly: a silent look at the
     wearer can score as high as speech. No other threshold was better on all data (see
-    docs/reference/raw_video.md).
+    docs/experiments/raw_video.md).
 
     Args:
         threshold: Fused score at which a moment starts, 0 to 1.

@@ -36,7 +36,7 @@ class LightScorer:
 
     Each term is in [0, 1] and can veto. The score measures how much of a face can be seen, not
     whether it is a face or where it looks. The scales were set on real faces
-    (docs/guide/quality.md).
+    (docs/experiments/face_quality.md).
     """
 
     name = "light"

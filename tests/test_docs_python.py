@@ -1,0 +1,68 @@
+"""Every Python block of README and docs runs, page by page, on a few seconds of made-up data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quavf.faces.detect import DETECTORS
+from quavf.faces.quality.scorer import SCORERS
+from quavf.sources.registry import SOURCES
+from tests.helpers.data import ROOT
+from tests.helpers.pages import DATA, PAGES, blocks, data_names, name
+from tests.helpers.plugins import install_plugin, run_python
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
+
+def pages_with_python() -> list[Path]:
+    return [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
+
+
+@pytest.mark.parametrize("page", pages_with_python(), ids=name)
+def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their order, in one namespace, in a folder with the data that the page asks for.
+
+    `<!-- test data: store, video -->` asks for data, `<!-- not run: why -->` in the line above a
+    block leaves it out.
+    """
+    for registry in (DETECTORS, SCORERS, SOURCES):  # what a page registers is gone after it
+        monkeypatch.setattr(registry, "_plugins", dict(registry._plugins))
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {"__name__": "__main__"}
+    for data in data_names(page):
+        space |= DATA[data]()
+    for block in blocks(page):
+        if block.language == "python":
+            code = compile("\n" * (block.line - 1) + block.code, str(page), "exec")
+            if block.is_run:
+                exec(code, space)
+
+
+def test_plugins_of_the_extension_page_work_when_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its source and scorer as a package, used from the command line without any registration."""
+    page = ROOT / "docs" / "extend.md"
+    codes = [b.code for b in blocks(page) if b.language == "python" and "\nclass " in b.code]
+    code = "\n".join(codes).replace("\nregister_", "\n# register_")
+    points = "folder = toy_plugin:FOLDER\n[quavf.scorers]\nwidth = toy_plugin:WidthScorer"
+    plugins = install_plugin(tmp_path / "site", "quavf.sources", points, code)
+    monkeypatch.chdir(tmp_path)
+    DATA["labelled"]()
+    commands = (
+        ("prepare", "folder", "--videos", "videos", "--split", "val", "--store", "STORE"),
+        ("quality", "STORE", "--scorer", "width"),
+    )
+    for words in commands:
+        done = run_python("-m", "quavf", *words, plugins=plugins, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "STORE/clips/party/quality/width.parquet").is_file()
+
+
+def test_pages_with_python_are_found() -> None:
+    assert {"README.md", "docs/extend.md", "docs/guide/python.md"} <= set(
+        map(name, pages_with_python())
+    )

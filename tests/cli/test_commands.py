@@ -393,7 +393,7 @@ def table(folder: Path, **changes: Any) -> Path:
         (["predict", "S", "--out", "O", "--n-heads", "1.5"],
          "--n-heads: expected a whole number, found 1.5"),
         (["predict", "S", "--out", "O", "--split", "valid"], "split: 'valid' is not train, val"),
-        (["predict", "S", "--out", "O"], "give --audio, --visual, or both"),
+        (["predict", "S", "--out", "O"], "give a checkpoint with --audio, --visual, or several"),
         (["predict", "S", "--audio", "C", "--out", "O"], "S: no store here (no store.json)"),
         (["evaluate", "S", "--store", "T", "--out", "O"], "no such file; make it with `quavf pred"),
         (["evaluate", "S", "--store", "T", "--out", "O", "--clips", "C"],

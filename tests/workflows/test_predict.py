@@ -23,7 +23,9 @@ from tests.helpers.scored_stores import CONFIG, FACES
 
 
 def test_predict_without_a_checkpoint(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="give --audio, --visual, or both"):
+    with pytest.raises(
+        ConfigError, match="give a checkpoint with --audio, --visual, or several of them"
+    ):
         predict(store, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -214,9 +214,9 @@ class TrainVisualConfig(TrainConfig):
         _check_cache("visual", self.trainer, self.visual.frozen)
         if self.trainer.cache and get_semantics(self.semantics).moving_batch_norm:
             raise ConfigError(
-                f"trainer.cache: with semantics: {self.semantics} the frozen image network's "
-                "batch-norm statistics move, and its features with them; leave the cache out, or "
-                "use semantics: fixed"
+                f"trainer.cache: with semantics: {self.semantics} the batch-norm statistics of "
+                "the frozen image network move, and its features with them; leave the cache "
+                "out, or use semantics: fixed"
             )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from face_alignment.models import FAN
 
+from quavf.core.errors import ConfigError
 from quavf.core.records import Image
 from quavf.faces.quality.scorer import NetworkRunner, QualityScorer, open_scorer
 from quavf.inference.config import InferenceConfig
@@ -69,7 +70,7 @@ def open_scorers(path: Path) -> dict[str, QualityScorer]:
         last.get_parameter("weight").mul_(0.1)
         last.get_parameter("bias").fill_(0.3)
     torch.save(network.state_dict(), path)
-    found = {}
+    found: dict[str, QualityScorer] = {}
     for runtime in RUNTIMES:
         for precision in PRECISIONS:
             run = partial(
@@ -78,7 +79,10 @@ def open_scorers(path: Path) -> dict[str, QualityScorer]:
             )
             name = f"{runtime} {precision}"
             runner = None if name == FIRST else NetworkRunner(run, precision)
-            found[name] = open_scorer("fan", weights=path, runner=runner)
+            try:
+                found[name] = open_scorer("fan", weights=path, runner=runner)
+            except ConfigError as error:
+                print(f"{name}: skipped: {error}")
     return found
 
 

@@ -137,7 +137,7 @@ def open_data(words: list[str], scratch: Path) -> Data:
         root, audio, visual = Path(words[0]), load_branch(words[1]), load_branch(words[2])
     else:
         root = scratch / "simulated"
-        simulate_clips(root, SimulateConfig(clips=4, seconds=12.0))
+        simulate_clips(root, SimulateConfig(clips=4, seconds=12.0, preset="clean"))
         audio, visual = AudioBranch(AUDIO).eval(), VisualBranch(VISUAL).eval()
     assert isinstance(audio, AudioBranch)
     assert isinstance(visual, VisualBranch)

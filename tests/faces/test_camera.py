@@ -29,7 +29,7 @@ def seen(x: int, y: int, wall: Image | None = None) -> Image:
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, 0), (-40, 7), (0, -30), (110, 0), (-90, -45)])
-def test_shifts_are_told(shift: tuple[int, int]) -> None:
+def test_shifts_are_estimated(shift: tuple[int, int]) -> None:
     before, now = seen(300, 150), seen(300 - shift[0], 150 - shift[1])
     np.testing.assert_allclose(estimate_shift(before, now), shift, atol=0.5)
 

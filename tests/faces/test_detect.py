@@ -201,7 +201,7 @@ def test_a_lost_face_is_searched_for_once() -> None:
     assert [v.n_scans for v in views] == [1, 0, 0, 0, 1, 0, 0, 0, 0]
 
 
-def test_a_cut_is_told_and_a_turning_head_is_none() -> None:
+def test_a_camera_cut_is_detected_and_a_turn_of_the_head_is_not_one() -> None:
     views = [scene((10, 40, 50, 90), k / 10, 90 if k < 5 else 200) for k in range(10)]
     found = searched(views).observations()
     assert found.cuts.tolist() == [0.5]

@@ -82,7 +82,7 @@ def test_times_are_exact(tmp_path: Path) -> None:
         ({1000}, []),
     ],
 )
-def test_only_wanted_frames(tmp_path: Path, wanted: set[int], expected: list[int]) -> None:
+def test_only_the_given_frames(tmp_path: Path, wanted: set[int], expected: list[int]) -> None:
     shown, _ = read(write_video(tmp_path / "x.mp4", 30), wanted)
     assert shown == {n: n for n in expected}
 

@@ -54,7 +54,7 @@ def test_errors_come_where_their_result_would() -> None:
         next(results)
 
 
-def test_a_broken_source_is_told() -> None:
+def test_an_error_of_the_items_is_raised() -> None:
     def items() -> Iterator[int]:
         yield 1
         raise KeyError("gone")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from quavf.cli import scores, stores, training, videos
 from quavf.cli.command import Command
 
 
-@cache
 def group_commands() -> dict[str, dict[str, Command]]:
     """The commands by group and name, those of plug-ins included. No plug-in is loaded."""
     from quavf.core.branches import branch_names

@@ -61,7 +61,7 @@ class Halving:
         return np.asarray(self.network(np.ones(len(regions))))
 
 
-def test_a_scorer_s_network_runs_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scorer_s_network_runs_in_the_given_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SCORERS, "_plugins", dict(SCORERS._plugins))
     register_scorer("halving", Halving)
     runner = NetworkRunner(lambda network, example: lambda x: network(x) + len(example), "bf16")

@@ -11,7 +11,6 @@ import argparse
 from pathlib import Path
 
 import quavf
-from quavf.simulate.config import PictureConfig, WorldConfig
 
 AUDIO = quavf.AudioConfig(
     encoder="16x1x2", encoder_weights="random", frozen=False, dim=16, n_heads=2
@@ -19,7 +18,7 @@ AUDIO = quavf.AudioConfig(
 VISUAL = quavf.VisualConfig(
     backbone="test_vit", backbone_weights="random", frozen=False, dim=16, n_heads=2
 )
-WINDOWS = quavf.WindowConfig(n_slots=3, min_quality=0.0)  # the clips are short, the faces small
+WINDOWS = quavf.WindowConfig(n_slots=3, min_quality=0.0)  # the clips are short
 TRAINER = quavf.TrainerConfig(epochs=1, batch_size=8, lr=1e-3)
 
 
@@ -31,14 +30,13 @@ def main() -> None:
     options = parser.parse_args()
     data, out = options.out / "data", options.out
 
-    picture = PictureConfig(width=640, height=360)
     world = quavf.SimulateConfig(
         seed=2,
         clips=options.clips,
         seconds=options.seconds,
+        preset="clean",
         val_share=0.25,
         test_share=0.25,
-        world=WorldConfig(picture=picture),
     )
     quavf.simulate_clips(data, world)
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import runpy
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import quavf
 from quavf.faces.quality.scorer import SCORERS
+from quavf.simulate.config import PRESETS, SimulateConfig
+from quavf.workflows.simulate import simulate_clips
 from tests.helpers.data import ROOT
 from tests.helpers.pages import DATA
 
@@ -39,9 +43,16 @@ def test_own_video(run: Run) -> None:
     assert Path("out/report.html").is_file()
 
 
-@pytest.mark.slow
-def test_ego4d_end_to_end(run: Run) -> None:
-    out = run("ego4d_end_to_end.py")
+def test_ego4d_end_to_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With small pictures, since drawing them is most of the work."""
+
+    def simulate_small(out: Path, config: SimulateConfig) -> None:
+        world = PRESETS[config.preset]()
+        world = replace(world, picture=replace(world.picture, width=480, height=270))
+        simulate_clips(out, replace(config, world=world))
+
+    monkeypatch.setattr(quavf, "simulate_clips", simulate_small)
+    out = run("ego4d_end_to_end.py", "--seconds", "5")
     assert "fused: mAP" in out
     assert "submission: valid" in out
 

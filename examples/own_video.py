@@ -16,8 +16,8 @@ def main() -> None:
     parser.add_argument("--out", default="out")
     options = parser.parse_args()
 
-    runner = quavf.load("small", quavf.RunConfig(annotated=False))  # the networks, loaded once
-    run = runner.run(options.video, options.out)
+    pipeline = quavf.load("small", quavf.RunConfig(annotated=False))  # the networks, loaded once
+    run = pipeline.run(options.video, options.out)
     for note in run.notes:
         print(f"note: {note}")
     for person in run.persons:

@@ -396,7 +396,7 @@ def test_a_visual_branch_needs_its_own_classifier(exports, checkpoints, tmp_path
     visual = Path(shutil.copy(main_file(exports["visual.onnx"]), tmp_path))
     with pytest.raises(CheckpointError, match=r"classifier\.onnx: no such file; visual\.onnx"):
         load_model(visual, InferenceConfig())
-    other = load_branch(checkpoints["visual"])
+    other: Any = load_branch(checkpoints["visual"])
     torch.nn.init.ones_(other.head.weight)
     save_branch(tmp_path / "v.safetensors", other)
     export(tmp_path / "v.safetensors", tmp_path / "other.onnx")

@@ -18,7 +18,7 @@ from quavf.core.errors import ConfigError, StoreError
 from quavf.core.records import Segment
 from quavf.core.windows import WindowConfig
 from quavf.inference.clip import ClipData
-from quavf.models import checkpoint
+from quavf.models import published
 from quavf.models.audio import AudioBranch, _mel_filters, log_mel
 from quavf.models.checkpoint import load_branch
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
@@ -112,7 +112,7 @@ def test_published_full_size_names_fit_one_to_one(
     keys = full_size_keys()[kind]
     assert len(keys) == n_keys
     state = {key: value.to("meta") for key, (value, _) in keys.items()}
-    monkeypatch.setattr(checkpoint, "read_weights", lambda path: {"model": state})
+    monkeypatch.setattr(published, "read_weights", lambda path: {"model": state})
     (tmp_path / "x.ckpt").write_bytes(b"PK")
     with torch.device("meta"):
         branch = load_branch(tmp_path / "x.ckpt")

@@ -147,7 +147,7 @@ def own(path: Path, changes: dict[str, Any] | None = None, **metadata: str) -> P
     [
         ({"format": 2}, ["checkpoint format 2, this version reads 1"]),
         ({"format": None}, ["checkpoint format None, this version reads 1"]),
-        ({"branch": "smell"}, ["branch 'smell' is not one of ['audio', 'visual']"]),
+        ({"branch": "smell"}, ["branch 'smell' is not one of audio, visual"]),
         ({"branch": ["audio"]}, ["branch ['audio'] is not one of"]),
         ({"branch": "visual"}, ["damaged configuration", "unknown field 'encoder'"]),
         ({"config": None}, ["damaged configuration", "expected an object of settings"]),

@@ -72,7 +72,7 @@ class ToyPredictor(Predictor):
     name = "toy"
 
     def score_faces(self, data: ClipData) -> Columns:
-        rows = np.flatnonzero(data.scored())
+        rows = np.flatnonzero(data.scored_mask())
         columns: Columns = {}
         for name, values in self._score(data, rows).items():
             columns[name] = np.full(len(data.faces), np.nan)

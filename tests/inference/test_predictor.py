@@ -316,7 +316,7 @@ def test_overlapping_spans_first_come_first_served(tmp_path: Path) -> None:
     segments = [Segment(1, 20, 60, 0), Segment(1, 0, 40, 1), Segment(2, 0, 9, 1)]
     store = make_store(tmp_path / "store", {1: list(range(0, 80, 10)), 2: [3, 50]}, segments)
     data = ClipData(store, "clip")
-    assert data.scored().tolist() == [True] * 7 + [False] + [True, False]
+    assert data.scored_mask().tolist() == [True] * 7 + [False] + [True, False]
     scores = Heard().score_faces(data)["audio"]
     np.testing.assert_array_equal(scores, [*TICKS[[0, 10, 20, 30, 40, 30, 40]], NAN, TICKS[3], NAN])
     branch = tiny_visual()

@@ -21,8 +21,8 @@ from quavf.core.records import Image
 from quavf.core.semantics import FIXED, REFERENCE
 from quavf.core.windows import random_crop
 from quavf.faces.crop import decode_jpeg
-from quavf.models.transforms import MEAN, STD, face_part, normalised
-from quavf.training.augment import add_noise, random_part, seeded
+from quavf.models.transforms import MEAN, STD, face_part, normalise
+from quavf.training.augment import add_noise, random_part, seed_sample
 from quavf.training.config import AugmentConfig
 from tests.helpers.data import GOLDEN, needs_golden
 
@@ -46,7 +46,7 @@ def golden_crop() -> Image:
 @needs_golden
 def test_published_transforms() -> None:
     golden = np.load(GOLDEN / "transforms.npz")
-    crop = normalised(golden_crop())
+    crop = normalise(golden_crop())
     assert abs(crop.mean().item() - golden["test_mean"]) <= 1e-6
     valid = face_part(crop, REFERENCE)[0].numpy()
     np.testing.assert_allclose(valid, golden["valid_ch0"], rtol=0, atol=1e-6)
@@ -112,8 +112,8 @@ def test_normalised_is_imagenet_rgb() -> None:
     crop = np.zeros((2, 2, 3), np.uint8)
     crop[..., 0] = 255
     expected = [(1 - MEAN[0]) / STD[0], -MEAN[1] / STD[1], -MEAN[2] / STD[2]]
-    np.testing.assert_allclose(normalised(crop)[:, 1, 0], expected, rtol=1e-6)
-    assert normalised(crop).shape == (3, 2, 2)
+    np.testing.assert_allclose(normalise(crop)[:, 1, 0], expected, rtol=1e-6)
+    assert normalise(crop).shape == (3, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_seeded_is_repeatable_and_leaves_no_trace(key: list[int]) -> None:
     before = torch.get_rng_state()
     drawn = []
     for _ in range(2):
-        with seeded(*key) as rng:
+        with seed_sample(*key) as rng:
             drawn.append((rng.random(), torch.rand(1).item()))
     assert drawn[0] == drawn[1]
     assert torch.equal(torch.get_rng_state(), before)
@@ -162,7 +162,7 @@ def test_seeded_is_repeatable_and_leaves_no_trace(key: list[int]) -> None:
 def test_seeded_differs_in_each_part_of_the_key() -> None:
     drawn = set()
     for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0)]:
-        with seeded(*key) as rng:
+        with seed_sample(*key) as rng:
             drawn.add(rng.random())
     assert len(drawn) == 4  # a key may end in zeros, all else differs
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from quavf.core.errors import ConfigError
-from quavf.training.augment import FaceChanges, change_sound, seeded
+from quavf.training.augment import FaceChanges, change_sound, seed_sample
 from quavf.training.config import AugmentConfig
 
 OFF = AugmentConfig()
@@ -25,8 +25,8 @@ LOUD = {
 VIVID = {
     "colour": AugmentConfig(colour=0.5),
     "grey": AugmentConfig(grey=1.0),
-    "soften": AugmentConfig(soften=1.0),
-    "cover": AugmentConfig(cover=1.0),
+    "downscale": AugmentConfig(downscale=1.0),
+    "erase": AugmentConfig(erase=1.0),
     "flip": AugmentConfig(flip=1.0),
 }
 
@@ -36,7 +36,7 @@ def sound(n: int = RATE) -> torch.Tensor:
 
 
 def changed_sound(config: AugmentConfig, samples: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    with seeded(seed) as rng:
+    with seed_sample(seed) as rng:
         return change_sound(samples, config, rng)
 
 
@@ -45,8 +45,8 @@ def crop() -> torch.Tensor:
 
 
 def changed_crop(config: AugmentConfig, seed: int = 0) -> torch.Tensor:
-    with seeded(seed) as rng:
-        return FaceChanges.draw(config, rng).changed(crop(), rng)
+    with seed_sample(seed) as rng:
+        return FaceChanges.draw(config, rng).apply(crop(), rng)
 
 
 def test_nothing_changes_and_little_is_drawn_when_all_is_off() -> None:
@@ -115,14 +115,14 @@ def test_grey_faces_have_no_colour() -> None:
 
 def test_faces_of_a_window_change_alike() -> None:
     config = replace(VIVID["colour"], crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0))
-    with seeded(0) as rng:
+    with seed_sample(0) as rng:
         changes = FaceChanges.draw(config, rng)
-        first, second = changes.changed(crop(), rng), changes.changed(crop(), rng)
+        first, second = changes.apply(crop(), rng), changes.apply(crop(), rng)
     torch.testing.assert_close(first, second)
 
 
 def test_soft_faces_have_less_detail() -> None:
-    config = replace(VIVID["soften"], crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0))
+    config = replace(VIVID["downscale"], crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0))
     sharp = replace(OFF, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0))
     assert changed_crop(config).diff().abs().mean() < 0.5 * changed_crop(sharp).diff().abs().mean()
 
@@ -130,15 +130,15 @@ def test_soft_faces_have_less_detail() -> None:
 def test_hard_compression_changes_the_picture_a_little() -> None:
     picture = np.tile(np.linspace(0, 255, 224).astype(np.uint8)[:, None, None], (1, 224, 3))
     picture[80:120, 80:120] = (200, 30, 30)
-    with seeded(0) as rng:
-        found = FaceChanges.draw(AugmentConfig(jpeg=1.0), rng).compressed(picture)
+    with seed_sample(0) as rng:
+        found = FaceChanges.draw(AugmentConfig(jpeg=1.0), rng).compress(picture)
     error = np.abs(found.astype(int) - picture)
     assert found.shape == picture.shape
     assert 0 < error.mean() < 8
-    assert FaceChanges.draw(OFF, random.Random(0)).compressed(picture) is picture
+    assert FaceChanges.draw(OFF, random.Random(0)).compress(picture) is picture
 
 
-@pytest.mark.parametrize("name", ["colour", "grey", "soften", "jpeg", "cover", "codec", "mute"])
+@pytest.mark.parametrize("name", ["colour", "grey", "downscale", "jpeg", "erase", "codec", "mute"])
 def test_probabilities_are_checked(name: str) -> None:
     values: dict[str, Any] = {name: 1.5}
     with pytest.raises(ConfigError, match=rf"augment\.{name}: 1\.5 is not in \[0, 1\]"):

@@ -46,3 +46,10 @@ def test_defaults_are_the_published_recipe() -> None:
     assert (trainer.weight_decay, trainer.accumulate) == (0.0, 1)
     assert (augment.crop_scale, augment.crop_ratio) == ((0.36, 0.64), (3 / 4, 4 / 3))
     assert (augment.flip, augment.noise, augment.noise_snr_db) == (0.0, 0.0, (3.0, 20.0))
+
+
+def test_former_names_of_augmentations_still_work() -> None:
+    with pytest.warns(DeprecationWarning, match="soften is now downscale"):
+        assert AugmentConfig(soften=0.4) == AugmentConfig(downscale=0.4)
+    with pytest.warns(DeprecationWarning, match="cover is now erase"):
+        assert AugmentConfig(cover=0.2) == AugmentConfig(erase=0.2)

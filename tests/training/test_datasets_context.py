@@ -167,7 +167,7 @@ def test_faces_of_one_moment_are_heard_alike(store: ClipStore) -> None:
     with torch.inference_mode():
         sound = torch.from_numpy(store.sound("clip", 0, 320_000))
         heard = branch(log_mel(sound[None])).softmax(1)[0, 1].numpy()
-    rows = np.flatnonzero(data.scored())
+    rows = np.flatnonzero(data.scored_mask())
     assert 0 < len(rows) < len(scores)
     np.testing.assert_allclose(scores[rows], heard[data.faces.frame[rows]], atol=1e-6)
     assert np.isnan(np.delete(scores, rows)).all()

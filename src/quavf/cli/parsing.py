@@ -32,7 +32,9 @@ class HelpFormatter(DefaultHelpFormatter):
             action.help = "Show this help and exit"
         elif isinstance(action.help, str) and action.help is not argparse.SUPPRESS:
             action.help = action.help[:1].upper() + action.help[1:]
-        if action.help != "Path to a configuration file.":  # of a group; --config is enough
+        if action.help == "Path to a configuration file.":  # of a group; --config is enough
+            return
+        if not str(action.help).startswith("Former name"):  # still works for one version
             super().add_argument(action)
 
     def _get_help_string(self, action: argparse.Action) -> str:

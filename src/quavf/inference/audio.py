@@ -134,7 +134,7 @@ class AudioPredictor(Predictor):
 
     def _score_in_clip(self, data: ClipData, scores: Floats) -> None:
         """Fill `scores` (N,) of faces from windows of the whole clip: one score for each moment."""
-        rows = np.flatnonzero(data.scored())
+        rows = np.flatnonzero(data.scored_mask())
         ticks = frames_to_ticks(data.faces.frame[rows], data.manifest.clock)
         asked, at = np.unique(ticks, return_inverse=True)
         found = self.score_ticks(data, asked)

@@ -12,7 +12,7 @@ from quavf.core.errors import StoreError
 from quavf.core.records import CROP_SIZE, Array, Image
 from quavf.core.windows import Span, spans
 from quavf.faces.crop import decode_jpeg
-from quavf.models.transforms import normalised
+from quavf.models.transforms import normalise
 from quavf.store import ClipStore, CropReader, Faces, Manifest
 
 
@@ -42,7 +42,7 @@ class ClipData:
         inside = span.rows(self.faces.frame[own])
         return slice(own.start + inside.start, own.start + inside.stop)
 
-    def scored(self) -> Array:
+    def scored_mask(self) -> Array:
         """(N,) mask of the faces inside any span: those that get a score."""
         mask = np.zeros(len(self.faces), bool)
         for span in self.spans:
@@ -62,4 +62,4 @@ def load_picture(reader: CropReader, row: int) -> Image:
 
 def load_crop(reader: CropReader, row: int) -> Tensor:
     """(3, 224, 224) one stored crop, normalised."""
-    return normalised(load_picture(reader, row))
+    return normalise(load_picture(reader, row))

@@ -76,7 +76,7 @@ class Predictor(ABC):
 
     def score_labelled(self, data: ClipData) -> tuple[Ints, Ints, Floats]:
         """Person, frame and score (N,) of the rows that validation judges: the faces in spans."""
-        rows = np.flatnonzero(data.scored())
+        rows = np.flatnonzero(data.scored_mask())
         scores = self.score_faces(data)[self.name]
         return data.faces.person[rows], data.faces.frame[rows], scores[rows]
 

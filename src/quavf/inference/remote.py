@@ -11,7 +11,7 @@ from torch import Tensor
 
 from quavf.models.audio import N_FRAMES, N_MELS
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
-from quavf.models.visual import at_size, quality_bins
+from quavf.models.visual import quality_bins, resize_down
 
 Part = tuple[str, tuple[str, ...]]  # of an exported branch: suffix of its file, names of its inputs
 
@@ -96,7 +96,7 @@ class RemoteVisual:
         return model.classify(model.encode(crops)[slots], quality)
 
     def encode(self, crops: Tensor) -> Tensor:
-        return self.encoder(at_size(crops, self.config.size))
+        return self.encoder(resize_down(crops, self.config.size))
 
     def classify(self, features: Tensor, quality: Tensor) -> Tensor:
         if not self.config.use_quality:

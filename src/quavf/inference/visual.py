@@ -46,7 +46,7 @@ class VisualPredictor(Predictor):
         """
         scores, qualities = np.full((2, len(data.faces)), np.nan)
         quality = data.store.quality(data.clip, self.scorer)
-        self.n_unscored += int(np.isnan(quality[data.scored()]).sum())
+        self.n_unscored += int(np.isnan(quality[data.scored_mask()]).sum())
         reversed_spans = list(reversed(data.spans))  # of several scores, the first span's stays
         windows_of = []
         for span in reversed_spans:

@@ -39,7 +39,7 @@ def read_weights(path: Path) -> Any:
             "again, or give another file"
         )
     try:
-        with torch.serialization.safe_globals(_allowed()):
+        with torch.serialization.safe_globals(_allowed_globals()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
@@ -52,7 +52,7 @@ def read_weights(path: Path) -> Any:
         ) from None
 
 
-def _allowed() -> list[Any]:
+def _allowed_globals() -> list[Any]:
     """numpy's scalar under its old and new name, and the types that it needs."""
     scalar = np.float64(0).__reduce__()[0]
     dtypes = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32)]

@@ -16,7 +16,7 @@ FACE_COLUMNS = slice(56, 168)
 LOPSIDED_COLUMNS = slice(51, 173)  # as published
 
 
-def normalised(crop: Image) -> Tensor:
+def normalise(crop: Image) -> Tensor:
     """RGB uint8 (H, W, 3) -> float (3, H, W), ImageNet mean and deviation taken out."""
     pixels = torch.from_numpy(crop).permute(2, 0, 1).float() / 255  # (3, H, W)
     return (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]

@@ -58,12 +58,12 @@ class VisualBranch(BranchNetwork):
         if self.has_moving_statistics:  # empty slots take part in them
             features = self.encode(flat)  # (B*T, D)
         else:
-            features = of_seen(self.encode, flat, flat.flatten(1).any(dim=1))  # (B*T, D)
+            features = run_on_seen(self.encode, flat, flat.flatten(1).any(dim=1))  # (B*T, D)
         return self.classify(features.view(*crops.shape[:2], -1), quality)
 
     def encode(self, crops: Tensor) -> Tensor:
         """crops (N, 3, H, W) normalised -> features (N, D)."""
-        features: Tensor = self.backbone(at_size(crops, self.config.size))
+        features: Tensor = self.backbone(resize_down(crops, self.config.size))
         return features
 
     def embed(self, crops: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class VisualBranch(BranchNetwork):
 
         For networks that `check_split` finds no fault with.
         """
-        maps = self.backbone.forward_features(at_size(crops, self.config.size))
+        maps = self.backbone.forward_features(resize_down(crops, self.config.size))
         features: Tensor = self.backbone.forward_head(maps, pre_logits=True)
         return features
 
@@ -83,7 +83,7 @@ class VisualBranch(BranchNetwork):
 
     def forward_embedded(self, features: Tensor, seen: Tensor, quality: Tensor) -> Tensor:
         """`forward` by features (B, T, F) of `embed`; seen (B, T): false where a slot is empty."""
-        flat = of_seen(self.encode_embedded, features.flatten(0, 1), seen.flatten())  # (B*T, D)
+        flat = run_on_seen(self.encode_embedded, features.flatten(0, 1), seen.flatten())  # (B*T, D)
         return self.classify(flat.view(*seen.shape, -1), quality)
 
     def classify(self, features: Tensor, quality: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ def check_split(branch: VisualBranch) -> int:
     return int(width)
 
 
-def of_seen(network: Callable[[Tensor], Tensor], x: Tensor, seen: Tensor) -> Tensor:
+def run_on_seen(network: Callable[[Tensor], Tensor], x: Tensor, seen: Tensor) -> Tensor:
     """network(x) (N, D), with all rows that are not `seen` (N,), which are alike, run as one."""
     if bool(seen.all()):
         return network(x)
@@ -156,7 +156,7 @@ def of_seen(network: Callable[[Tensor], Tensor], x: Tensor, seen: Tensor) -> Ten
     return found[seen.cumsum(0) * seen]
 
 
-def at_size(crops: Tensor, size: int) -> Tensor:
+def resize_down(crops: Tensor, size: int) -> Tensor:
     """crops (N, 3, H, W) -> (N, 3, size, size) where they are larger."""
     if crops.shape[-1] > size:
         crops = F.interpolate(crops, [size] * 2, mode="bilinear", antialias=True)

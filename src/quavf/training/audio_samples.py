@@ -22,7 +22,7 @@ from quavf.core.windows import (
     training_piece,
 )
 from quavf.store import ClipStore
-from quavf.training.augment import change_sound, seeded
+from quavf.training.augment import change_sound, seed_sample
 from quavf.training.config import TrainAudioConfig
 from quavf.training.datasets import IGNORED, UNKNOWN, Sample, TrainSet, count_classes
 
@@ -70,7 +70,7 @@ class AudioTrainSet(TrainSet):
 
     def __getitem__(self, index: int) -> Sample:
         clip, start, end, label = self.items[index].tolist()
-        with seeded(self.seed, self.epoch, index) as rng:
+        with seed_sample(self.seed, self.epoch, index) as rng:
             low, high = training_piece(end - start, rng)
             sound = torch.from_numpy(self.store.sound(self.clips[clip], start + low, start + high))
             sound = change_sound(sound, self.augment, rng)

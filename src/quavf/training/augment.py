@@ -30,18 +30,18 @@ CODEC_BITS = (6, 9)
 CODEC_HIGH_HZ = (2500.0, 7500.0)
 CODEC_LOW_HZ = (40.0, 350.0)
 JPEG_QUALITY = (15, 60)
-SMALLEST_FACE_PX = 24  # side that a softened 2x crop is brought to, at the least
-COVERED = (0.15, 0.45)  # of a crop's side
+SMALLEST_FACE_PX = 24  # smallest side that a 2x crop is downscaled to
+ERASED = (0.15, 0.45)  # of a crop's side
 
 
 def change_sound(samples: Tensor, config: AugmentConfig, rng: random.Random) -> Tensor:
     """samples (N,) in [-1, 1] -> (N,): filter, noise, codec and level, each as configured."""
     if config.filter_db and len(samples):
-        samples = _filtered(samples, config.filter_db, rng)
+        samples = _filter_spectrum(samples, config.filter_db, rng)
     if rng.random() < config.noise:
         samples = add_noise(samples, config, rng)
     if config.codec and rng.random() < config.codec and len(samples):
-        samples = _coded(samples, rng)
+        samples = _simulate_codec(samples, rng)
     if config.level_db != (0.0, 0.0):
         samples = samples * _ratio(rng.uniform(*config.level_db))
     return samples
@@ -58,7 +58,7 @@ def add_noise(samples: Tensor, config: AugmentConfig, rng: random.Random) -> Ten
         slope = rng.uniform(*config.noise_slope)
         octaves = (_frequencies(len(samples)).clamp(min=LOWEST_HZ) / 1000).log2()
         colour: Tensor = 10 ** (slope * octaves / 20)
-        noise = _shaped(noise, colour)
+        noise = _shape_spectrum(noise, colour)
     power, noise_power = samples.pow(2).mean(), noise.pow(2).mean()
     gain: Tensor = (power / (noise_power * 10 ** (snr_db / 10))).sqrt()
     noisy: Tensor = samples + gain * noise
@@ -70,7 +70,7 @@ def _ratio(db: float) -> float:
     return float(10 ** (db / 20))
 
 
-def _filtered(samples: Tensor, most_db: float, rng: random.Random) -> Tensor:
+def _filter_spectrum(samples: Tensor, most_db: float, rng: random.Random) -> Tensor:
     """A smooth random change of the spectrum."""
     points = torch.tensor([rng.uniform(-most_db, most_db) for _ in range(FILTER_BANDS)])
     octaves = (_frequencies(len(samples)).clamp(min=LOWEST_HZ) / LOWEST_HZ).log2()
@@ -78,14 +78,14 @@ def _filtered(samples: Tensor, most_db: float, rng: random.Random) -> Tensor:
     low = place.floor().long().clamp(max=FILTER_BANDS - 2)
     db = torch.lerp(points[low], points[low + 1], place - low)
     gain: Tensor = 10 ** (db / 20)
-    return _shaped(samples, gain)
+    return _shape_spectrum(samples, gain)
 
 
-def _coded(samples: Tensor, rng: random.Random) -> Tensor:
+def _simulate_codec(samples: Tensor, rng: random.Random) -> Tensor:
     """Band limits, then mu-law steps of a few bits, as a telephone's."""
     low, high = rng.uniform(*CODEC_LOW_HZ), rng.uniform(*CODEC_HIGH_HZ)
     frequencies = _frequencies(len(samples))
-    narrow = _shaped(samples, ((frequencies > low) & (frequencies < high)).float())
+    narrow = _shape_spectrum(samples, ((frequencies > low) & (frequencies < high)).float())
     peak: Tensor = narrow.abs().max().clamp(min=1e-6)
     steps, mu = 2 ** rng.randint(*CODEC_BITS) / 2, 255.0
     squeezed: Tensor = (
@@ -103,7 +103,7 @@ def _frequencies(n_samples: int) -> Tensor:
     return frequencies
 
 
-def _shaped(samples: Tensor, gain: Tensor) -> Tensor:
+def _shape_spectrum(samples: Tensor, gain: Tensor) -> Tensor:
     """samples (N,) with each frequency multiplied by `gain` (F,)."""
     padded = 2 * (len(gain) - 1)
     spectrum = torch.fft.rfft(F.pad(samples, (0, padded - len(samples))))
@@ -136,13 +136,13 @@ class FaceChanges:
             gains, offset = (red, green, blue), 1.5 * config.colour * rng.uniform(-1, 1)
         grey = bool(config.grey) and rng.random() < config.grey
         side = jpeg = 0
-        if config.soften and rng.random() < config.soften:
+        if config.downscale and rng.random() < config.downscale:
             side = round(math.exp(rng.uniform(math.log(SMALLEST_FACE_PX), math.log(160))))
         if config.jpeg and rng.random() < config.jpeg:
             jpeg = rng.randint(*JPEG_QUALITY)
         return cls(config, flip, gains, offset, grey, side, jpeg)
 
-    def compressed(self, crop: Image) -> Image:
+    def compress(self, crop: Image) -> Image:
         """crop RGB uint8 (H, W, 3), as a cheap video would have it."""
         if not self.jpeg:
             return crop
@@ -150,7 +150,7 @@ class FaceChanges:
         assert picture is not None
         return picture
 
-    def changed(self, crop: Tensor, rng: random.Random) -> Tensor:
+    def apply(self, crop: Tensor, rng: random.Random) -> Tensor:
         """crop (3, 224, 224) normalised -> (3, 224, 224): a random part of it, changed."""
         if self.side:
             small = F.interpolate(crop[None], [self.side] * 2, mode="area")
@@ -162,14 +162,14 @@ class FaceChanges:
             crop = crop.mean(dim=0, keepdim=True).expand(3, -1, -1)
         if self.gains is not None:
             crop = crop * torch.tensor(self.gains)[:, None, None] + self.offset
-        if self.config.cover and rng.random() < self.config.cover:
-            crop = _covered(crop, rng)
+        if self.config.erase and rng.random() < self.config.erase:
+            crop = _erase_rectangle(crop, rng)
         return crop
 
 
-def _covered(crop: Tensor, rng: random.Random) -> Tensor:
+def _erase_rectangle(crop: Tensor, rng: random.Random) -> Tensor:
     """A rectangle of one colour somewhere on the crop."""
-    height, width = (int(side * rng.uniform(*COVERED)) for side in crop.shape[1:])
+    height, width = (int(side * rng.uniform(*ERASED)) for side in crop.shape[1:])
     top, left = (
         rng.randint(0, s - c) for s, c in zip(crop.shape[1:], (height, width), strict=True)
     )
@@ -190,7 +190,7 @@ def random_part(crop: Tensor, scale: tuple[float, float], ratio: tuple[float, fl
 
 
 @contextmanager
-def seeded(*key: int) -> Iterator[random.Random]:
+def seed_sample(*key: int) -> Iterator[random.Random]:
     """A generator for this sample alone; torch's global one is seeded alike inside the block."""
     seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
     with torch.random.fork_rng(devices=[]):

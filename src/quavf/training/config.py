@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import InitVar, dataclass, field
 
 from quavf.core.errors import ConfigError
 from quavf.core.semantics import FIXED, get_semantics
@@ -22,9 +23,9 @@ class AugmentConfig:
         flip: Probability of mirroring all faces of a window (published: 0).
         colour: Largest change of a window's brightness, contrast and tint, 0 to 1.
         grey: Probability of turning a window grey.
-        soften: Probability of downscaling a window's faces and enlarging them again, as if blurred.
+        downscale: Probability of shrinking a window's faces and enlarging them again: a blur.
         jpeg: Probability of strong JPEG compression of a window's faces.
-        cover: Probability of erasing a part of a face.
+        erase: Probability of erasing a rectangle of a face.
         noise: Probability of adding noise to the sound (published: 0).
         noise_snr_db: Signal-to-noise ratio of the noise, lowest and highest, dB.
         noise_slope: Slope of the noise's spectrum, lowest and highest, dB per octave; 0 is white.
@@ -34,6 +35,8 @@ class AugmentConfig:
         mute: Probability of silencing the sound, which then counts as not talking to me; needs
             unlabelled sound.
         level_db: Gain of the sound, lowest and highest, dB.
+        soften: Former name of `downscale`.
+        cover: Former name of `erase`.
     """
 
     crop_scale: tuple[float, float] = (0.36, 0.64)
@@ -41,9 +44,9 @@ class AugmentConfig:
     flip: float = 0.0
     colour: float = 0.0
     grey: float = 0.0
-    soften: float = 0.0
+    downscale: float = 0.0
     jpeg: float = 0.0
-    cover: float = 0.0
+    erase: float = 0.0
     noise: float = 0.0
     noise_snr_db: tuple[float, float] = (3.0, 20.0)
     noise_slope: tuple[float, float] = (0.0, 0.0)
@@ -51,13 +54,31 @@ class AugmentConfig:
     codec: float = 0.0
     mute: float = 0.0
     level_db: tuple[float, float] = (0.0, 0.0)
+    soften: InitVar[float | None] = None
+    cover: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, soften: float | None, cover: float | None) -> None:
+        for old, new, value in (("soften", "downscale", soften), ("cover", "erase", cover)):
+            if value is not None:
+                warnings.warn(
+                    f"AugmentConfig: {old} is now {new}", DeprecationWarning, stacklevel=3
+                )
+                object.__setattr__(self, new, value)
         for name in ("crop_scale", "crop_ratio", "noise_snr_db", "noise_slope", "level_db"):
             low, high = getattr(self, name)
             if low > high:
                 raise ConfigError(f"augment.{name}: {low} is over {high}; give the lower one first")
-        for name in ("flip", "colour", "grey", "soften", "jpeg", "cover", "noise", "codec", "mute"):
+        for name in (
+            "flip",
+            "colour",
+            "grey",
+            "downscale",
+            "jpeg",
+            "erase",
+            "noise",
+            "codec",
+            "mute",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name}: {getattr(self, name)} is not in [0, 1]")
         if not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
@@ -71,7 +92,7 @@ class AugmentConfig:
     def leaves_faces(self) -> bool:
         """Whether nothing random happens to faces: a crop of all of it, and nothing else."""
         whole = self.crop_scale == (1.0, 1.0) and self.crop_ratio[0] <= 1 <= self.crop_ratio[1]
-        changes = (self.flip, self.colour, self.grey, self.soften, self.jpeg, self.cover)
+        changes = (self.flip, self.colour, self.grey, self.downscale, self.jpeg, self.erase)
         return whole and not any(changes)
 
 

@@ -12,9 +12,9 @@ from quavf.core.records import CROP_SIZE, WEARER, Array, Ints
 from quavf.core.semantics import get_semantics
 from quavf.core.windows import EMPTY, VisualWindows, training_windows, unlabelled_windows
 from quavf.inference.clip import ClipData, load_crop, load_picture
-from quavf.models.transforms import normalised
+from quavf.models.transforms import normalise
 from quavf.store import ClipStore, CropReader
-from quavf.training.augment import FaceChanges, seeded
+from quavf.training.augment import FaceChanges, seed_sample
 from quavf.training.config import TrainVisualConfig
 from quavf.training.datasets import UNKNOWN, Sample, TrainSet, count_classes
 
@@ -50,12 +50,12 @@ class VisualTrainSet(TrainSet):
     def __getitem__(self, index: int) -> Sample:
         reader = self._reader(int(self.clip_of[index]))
         crops = torch.zeros(self.slots.shape[1], 3, CROP_SIZE, CROP_SIZE)
-        with seeded(self.seed, self.epoch, index) as rng:
+        with seed_sample(self.seed, self.epoch, index) as rng:
             changes = FaceChanges.draw(self.augment, rng)
             for slot, row in enumerate(self.slots[index].tolist()):
                 if row != EMPTY:
-                    picture = changes.compressed(load_picture(reader, row))
-                    crops[slot] = changes.changed(normalised(picture), rng)
+                    picture = changes.compress(load_picture(reader, row))
+                    crops[slot] = changes.apply(normalise(picture), rng)
         return crops, *self.targets(index)
 
     def targets(self, index: int) -> tuple[Tensor, Tensor]:

@@ -200,7 +200,7 @@ def score_clip(data: ClipData, predictors: Mapping[str, Predictor]) -> Scores:
     for predictor in predictors.values():
         columns.update(predictor.score_faces(data))
     columns[FUSED] = fuse_columns(columns)
-    rows = np.flatnonzero(data.scored())
+    rows = np.flatnonzero(data.scored_mask())
     clips = np.full(len(rows), data.clip, object)
     values = {name: column[rows] for name, column in columns.items()}
     return Scores(clips, data.faces.person[rows], data.faces.frame[rows], values)

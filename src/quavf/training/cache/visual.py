@@ -17,7 +17,7 @@ from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
 from quavf.inference.visual import VisualPredictor
 from quavf.models.branch import BranchNetwork
-from quavf.models.visual import VisualBranch, check_split, of_seen
+from quavf.models.visual import VisualBranch, check_split, run_on_seen
 from quavf.training.cache.features import FeatureCache, FrozenPart
 from quavf.training.cache.sets import CachedSamples, CachedSet, as_lists, describe_samples
 from quavf.training.cache.table import TensorSpec, arrays_hash
@@ -63,7 +63,7 @@ class CachedWindows(CachedSamples):
         crops, *others = batch
         flat = crops.flatten(0, 1)  # (B*T, 3, H, W)
         seen = flat.flatten(1).any(dim=1)  # (B*T,)
-        features = of_seen(network.embed, flat, seen)  # (B*T, F)
+        features = run_on_seen(network.embed, flat, seen)  # (B*T, F)
         return features.view(*crops.shape[:2], -1), seen.view(crops.shape[:2]), *others
 
 

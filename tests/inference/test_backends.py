@@ -98,7 +98,7 @@ def reuse_graphs(patch: pytest.MonkeyPatch) -> None:
             weights = hashlib.sha256()
             for value in part.state_dict().values():
                 weights.update(value.numpy().tobytes())
-            network = f"{type(part).__name__} {part.config} {part.settings} {weights.hexdigest()}"
+            network = f"{type(part).__name__} {part.config} {part.shapes} {weights.hexdigest()}"
             key = f"{make.__name__} {network}"
             if key not in GRAPHS:
                 GRAPHS[key] = make(part)

@@ -188,7 +188,7 @@ def test_an_interrupted_run_goes_on(
     path = write_video(tmp_path / "v.mp4", seconds=3, faces=two)
     whole = run_video(path, tmp_path / "whole", config)
     with monkeypatch.context() as patched:
-        patched.setattr(quavf.video.scoring.VideoScoring, "_thumbnails", _interrupt)
+        patched.setattr(quavf.video.scoring, "cut_thumbnails", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             run_video(path, tmp_path / "out", config)
     assert not (tmp_path / "out" / "result.json").exists()
@@ -203,7 +203,7 @@ def test_an_interrupted_run_goes_on(
     assert not (tmp_path / "out" / "parts").exists()
 
 
-def _interrupt(self: Any, data: Any) -> dict[int, bytes]:
+def _interrupt(*arguments: Any) -> dict[int, bytes]:
     raise KeyboardInterrupt
 
 
@@ -399,7 +399,7 @@ def test_output_folders_differ() -> None:
 
 
 def test_configurations_that_cannot_be_used(tmp_path: Path, checkpoints: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match="--audio, --visual, or both"):
+    with pytest.raises(ConfigError, match="--audio, --visual, or several of them"):
         Pipeline(RunConfig(audio="", visual=""))
     with pytest.raises(ConfigError, match="this is a checkpoint of the visual branch"):
         Pipeline(RunConfig(audio=checkpoints["visual"], visual=""))

@@ -20,6 +20,7 @@ FUNCTIONS = {
     "export": ["checkpoint", "out", "format", "encoder_heads", "n_heads", "backbone"],
     "fuse": ["scores_a", "scores_v", "out"],
     "import_quality": ["store", "path", "scorer"],
+    "import_scores": ["path", "store", "out", "branch", "quality"],
     "load": ["weights", "config"],
     "load_branch": ["path", "encoder_heads", "n_heads", "backbone"],
     "predict": ["store", "out", "audio", "visual", "config", "engine", "checkpoints"],

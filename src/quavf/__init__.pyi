@@ -61,6 +61,7 @@ from .video.config import VideoConfig as VideoConfig
 from .workflows.config import RunConfig as RunConfig
 from .workflows.evaluate import evaluate as evaluate
 from .workflows.fuse import fuse as fuse
+from .workflows.import_scores import import_scores as import_scores
 from .workflows.predict import predict as predict
 from .workflows.prepare import prepare_challenge as prepare_challenge
 from .workflows.prepare import prepare_ego4d as prepare_ego4d

@@ -131,6 +131,7 @@ def steps(data: Path) -> dict[str, Answer]:
         "predict challenge": [challenge, *both, "--out", d / "test_scores"],
         "submit": [d / "test_scores", "--out", d / "submission.json"],
         "submit check": ["--check", d / "submission.json", "--store", challenge],
+        "import": [challenge, "--audio", d / "submission.json", "--out", d / "imported"],
         "train audio again": ["--store", store, "--out", d / "audio", *AUDIO],
     }
     answers = {}
@@ -157,6 +158,7 @@ def test_every_step_ends_well(steps: dict[str, Answer]) -> None:
         ("predict", ["faces", "84", "fused from both branches"]),
         ("predict visual", ["clips", "1", "faces", "42", "visual only"]),
         ("fuse", ["fused from both branches", "42", "audio only"]),
+        ("import", ["Scores", "/imported", "faces", "3", "audio only"]),
         ("evaluate report", ["mAP", "Report of 2 clips: ", "/pages/report.html"]),
         ("evaluate", ["mAP", "Audio", "Visual", "Mean", "Fused", "Metrics and figures"]),
         ("submit", ["submission.json: 3 rows of 1 segments"]),
@@ -400,6 +402,8 @@ def table(folder: Path, **changes: Any) -> Path:
          "--clips is for the pages of --report"),
         (["evaluate", "S", "--store", "T", "--out", "O", "--confidence", "2"],
          "confidence is 2.0, expected between 0 and 1"),
+        (["import", "S", "--out", "O"], "give a file with --audio, --visual, or several"),
+        (["import", "S", "--audio", "A", "--out", "O"], "S: no store here"),
         (["fuse", "A", "B", "--out", "O"], "scores.parquet: no such file"),
         (["submit"], "use `SCORES --out FILE` to write, `--check FILE --store STORE`"),
         (["submit", "S"], "use `SCORES --out FILE` to write"),

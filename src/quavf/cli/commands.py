@@ -25,6 +25,7 @@ def group_commands() -> dict[str, dict[str, Command]]:
         },
         "Scores": {
             "predict": scores.PREDICT,
+            "import": scores.IMPORT,
             "fuse": scores.FUSE,
             "evaluate": scores.EVALUATE,
             "submit": scores.SUBMIT,

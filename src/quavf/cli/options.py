@@ -53,11 +53,11 @@ def add_branch_options(parser: ArgumentParser) -> None:
             parser.add_argument(f"--{spec.name}", metavar="CKPT", help=text)
 
 
-def describe_branch_options() -> str:
-    """List `[--NAME CKPT]` of all branches for a usage line."""
+def describe_branch_options(value: str = "CKPT") -> str:
+    """List `[--NAME CKPT]` of all branches for a usage line, or with another value."""
     from quavf.core.branches import branch_names
 
-    return " ".join(f"[--{name} CKPT]" for name in branch_names())
+    return " ".join(f"[--{name} {value}]" for name in branch_names())
 
 
 def read_further_branches(args: Namespace) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The commands that make and use scores: `predict`, `fuse`, `evaluate` and `submit`."""
+"""The commands on scores: `predict`, `import`, `fuse`, `evaluate` and `submit`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,42 @@ def _predict(args: Namespace, console: Any) -> None:
     notes = {
         "NaN scores, replaced by their neighbour's": summary.repaired,
         "crops without a quality (they count as 0)": summary.crops_without_quality,
+    }
+    print_summary(
+        console, f"Scores {summary.scores}", figures, {k: v for k, v in notes.items() if v}
+    )
+
+
+def _add_import_options(parser: ArgumentParser) -> None:
+    from quavf.core.branches import branch_specs
+
+    parser.add_argument("store", metavar="STORE", help="Store of the clips: the challenge's")
+    for spec in branch_specs():
+        parser.add_argument(
+            f"--{spec.name}",
+            metavar="FILE",
+            help=f"Predictions of the {spec.name} branch ({spec.summary}) in the published format",
+        )
+    parser.add_argument("--out", required=True, metavar="SCORES", help="Folder to write")
+    parser.add_argument(
+        "--quality",
+        default="",
+        metavar="NAME",
+        help="Scorer whose quality weighs the branches; default: fan, or the only one in the store",
+    )
+
+
+def _import(args: Namespace, console: Any) -> None:
+    from quavf.core.branches import branch_names
+    from quavf.report.summaries import print_summary
+    from quavf.workflows.import_scores import import_branches
+
+    files = {name: path for name in branch_names() if (path := getattr(args, name))}
+    summary = import_branches(files, args.store, args.out, args.quality)
+    figures = {"clips": summary.clips, "faces": summary.rows, **_count_rows(summary.branches)}
+    notes = {
+        **{f"rows of {files[n]} without a face": count for n, count in summary.unknown.items()},
+        "faces without a score": summary.without_score,
     }
     print_summary(
         console, f"Scores {summary.scores}", figures, {k: v for k, v in notes.items() if v}
@@ -162,6 +198,12 @@ PREDICT = Command(
     lambda: f"STORE {describe_branch_options()} --out SCORES [options]",
     _add_predict_options,
     _predict,
+)
+IMPORT = Command(
+    "Import predictions in the published format, aPred.json and vPred.json.",
+    lambda: f"STORE {describe_branch_options('FILE')} --out SCORES [options]",
+    _add_import_options,
+    _import,
 )
 FUSE = Command(
     "Fuse the scores of branches that were predicted separately.",

@@ -75,14 +75,14 @@ def find_problems(path: Path, expected: Mapping[str, Collection[int]]) -> list[s
     bad: defaultdict[str, list[Any]] = defaultdict(list)
     seen: Counter[Row] = Counter()
     for index, item in enumerate(results):
-        row = _parse_row(item)
+        row = parse_row(item)
         if row is None:
             bad["malformed"].append(index)
             continue
         seen[row] += 1
         if type(item["label"]) is not int or item["label"] != 1:
             bad["label"].append(row)
-        if not _is_probability(item["score"]):
+        if not is_probability(item["score"]):
             bad["score"].append(row)
     bad["repeated"] = [row for row, count in seen.items() if count > 1]
     return problems + _describe(bad) + _compare(seen, expected)
@@ -104,7 +104,7 @@ def _check_top_level(content: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _parse_row(item: Any) -> Row | None:
+def parse_row(item: Any) -> Row | None:
     """Video id and frame of a row, or nothing when it is not a row at all."""
     if not isinstance(item, dict) or not all(field in item for field in FIELDS):
         return None
@@ -116,7 +116,7 @@ def _parse_row(item: Any) -> Row | None:
     return video, frame
 
 
-def _is_probability(score: Any) -> bool:
+def is_probability(score: Any) -> bool:
     """NaN, infinities and true or false are none."""
     return type(score) in (int, float) and 0 <= score <= 1
 

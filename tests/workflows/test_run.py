@@ -194,8 +194,8 @@ def test_an_interrupted_run_goes_on(
     assert not (tmp_path / "out" / "result.json").exists()
     with monkeypatch.context() as patched:  # everything up to there is on disk
         patched.setattr("quavf.video.prepare.open_detector", None)
-        patched.setattr(AudioPredictor, "score_ticks", None)
-        patched.setattr(VisualPredictor, "score_person", None)
+        patched.setattr(AudioPredictor, "score_ticks", _interrupt)
+        patched.setattr(VisualPredictor, "score_person", _interrupt)
         run = run_video(path, tmp_path / "out", config)
     assert run.result.to_json() == whole.result.to_json()
     for name in ("scores.csv", "moments.json"):

@@ -15,7 +15,7 @@ from quavf.models.checkpoint import save_branch
 from tests.helpers import face_videos
 from tests.helpers.data import ROOT
 from tests.helpers.published import tiny_audio, tiny_visual, write_published
-from tests.helpers.stores import SEGMENTS, make_store
+from tests.helpers.stores import SEGMENTS, make_store, make_tiny_store
 
 PAGES = [
     *sorted(ROOT.glob("*.md")),
@@ -34,6 +34,7 @@ class Block:
     code: str
     line: int
     is_run: bool  # False: `<!-- not run: REASON -->` stands in the line above
+    file: str = ""  # the file that it is, where `<!-- file: NAME -->` stands in the line above
 
 
 def name(page: Path) -> str:
@@ -45,7 +46,18 @@ def blocks(page: Path) -> Iterator[Block]:
     for match in FENCE.finditer(text):
         above = text[: match.start()].rstrip("\n").rpartition("\n")[2]
         line = text.count("\n", 0, match.start(2)) + 1
-        yield Block(match[1], match[2], line, not re.match(r"<!-- not run: .+ -->$", above))
+        is_run = not re.match(r"<!-- not run: .+ -->$", above)
+        file = re.match(r"<!-- file: (.+) -->$", above)
+        yield Block(match[1], match[2], line, is_run, file[1] if file else "")
+
+
+def write_files(page: Path, folder: Path) -> list[Path]:
+    """Write the blocks of a page that are files below a folder."""
+    found = [(folder / block.file, block.code) for block in blocks(page) if block.file]
+    for path, code in found:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code)
+    return [path for path, _ in found]
 
 
 def data_names(page: Path) -> list[str]:
@@ -72,6 +84,12 @@ def write_store() -> dict[str, Any]:
     faces = {1: range(0, 120, 15), 2: range(30, 96, 15)}
     clips = ("clip0", "clip1", "clip2")
     make_store(Path("STORE"), faces, SEGMENTS, n_samples=64_000, clips=clips, split="val")
+    return {}
+
+
+def write_labels() -> dict[str, Any]:
+    """A clip of `train` and one of `val`, with labels that show in a face's colour."""
+    make_tiny_store(Path("LABELS"), ("train", "val"))
     return {}
 
 
@@ -112,6 +130,7 @@ def make_regions() -> dict[str, Any]:
 DATA: dict[str, Callable[[], dict[str, Any]]] = {
     "crops": make_crops,
     "labelled": write_labelled,
+    "labels": write_labels,
     "none": dict,
     "published": write_checkpoints,
     "regions": make_regions,

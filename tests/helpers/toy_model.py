@@ -10,13 +10,11 @@ from torch import Tensor, nn
 
 from quavf.core.records import WEARER, Ints
 from quavf.inference.clip import ClipData, load_picture
-from quavf.inference.config import InferenceConfig
 from quavf.inference.predictor import Columns, Predictor, Spans
 from quavf.models.branch import BranchNetwork
 from quavf.models.config import BranchSettings
 from quavf.store import ClipStore, CropReader
 from quavf.training.branch import BranchTraining
-from quavf.training.cache.features import FeatureCache
 from quavf.training.config import TrainConfig
 from quavf.training.datasets import Sample, TrainSet, count_classes
 
@@ -130,12 +128,3 @@ class ToyTraining(BranchTraining):
     def logits(self, network: ToyBranch, batch: Sample) -> tuple[Tensor, Tensor]:
         colours, labels = batch  # (B, 3), (B,)
         return network(colours), labels
-
-    def predictor(
-        self,
-        network: BranchNetwork,
-        config: InferenceConfig,
-        scorer: str,
-        cache: FeatureCache | None = None,
-    ) -> ToyPredictor:
-        return ToyPredictor(network, config, scorer)

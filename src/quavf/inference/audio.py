@@ -10,7 +10,6 @@ from torch import Tensor
 
 from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
 from quavf.core.records import Floats, Ints
-from quavf.core.semantics import get_semantics
 from quavf.core.windows import (
     WINDOW_SAMPLES,
     WINDOW_TICKS,
@@ -22,7 +21,6 @@ from quavf.core.windows import (
     frames_to_ticks,
 )
 from quavf.inference.clip import ClipData
-from quavf.inference.config import InferenceConfig
 from quavf.inference.predictor import Columns, Once, Predictor, Spans, repair, repair_part
 from quavf.inference.remote import AudioModel
 from quavf.models.audio import log_mel
@@ -37,12 +35,6 @@ class AudioPredictor(Predictor):
     name = "audio"
     action = "Listening"
     model: AudioModel
-
-    def __init__(
-        self, model: AudioModel, config: InferenceConfig | None = None, scorer: str = ""
-    ) -> None:
-        super().__init__(model, config, scorer)
-        self.semantics = get_semantics(model.settings.semantics)
 
     def score_faces(self, data: ClipData) -> Columns:
         """`audio` (N,), NaN outside spans or without sound.

@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from quavf.core.records import Array, Floats, Ints
+from quavf.core.semantics import get_semantics
 from quavf.core.windows import Span
 from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
@@ -41,6 +42,7 @@ class Predictor(ABC):
         self.device = self.config.device
         self.model = model.to(self.device) if isinstance(model, nn.Module) else model
         self.scorer = scorer
+        self.semantics = get_semantics(self.model.settings.semantics)
         self.n_repaired = 0  # scores that were NaN, see `repair`
         self.n_unscored = 0  # crops without a quality: they count as 0
 

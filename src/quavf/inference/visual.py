@@ -10,10 +10,8 @@ from torch import Tensor
 
 from quavf.core.branches import QUALITY
 from quavf.core.records import CROP_SIZE, Floats, Ints
-from quavf.core.semantics import get_semantics
 from quavf.core.windows import span_windows, visual_windows
 from quavf.inference.clip import ClipData, load_crop
-from quavf.inference.config import InferenceConfig
 from quavf.inference.predictor import Columns, Predictor, Spans, repair
 from quavf.inference.remote import VisualModel
 from quavf.inference.window_queue import SlotRows, WindowQueue, needed_rows
@@ -32,12 +30,6 @@ class VisualPredictor(Predictor):
     name = "visual"
     action = "Looking"
     model: VisualModel
-
-    def __init__(
-        self, model: VisualModel, config: InferenceConfig | None = None, scorer: str = ""
-    ) -> None:
-        super().__init__(model, config, scorer)
-        self.semantics = get_semantics(model.settings.semantics)
 
     def score_faces(self, data: ClipData) -> Columns:
         """`visual` and the `quality` of the windows, (N,) each, NaN outside spans.

@@ -6,10 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from quavf.inference.audio import AudioPredictor
-from quavf.inference.config import InferenceConfig
 from quavf.models.audio import AudioBranch, log_mel
-from quavf.models.branch import BranchNetwork
 from quavf.models.config import BranchSettings
 from quavf.store import ClipStore
 from quavf.training.audio_samples import AudioTrainSet
@@ -24,6 +21,7 @@ class AudioTraining(BranchTraining):
     """Cross-entropy of each 1/30 s of sound."""
 
     unit = "frames"
+    cached_predictor = CachedAudioPredictor
 
     def settings(self, config: TrainAudioConfig) -> BranchSettings:
         return BranchSettings(config.semantics, context=config.context)
@@ -45,18 +43,6 @@ class AudioTraining(BranchTraining):
 
     def cached_set(self, data: Any, cache: FeatureCache) -> CachedSounds:
         return CachedSounds(data, cache)
-
-    def predictor(
-        self,
-        network: BranchNetwork,
-        config: InferenceConfig,
-        scorer: str,
-        cache: FeatureCache | None = None,
-    ) -> AudioPredictor:
-        assert isinstance(network, AudioBranch)
-        if cache is None:
-            return AudioPredictor(network, config, scorer)
-        return CachedAudioPredictor(network, config, scorer, cache)
 
 
 def n_trained(labels: Tensor) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor
 
+from quavf.core.branches import BRANCHES
 from quavf.core.errors import ConfigError
 from quavf.inference.config import InferenceConfig
 from quavf.inference.predictor import Predictor
@@ -25,6 +27,7 @@ class BranchTraining(ABC):
     """
 
     unit: ClassVar[str] = "samples"  # that class counts count
+    cached_predictor: ClassVar[Callable[..., Predictor] | None] = None  # reads a FeatureCache
 
     def resolve(self, store: ClipStore, config: Any) -> Any:
         """The configuration with choices that depend on the store; default: as it is."""
@@ -55,7 +58,6 @@ class BranchTraining(ABC):
         """The samples of `train_set` from cached features."""
         raise ConfigError("trainer.cache: this branch has no cache; leave it out")
 
-    @abstractmethod
     def predictor(
         self,
         network: BranchNetwork,
@@ -64,3 +66,8 @@ class BranchTraining(ABC):
         cache: FeatureCache | None = None,
     ) -> Predictor:
         """The predictor that validates the network while it is trained."""
+        if cache is not None:
+            assert self.cached_predictor is not None
+            return self.cached_predictor(network, config, scorer, cache)
+        predictor: Predictor = BRANCHES.get(network.name).load("predictor")(network, config, scorer)
+        return predictor

@@ -7,9 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from quavf.inference.config import InferenceConfig
-from quavf.inference.visual import VisualPredictor
-from quavf.models.branch import BranchNetwork
 from quavf.models.config import BranchSettings
 from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore
@@ -30,6 +27,7 @@ class VisualTraining(BranchTraining):
     """Cross-entropy of each window of crops."""
 
     unit = "windows"
+    cached_predictor = CachedVisualPredictor
 
     def resolve(self, store: ClipStore, config: TrainVisualConfig) -> TrainVisualConfig:
         return replace(config, quality=store.choose_scorer(config.quality))
@@ -53,15 +51,3 @@ class VisualTraining(BranchTraining):
 
     def cached_set(self, data: Any, cache: FeatureCache) -> CachedSet:
         return cache_windows(data, cache)
-
-    def predictor(
-        self,
-        network: BranchNetwork,
-        config: InferenceConfig,
-        scorer: str,
-        cache: FeatureCache | None = None,
-    ) -> VisualPredictor:
-        assert isinstance(network, VisualBranch)
-        if cache is None:
-            return VisualPredictor(network, config, scorer)
-        return CachedVisualPredictor(network, config, scorer, cache)

@@ -99,6 +99,7 @@ CLASSES = [
     "PersonScores",
     "Pipeline",
     "Predictor",
+    "PublishedConfig",
     "QualityScorer",
     "Scores",
     "Segment",

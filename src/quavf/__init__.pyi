@@ -47,6 +47,7 @@ from .results.video import VideoResult as VideoResult
 from .simulate.config import SimulateConfig as SimulateConfig
 from .sources.config import ChallengeConfig as ChallengeConfig
 from .sources.config import Ego4dConfig as Ego4dConfig
+from .sources.config import PublishedConfig as PublishedConfig
 from .sources.registry import SourceSpec as SourceSpec
 from .sources.registry import register_source as register_source
 from .store import ClipStore as ClipStore

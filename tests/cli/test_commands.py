@@ -275,7 +275,7 @@ def test_top_level_lists_every_command(words: list[str]) -> None:
     assert len(answer.out.splitlines()) < 30
 
 
-@pytest.mark.parametrize(("group", "n_commands"), [("train", 2), ("prepare", 3)])
+@pytest.mark.parametrize(("group", "n_commands"), [("train", 2), ("prepare", 4)])
 @pytest.mark.parametrize("words", [[], ["--help"]])
 def test_groups_list_their_commands(group: str, n_commands: int, words: list[str]) -> None:
     answer = quavf(group, *words)
@@ -419,6 +419,7 @@ def table(folder: Path, **changes: Any) -> Path:
           "--semantics", "old"],
          "semantics: 'old' is not known; use one of ['fixed', 'reference']"),
         (["prepare", "challenge", "--root", "R", "--store", "S"], "R"),
+        (["prepare", "published", "--root", "R", "--store", "S"], "R/faceCrops: not there"),
         (["train", "audio", "--store", "S"], "arguments are required: out"),
         (["train", "audio", "--store", "S", "--out", "O"], "S: no store here"),
         (["train", "audio", "--store", "S", "--out", "O", "--audio.dim", "7"],

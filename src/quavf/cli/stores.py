@@ -26,9 +26,9 @@ def _add_store_option(parser: ArgumentParser) -> None:
 
 def make_prepare_command(source: str) -> Command:
     """Make the command that prepares a store from a source; plug-ins are loaded when it runs."""
-    from quavf.sources.registry import CHALLENGE, EGO4D
+    from quavf.sources.registry import BUILT_IN
 
-    summaries = {spec.name: spec.summary for spec in (EGO4D, CHALLENGE)}
+    summaries = {spec.name: spec.summary for spec in BUILT_IN}
     return Command(
         summaries.get(source, f"Prepare a store from the source {source}."),
         partial(_describe_usage, source),

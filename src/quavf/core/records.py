@@ -107,7 +107,10 @@ class ClipRecord:
 
 @dataclass(frozen=True)
 class CroppedClip:
-    """What a source knows of a clip whose faces come as pictures, already cropped."""
+    """What a source knows of a clip whose faces come as pictures, already cropped.
+
+    `geometry` says where each face comes from, by person, then frame; empty: unknown.
+    """
 
     clip: str
     split: str
@@ -115,6 +118,8 @@ class CroppedClip:
     sound: Path | None
     fingerprint: str
     notes: dict[str, int] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
+    geometry: dict[int, dict[int, CropGeometry]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -39,3 +39,17 @@ class ChallengeConfig:
     """
 
     root: Path
+
+
+@dataclass(frozen=True)
+class PublishedConfig:
+    """The data that the published code has prepared.
+
+    Args:
+        root: Folder of faceCrops, metaData.json, wave, ttm and split, as data/ of the published
+            code.
+        metadata: The metaData.json, if it is elsewhere.
+    """
+
+    root: Path
+    metadata: Path | None = None

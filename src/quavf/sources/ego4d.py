@@ -154,7 +154,7 @@ def _segments(raw: dict[str, Any], where: str, notes: Counter[str]) -> Iterator[
         if item.get("person") is None:
             notes["segments without a person"] += 1
             continue
-        person = _person_id(item["person"])
+        person = parse_person(item["person"])
         if person is None:
             notes["segments whose person is no number"] += 1
         elif not 0 <= start <= last < MAX_COORDINATE:  # also false for NaN
@@ -169,7 +169,7 @@ def _tracks(
     tracks: dict[int, tuple[TrackRows, ...]] = {}
     for p, person in enumerate(_get(raw, "persons", list, where)):
         at = f"{where}: persons[{p}]"
-        person_id = _person_id(_get(person, "person_id", (str, int), at))
+        person_id = parse_person(_get(person, "person_id", (str, int), at))
         if person_id is None:
             notes["persons whose id is no number"] += 1
             continue
@@ -203,7 +203,7 @@ def _track_rows(rows: list[Any], notes: Counter[str]) -> Floats:
     return np.asarray(values[usable])
 
 
-def _person_id(value: Any) -> int | None:
+def parse_person(value: Any) -> int | None:
     """The number in an id such as 3, "3" or "'3'"; None when there is none."""
     try:
         number = int(str(value).strip(" '\""))

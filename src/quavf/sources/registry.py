@@ -52,10 +52,17 @@ CHALLENGE = SourceSpec(
     config="quavf.sources.config:ChallengeConfig",
     read="quavf.sources.challenge:index_challenge",
 )
+PUBLISHED = SourceSpec(
+    name="published",
+    summary="Take the face crops and sound of the published code into a store.",
+    config="quavf.sources.config:PublishedConfig",
+    read="quavf.sources.published:index_published",
+)
+BUILT_IN = (EGO4D, CHALLENGE, PUBLISHED)
 SOURCES: Registry[SourceSpec] = Registry(
     "source",
     "quavf.sources",
-    {spec.name: f"quavf.sources.registry:{spec.name.upper()}" for spec in (EGO4D, CHALLENGE)},
+    {spec.name: f"quavf.sources.registry:{spec.name.upper()}" for spec in BUILT_IN},
 )
 
 
@@ -65,7 +72,7 @@ def register_source(spec: SourceSpec) -> None:
 
 
 def source_names() -> tuple[str, ...]:
-    """All sources: ego4d, challenge, then those of plug-ins."""
+    """All sources: ego4d, challenge, published, then those of plug-ins."""
     return SOURCES.names()
 
 

@@ -315,7 +315,8 @@ def _write_cropped_clip(store: ClipStore, fingerprint: str, record: CroppedClip)
         for person, frame, path in faces:
             jpeg = _face_jpeg(_file_bytes(path), notes)
             if jpeg is not None:
-                writer.add_crop(person, frame, clock.frame_to_s(frame), READY_MADE, jpeg)
+                geometry = record.geometry[person][frame] if record.geometry else READY_MADE
+                writer.add_crop(person, frame, clock.frame_to_s(frame), geometry, jpeg)
         samples = None
         if record.sound is not None:
             try:
@@ -332,10 +333,10 @@ def _write_cropped_clip(store: ClipStore, fingerprint: str, record: CroppedClip)
                 clip=record.clip,
                 split=record.split,
                 clock=clock,
-                segments=(),
+                segments=record.segments,
                 n_samples=None if samples is None else len(samples),
                 n_crops=writer.n_crops,
-                frame_size=(CROP_SIZE, CROP_SIZE),
+                frame_size=None if record.geometry else (CROP_SIZE, CROP_SIZE),
                 fingerprint=fingerprint,
                 config_hash=store.config.hash,
                 notes=dict(notes),

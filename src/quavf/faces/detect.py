@@ -29,7 +29,8 @@ class Detections:
     landmarks: Floats | None = None
 
     def __post_init__(self) -> None:
-        assert self.boxes.shape == (len(self.scores), 4), (self.boxes.shape, len(self.scores))
+        expected = (len(self.scores), 4)
+        assert self.boxes.shape == expected, f"boxes: shape {self.boxes.shape}, not {expected}"
         assert self.landmarks is None or self.landmarks.shape == (len(self.scores), 5, 2)
 
     def __len__(self) -> int:

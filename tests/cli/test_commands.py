@@ -254,10 +254,10 @@ def test_every_option_tells_what_it_is_for_and_its_default(name: str) -> None:
     for action in parser._actions:
         if action.help in (SUPPRESS, "Path to a configuration file."):
             continue
-        if str(action.help).startswith("Former name"):
+        assert action.help, action
+        if action.help.startswith("Former name"):
             assert action.help not in text
             continue
-        assert action.help, action
         first = " ".join(action.help.split())[:40].rstrip(" .")
         assert first in text, action
         shown += 1

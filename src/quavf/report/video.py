@@ -65,7 +65,7 @@ def render_report(result: VideoResult, video: str | None, offset_s: float = 0.0)
         ),
         "branches": _explain_branches(result),
         "notes": _notes(result),
-        "data": encode_for_script(_content(result, video, offset_s, summary.nothing)),
+        "data": encode_for_script(_build_content(result, video, offset_s, summary.nothing)),
         "js": script,
     }
     return fill_template("report.html", values)
@@ -108,7 +108,7 @@ def _policy(style: str, script: str | None) -> str:
     )
 
 
-def _content(
+def _build_content(
     result: VideoResult, video: str | None, offset_s: float, nothing: str
 ) -> dict[str, Any]:
     return {

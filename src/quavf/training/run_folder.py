@@ -55,7 +55,7 @@ class RunFolder:
         if self.is_leader:
             write_json(self.path / FINISHED, asdict(summary))
 
-    def finished(self, epochs: int) -> TrainSummary | None:
+    def read_summary(self, epochs: int) -> TrainSummary | None:
         """How the run ended, if it has: after so many epochs, or because it was stopped early."""
         file = self.path / FINISHED
         if not file.is_file():

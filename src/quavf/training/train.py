@@ -223,7 +223,7 @@ class TrainingRun:
             logging.getLogger("quavf").setLevel(logging.ERROR)  # warnings once, not from each
         folder, settings = RunFolder(self.out, is_leader()), self._settings()
         folder.check(settings)
-        if (done := folder.finished(self.config.trainer.epochs)) is not None:
+        if (done := folder.read_summary(self.config.trainer.epochs)) is not None:
             log.warning("%s is finished; nothing to do", self.out)
             return done
         data = self.training.train_set(self.store, self.config)

@@ -33,8 +33,8 @@ class VisualTrainSet(TrainSet):
                 slots.append(windows.rows_from(first_row).astype(np.int32))
                 quality.append(windows.quality)
                 labels.append(np.full(len(windows.centres), label, np.int8))
-        self.clip_of, self.labels = _joined(clip_of, np.int32), _joined(labels, np.int8)
-        self.quality = _joined(quality, np.float64)
+        self.clip_of, self.labels = _concatenate(clip_of, np.int32), _concatenate(labels, np.int8)
+        self.quality = _concatenate(quality, np.float64)
         n_slots = config.windows.n_slots
         self.slots = np.concatenate([*slots, np.empty((0, n_slots), np.int32)])  # (N, 15)
         kept = _choose_rows(self.labels, config.unlabelled, config.trainer.seed)
@@ -109,5 +109,5 @@ def _choose_rows(labels: Array, unlabelled: float, seed: int) -> Ints:
     return np.sort(np.concatenate([known, chosen]))
 
 
-def _joined(parts: list[Array], kind: type) -> Array:
+def _concatenate(parts: list[Array], kind: type) -> Array:
     return np.concatenate([*parts, np.empty(0, kind)]).astype(kind)

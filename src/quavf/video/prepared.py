@@ -58,9 +58,9 @@ class PreparedVideo:
         return {person: self._schedule(person) for person in range(1, len(self.persons) + 1)}
 
     def _schedule(self, person: int) -> PersonSchedule:
-        scored = self.face_at(person, ticks_to_score(self.pictures, self.config.rate)).seen()
+        scored = self.face_at(person, ticks_to_score(self.pictures, self.config.rate)).drop_unseen()
         slots = (scored.ticks[:, None] + self.windows.offsets(Clock())).ravel()
-        crops = self.face_at(person, np.union1d(slots[slots >= 0], scored.ticks)).seen()
+        crops = self.face_at(person, np.union1d(slots[slots >= 0], scored.ticks)).drop_unseen()
         spans = split_by_scene(person, scored.ticks, self.cuts)
         return PersonSchedule(person, scored, crops, spans)
 

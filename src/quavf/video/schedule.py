@@ -28,7 +28,7 @@ class FaceTicks:
     def __len__(self) -> int:
         return len(self.ticks)
 
-    def seen(self) -> FaceTicks:
+    def drop_unseen(self) -> FaceTicks:
         """The ticks at which the face is seen: those whose box is not NaN."""
         rows = ~np.isnan(self.boxes[:, 0])
         return FaceTicks(self.ticks[rows], self.pictures[rows], self.boxes[rows], self.scores[rows])

@@ -106,7 +106,7 @@ class _Reports:
                 "on the store that was predicted on"
             )
         manifest, faces = self.store.manifest(clip), self.store.faces(clip)
-        scored = self._scored(clip, faces)
+        scored = self._collect_scores(clip, faces)
         labels = [s for s in manifest.segments if s.person > WEARER]
         numbers = sorted({*scored, *(s.person for s in labels)})
         seen = {p: faces.time_s[faces.rows_of(p)] for p in numbers}
@@ -127,7 +127,7 @@ class _Reports:
         )
         return add_moments(result, self.moments, 1 / float(manifest.clock.fps))
 
-    def _scored(self, clip: str, faces: Faces) -> dict[int, PersonScores]:
+    def _collect_scores(self, clip: str, faces: Faces) -> dict[int, PersonScores]:
         """By person the scores of a clip with the box and the time of each face."""
         own = self.scores.take((self.scores.clip == clip) & (self.scores.person > WEARER)).sorted()
         row_of = faces.row_of()

@@ -76,7 +76,7 @@ class VideoAnalysis:
         """Write tables, moments and, as the configuration says, video and report; the folder."""
         folder = Path(out)
         self.result.write(folder)
-        write_shown(self.result, folder, self.config)
+        write_reports(self.result, folder, self.config)
         return folder
 
 
@@ -127,19 +127,21 @@ class Pipeline:
         """
         if out is None:
             with tempfile.TemporaryDirectory(prefix="quavf-") as temporary:
-                return VideoAnalysis(self._scored(Path(video), Path(temporary), truth), self.config)
+                return VideoAnalysis(
+                    self._read_or_score(Path(video), Path(temporary), truth), self.config
+                )
         folder = Path(out)
         before = _read_run(folder)
-        result = self._scored(Path(video), folder, truth)
+        result = self._read_or_score(Path(video), folder, truth)
         if before != _read_run(folder):
             for name in (ANNOTATED, REPORT):
                 (folder / name).unlink(missing_ok=True)
-        write_shown(result, folder, self.config)
+        write_reports(result, folder, self.config)
         if not self.config.keep_store:
             shutil.rmtree(folder / STORE, ignore_errors=True)
         return VideoAnalysis(result, self.config)
 
-    def _scored(self, video: Path, out: Path, truth: Sequence[Moment] | None) -> VideoResult:
+    def _read_or_score(self, video: Path, out: Path, truth: Sequence[Moment] | None) -> VideoResult:
         """The result, from the folder when it is there and made in the same way."""
         config = self.config
         key = self._key(video)
@@ -281,7 +283,7 @@ def output_folders(videos: Sequence[Path | str], out: Path) -> list[Path]:
     return folders
 
 
-def write_shown(result: VideoResult, folder: Path, config: RunConfig) -> None:
+def write_reports(result: VideoResult, folder: Path, config: RunConfig) -> None:
     """The annotated video and the report, where they are asked for and not there yet."""
     from quavf.report.annotate import write_annotated_video
     from quavf.report.video import write_report

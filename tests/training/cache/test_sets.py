@@ -192,7 +192,7 @@ def test_a_crop_is_kept_once(store: ClipStore, tmp_path: Path) -> None:
     config = replace(PLAIN, windows=replace(PLAIN.windows, step=1))
     data = filled(store, with_cache(config, tmp_path))
     assert isinstance(data, CachedCrops)
-    there = data.tables[0].stored()
+    there = data.tables[0].stored_mask()
     slots = data.data.slots + 1000 * data.data.clip_of[:, None]
     n_crops = len(np.unique(slots[data.data.slots >= 0]))
     assert there.sum() == n_crops + 1

@@ -43,12 +43,12 @@ def table(folder: Path) -> FeatureTable:
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     written = table(tmp_path)
-    assert not written.stored().any()
+    assert not written.stored_mask().any()
     for number in (3, 0, 39):
         written.write(number, row(number))
     read = table(tmp_path)
-    assert np.flatnonzero(read.stored()).tolist() == [0, 3, 39]
-    assert read.stored(np.array([3, 4])).tolist() == [True, False]
+    assert np.flatnonzero(read.stored_mask()).tolist() == [0, 3, 39]
+    assert read.stored_mask(np.array([3, 4])).tolist() == [True, False]
     for number in (3, 0, 39):
         for a, b in zip(read.read(number), row(number), strict=True):
             assert a.dtype == b.dtype
@@ -72,7 +72,7 @@ def test_what_was_interrupted_is_not_there(tmp_path: Path) -> None:
     data[4:8] = bytes(4)  # the sum of row 1
     written.path.write_bytes(data)
     again = table(tmp_path)
-    assert not again.stored().any()
+    assert not again.stored_mask().any()
     with pytest.raises(StoreError, match=r"table: row 1 is missing; delete this file"):
         again.read(1)
     again.write(1, row(1))
@@ -118,7 +118,7 @@ def test_several_writers_leave_whole_rows(tmp_path: Path) -> None:
     for writer in writers:
         writer.join()
     found = table(tmp_path)
-    assert found.stored().all()
+    assert found.stored_mask().all()
     for number in range(N_ROWS):
         own = found.read(number)
         written = [row(1000 * seed + number) for seed in range(4)]

@@ -61,7 +61,7 @@ class CachedAudioPredictor(AudioPredictor):
         table = self.cache.clip_table(data.clip, config_hash(jobs), len(jobs))
         for first in range(0, len(jobs), self.batch_size):
             rows = range(first, min(first + self.batch_size, len(jobs)))
-            if table.stored(np.array(rows)).all():
+            if table.stored_mask(np.array(rows)).all():
                 (features,) = table.read_all(rows)
             else:
                 features = self._embed(np.stack([self._sound(data, *jobs[row]) for row in rows]))

@@ -65,7 +65,7 @@ class CachedSet(Dataset[Sample], ABC):
 
     def check_room(self) -> None:
         """Raise ConfigError if the disk has no room for the missing features."""
-        missing = sum(int((~t.stored(self.rows)).sum()) * t.row_bytes for t in self.tables)
+        missing = sum(int((~t.stored_mask(self.rows)).sum()) * t.row_bytes for t in self.tables)
         folder = self.tables[0].path.parent
         with explain_os_errors(folder):
             free = shutil.disk_usage(folder).free
@@ -77,7 +77,7 @@ class CachedSet(Dataset[Sample], ABC):
 
     def fill(self, network: BranchNetwork, share: Share) -> None:
         """Encode this process's share of the missing features."""
-        jobs = [self._missing(table, share) for table in self.tables]
+        jobs = [self._group_missing(table, share) for table in self.tables]
         with _bar(sum(map(len, jobs)), share) as bar, torch.no_grad():
             for version, (table, groups) in enumerate(zip(self.tables, jobs, strict=True)):
                 if not groups:
@@ -91,9 +91,9 @@ class CachedSet(Dataset[Sample], ABC):
                     bar.advance(1, len(group))
                 table.close()  # on a network drive, others see the content of closed files
 
-    def _missing(self, table: FeatureTable, share: Share) -> list[Ints]:
+    def _group_missing(self, table: FeatureTable, share: Share) -> list[Ints]:
         """The groups of rows to encode: whole ones, so that batches are the same in every run."""
-        stored = table.stored()
+        stored = table.stored_mask()
         groups = [self.rows[i : i + self.at_once] for i in range(0, len(self.rows), self.at_once)]
         mine = groups[share.rank :: share.n_processes]
         return [group for group in mine if not stored[group].all()]

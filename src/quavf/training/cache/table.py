@@ -50,7 +50,7 @@ class FeatureTable:
     specs: tuple[TensorSpec, ...]
     _descriptor: int | None = None
 
-    def stored(self, rows: Ints | None = None) -> Array:
+    def stored_mask(self, rows: Ints | None = None) -> Array:
         """Mask (N,) of the rows that are stored, of all rows or of `rows`."""
         if not self.path.is_file():
             return np.zeros(self.n_rows if rows is None else len(rows), bool)

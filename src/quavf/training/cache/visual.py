@@ -136,7 +136,7 @@ class CachedVisualPredictor(VisualPredictor):
         sizes = [1, *map(len, batches)]
         table = self.cache.clip_table(data.clip, arrays_hash(*batches), sum(sizes))
         parts = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
-        if table.stored().all():
+        if table.stored_mask().all():
             for part in parts:
                 (features,) = table.read_all(part)
                 yield self.network.encode_embedded(features.to(self.device))

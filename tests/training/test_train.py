@@ -16,9 +16,8 @@ import torch
 from quavf.core.errors import CheckpointError, ConfigError, StoreError
 from quavf.models.audio import AudioBranch, log_mel
 from quavf.models.checkpoint import load_branch
-from quavf.models.config import VisualConfig
+from quavf.models.config import BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
-from quavf.training import train as train_module
 from quavf.training.audio import n_trained
 from quavf.training.audio_samples import AudioTrainSet
 from quavf.training.config import AugmentConfig
@@ -180,6 +179,7 @@ def test_killed_run_ends_the_same(store, tmp_path):
     script = (
         "import os, sys\n"
         "from quavf.training import train\n"
+        "from quavf.workflows.train import train_audio\n"
         "from tests.helpers.training import AUDIO\n"
         "original, seen = train.BranchModule.training_step, []\n"
         "def step(self, batch, index):\n"
@@ -187,7 +187,7 @@ def test_killed_run_ends_the_same(store, tmp_path):
         "    if len(seen) > 3: os.kill(os.getpid(), 9)\n"
         "    return original(self, batch, index)\n"
         "train.BranchModule.training_step = step\n"
-        "train.train_audio(sys.argv[1], sys.argv[2], AUDIO)\n"
+        "train_audio(sys.argv[1], sys.argv[2], AUDIO)\n"
     )
     command = [sys.executable, "-c", script, str(store.path), str(tmp_path / "cut")]
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -242,7 +242,7 @@ def test_frozen_encoder_stays(store, tmp_path):
 def test_frozen_batch_norm(semantics, moves):
     """As published, the statistics of the frozen image network still move; mended, they stay."""
     config = VisualConfig(backbone="test_resnet", backbone_weights="random", dim=16, n_heads=2)
-    branch = VisualBranch(config)
+    branch = VisualBranch(config, BranchSettings(semantics))
     module = BranchModule(branch, None, replace(VISUAL, semantics=semantics, visual=config))
     module.train()
     before = branch.backbone.bn1.running_mean.clone()
@@ -293,7 +293,7 @@ def test_a_store_that_cannot_be_learnt_from_leaves_nothing(store, tmp_path):
 
 def test_other_settings_are_refused_before_anything_is_loaded(store, tmp_path, monkeypatch):
     train_audio(store.path, tmp_path / "run", AUDIO)
-    monkeypatch.setattr(train_module, "load_pretrained", lambda branch: pytest.fail("loaded"))
+    monkeypatch.setattr(AudioBranch, "load_pretrained", lambda branch: pytest.fail("loaded"))
     other = replace(AUDIO, audio=replace(AUDIO.audio, encoder_weights="hub"))
     with pytest.raises(ConfigError, match=r"audio.encoder_weights 'random', now 'hub'"):
         train_audio(store.path, tmp_path / "run", other)

@@ -422,15 +422,20 @@ def test_missing_files(tmp_path: Path) -> None:
     refused(tmp_path, "best.safetensors: no such file")
 
 
-@pytest.mark.parametrize("kind", ["zip", "pickle", "safetensors"])
-@pytest.mark.parametrize("part", [0.02, 0.5, 0.9, 0.999])
-def test_truncated_files(kind: str, part: float, tmp_path: Path) -> None:
-    path = tmp_path / "x.bin"
+def write_checkpoint(path: Path, kind: str) -> Path:
+    """Write a small audio branch: ours, or a published one as zip or plain pickle."""
     if kind == "safetensors":
         save_branch(path, tiny_audio())
     else:
         state = published_state(tiny_audio())
         torch.save({"model": state}, path, _use_new_zipfile_serialization=kind == "zip")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["zip", "pickle", "safetensors"])
+@pytest.mark.parametrize("part", [0.02, 0.5, 0.9, 0.999])
+def test_truncated_files(kind: str, part: float, tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "x.bin", kind)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
     refused(path, "again")
@@ -439,12 +444,7 @@ def test_truncated_files(kind: str, part: float, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["zip", "pickle", "safetensors"])
 def test_damaged_bytes_never_escape_as_another_error(kind: str, tmp_path: Path) -> None:
     """Whatever a file holds: a branch, or one of our errors."""
-    path = tmp_path / "x.bin"
-    if kind == "safetensors":
-        save_branch(path, tiny_audio())
-    else:
-        state = published_state(tiny_audio())
-        torch.save({"model": state}, path, _use_new_zipfile_serialization=kind == "zip")
+    path = write_checkpoint(tmp_path / "x.bin", kind)
     content = path.read_bytes()
     rng = random.Random(0)
     n_loaded = 0

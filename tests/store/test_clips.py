@@ -7,13 +7,11 @@ import fcntl
 import json
 import os
 import pickle
-import resource
 import subprocess
 import sys
 import tarfile
 import wave
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +27,7 @@ from quavf.core.errors import QuavfError, StoreError
 from quavf.core.records import CropGeometry, Segment
 from quavf.store import FORMAT, ClipStore, CropReader, Manifest, StoreConfig
 from quavf.store import clips as clips_module
+from tests.helpers.disk import full_disk
 
 CONFIG = StoreConfig("ego4d", "fixed", "grown")
 SEGMENTS = (Segment(1, 0, 9, 1), Segment(0, 3, 4, 0))
@@ -238,17 +237,6 @@ def test_an_older_clip_survives_a_failure_and_goes_with_success(store: ClipStore
     assert store.is_current("a", "f2")
     assert not store.is_current("a", "f1")
     assert store.scorers() == []  # scores of crops that are gone
-
-
-@contextmanager
-def full_disk(n_bytes: int) -> Iterator[None]:
-    """No file can grow beyond `n_bytes`."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("n_bytes", [0, 300, 1000, 3000, 6000])

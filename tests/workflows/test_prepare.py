@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import resource
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from quavf.store import clips as clips_module
 from quavf.workflows import prepare as module
 from quavf.workflows.prepare import PrepareSummary, prepare_ego4d
 from tests.helpers.annotations import clip, person, segment, still, write_annotations
+from tests.helpers.disk import full_disk
 from tests.helpers.media_files import (
     SIZE,
     cut_short,
@@ -557,17 +556,6 @@ def test_output_below_a_file(root: Path) -> None:
     with pytest.raises(StoreError, match="file: exists and is not a store"):
         prepare(root, "file")
     assert (root / "file").read_text() == "mine"
-
-
-@contextmanager
-def full_disk(n_bytes: int) -> Iterator[None]:
-    """No file can grow beyond `n_bytes`."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("n_bytes", [0, 10, 8000, 40_000])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +11,7 @@ from quavf.core.branches import FUSED, known_columns, score_columns
 from quavf.core.records import Array, Floats
 
 
-class ScoreColumns:
+class ScoreColumns(ABC):
     """Base of a table with score columns: `table["fused"]` or `table.fused`.
 
     `columns` maps names to (N,) values in [0, 1], where NaN means missing: for each branch the
@@ -20,8 +21,9 @@ class ScoreColumns:
 
     columns: Mapping[str, Floats]
 
+    @abstractmethod
     def __len__(self) -> int:
-        raise NotImplementedError
+        """Count the rows."""
 
     def __getitem__(self, name: str) -> Floats:
         """A score column, (N,). Raises KeyError for a name that no branch writes."""

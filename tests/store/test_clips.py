@@ -631,3 +631,56 @@ def test_damaged_quality(store: ClipStore) -> None:
     with pytest.raises(StoreError, match=r"light\.parquet: cannot be read .*; run `quavf quality"):
         store.quality("a", "light")
     assert not store.has_quality("a", "light", {})
+
+
+def test_a_table_belongs_to_its_clip(store: ClipStore) -> None:
+    """What was computed from other faces counts as absent, and can neither be read nor written."""
+    before = store.fingerprint("a")
+    store.write_quality("a", "light", np.zeros(5), {"grid": 64}, before)
+    old = (store.folder("a") / "quality" / "light.parquet").read_bytes()
+    write(store, fingerprint="f2")  # the same number of crops
+    assert store.fingerprint("a") != before
+    with pytest.raises(StoreError, match="prepared again in the meantime; repeat the command"):
+        store.write_quality("a", "light", np.zeros(5), {"grid": 64}, before)
+    path = store.folder("a") / "quality" / "light.parquet"
+    assert not path.exists()
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(old)
+    assert not store.has_quality("a", "light", {"grid": 64})
+    assert store.scorers() == []
+    with pytest.raises(StoreError, match=r"made from an earlier version of the clip; run `quavf q"):
+        store.quality("a", "light")
+
+
+def test_a_table_of_an_earlier_version_is_read(store: ClipStore) -> None:
+    """It knows no fingerprint; the number of its rows must fit."""
+    path = store.folder("a") / "quality" / "light.parquet"
+    path.parent.mkdir()
+    for n_scores in (5, 4):
+        pq.write_table(pa.table({"quality": np.linspace(0, 1, n_scores)}), path)
+        assert store.has_quality("a", "light") is (n_scores == 5)
+        assert store.scorers() == (["light"] if n_scores == 5 else [])
+    with pytest.raises(StoreError, match=r"light\.parquet: 4 scores for 5 crops; run `quavf"):
+        store.quality("a", "light")
+
+
+def test_tables_of_any_name(store: ClipStore) -> None:
+    table, schema = pa.table({"yaw": [0.5, np.nan]}), pa.schema([("yaw", pa.float64())])
+    assert not store.has_table("a", "cues.parquet")
+    with pytest.raises(StoreError, match=r"cues\.parquet: no such table; run it"):
+        store.table("a", "cues.parquet", schema, "run it")
+    store.write_table("a", "cues.parquet", table, {"rate": 15})
+    assert store.has_table("a", "cues.parquet", {"rate": 15})
+    assert not store.has_table("a", "cues.parquet", {"rate": 30})
+    assert store.table("a", "cues.parquet", schema, "run it")["yaw"][0].as_py() == 0.5
+    with store.write_clip("b") as writer:
+        writer.add_table("cues.parquet", table, {"rate": 15})
+        writer.finish(manifest("b", n_crops=0, n_samples=None))
+    assert store.has_table("b", "cues.parquet", {"rate": 15})
+
+
+def test_a_table_of_a_clip_that_is_gone(store: ClipStore) -> None:
+    """It would leave a folder in the way of the next `prepare`."""
+    with pytest.raises(StoreError, match="clip b is not in this store"):
+        store.write_quality("b", "light", np.zeros(5), {})
+    assert not store.folder("b").exists()

@@ -41,6 +41,7 @@ def make(
     clips: dict[str, dict[int, Sequence[int]]],
     kind: str = "ego4d",
     semantics: str = "fixed",
+    fingerprint: str = "f",
 ) -> ClipStore:
     """A store of crops of noise: clip -> person -> frames. Boxes touch the right border."""
     store = ClipStore.create(path, StoreConfig(kind, semantics, "grown"))
@@ -55,7 +56,7 @@ def make(
                     crop = render_crop(noisy(frame + 100 * person)[y1:y2, x1:x2], geometry)
                     writer.add_crop(person, frame, frame / 30, geometry, encode_jpeg(crop))
             writer.finish(
-                Manifest(clip, "train", Clock(), (), None, writer.n_crops, SIZE, "f",
+                Manifest(clip, "train", Clock(), (), None, writer.n_crops, SIZE, fingerprint,
                          store.config.hash)
             )  # fmt: skip
     return store
@@ -420,3 +421,42 @@ def test_scores_that_cannot_be_written(store: ClipStore) -> None:
     (store.folder("a") / "quality").write_text("in the way")
     with pytest.raises(QuavfError, match=r"a/quality.*: cannot write \(.*\); check free space"):
         score_quality(store.path)
+
+
+@pytest.mark.parametrize("frames", [range(5), range(2)], ids=["as many crops", "fewer crops"])
+def test_a_clip_that_is_prepared_again_meanwhile(
+    store: ClipStore, monkeypatch: pytest.MonkeyPatch, frames: range
+) -> None:
+    """The scores on disk are those of the crops on disk."""
+
+    class Preparing(Counting):
+        def score(self, regions: Sequence[Image], confidences: Any = None) -> Any:
+            scores = super().score(regions, confidences)
+            if self.scored == 4:  # in the middle of clip a: then its crops are others
+                make(store.path, {"a": {1: [f + 50 for f in frames]}}, fingerprint="g")
+            return scores
+
+    monkeypatch.setattr(module, "CHUNK", 4)
+    score_with(store, Preparing(), monkeypatch)
+    faces = store.faces("a")
+    assert len(faces) == len(frames)
+    scores = store.quality("a", "light")
+    monkeypatch.undo()
+    (store.folder("a") / "quality" / "light.parquet").unlink()
+    score_quality(store.path)
+    np.testing.assert_array_equal(scores, store.quality("a", "light"))
+
+
+def test_partial_scores_of_another_version_of_a_clip(
+    store: ClipStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 4)
+    monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        score_with(store, Counting(stop_after=4), monkeypatch)
+    (part,) = (store.folder("a") / "quality").glob(".light.*.npy")
+    content = part.read_bytes()
+    make(store.path, {"a": {1: range(50, 60)}}, fingerprint="g")
+    part.parent.mkdir()
+    part.write_bytes(content)
+    assert score_with(store, Counting(), monkeypatch).scored == 10 + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import time
@@ -15,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from quavf.core.errors import AnnotationError, ConfigError, StoreError
 from quavf.core.names import is_safe_name
 from quavf.core.records import Array, Floats
 from quavf.core.semantics import get_semantics
+from quavf.store.clip_tables import read_origin, write_clip_table
 from quavf.store.manifest import FORMAT, REMEDY, Manifest, StoreConfig
 from quavf.store.tables import SCHEMA, Faces, read_table
 from quavf.store.writer import ClipWriter
@@ -29,7 +28,6 @@ from quavf.utils.files import (
     explain_os_errors,
     lock_file,
     read_json,
-    replace_file,
     replace_folder,
     write_json,
 )
@@ -210,11 +208,12 @@ class ClipStore:
 
     def scorers(self) -> list[str]:
         """Names of the scorers that have scored every clip, sorted."""
-        found = [
-            {path.stem for path in (self.folder(clip) / "quality").glob("[!.]*.parquet")}
-            for clip in self.clips()
-        ]
-        return sorted(set.intersection(*found)) if found else []
+        found: set[str] | None = None
+        for clip in self.clips():
+            names = {p.stem for p in (self.folder(clip) / "quality").glob("[!.]*.parquet")}
+            here = names if found is None else names & found
+            found = {n for n in here if is_safe_name(n) and self.has_quality(clip, n)}
+        return sorted(found or ())
 
     def choose_scorer(self, asked: str, trained: str = "") -> str:
         """The scorer to use: the one asked for, the one trained with, or the only one.
@@ -244,39 +243,92 @@ class ClipStore:
             log.warning("trained with quality from %r, predicting with %r", trained, found[0])
         return found[0]
 
-    def has_quality(self, clip: str, scorer: str, settings: dict[str, Any]) -> bool:
-        path = self._quality_path(clip, scorer)
-        if not path.is_file():
+    def fingerprint(self, clip: str) -> str:
+        """Identifies the version of a clip, as `prepare` wrote it; tables made from it keep it."""
+        return self.manifest(clip).version
+
+    def has_table(self, clip: str, name: str, settings: dict[str, Any] | None = None) -> bool:
+        """Whether a clip has a table of this file name, made from the clip as it is.
+
+        With `settings`, also whether it was made with these. Tables of earlier versions, which
+        know no fingerprint, count as made from the clip.
+        """
+        origin = read_origin(self.folder(clip) / name)
+        if origin is None or (settings is not None and origin.settings != config_hash(settings)):
             return False
-        return _settings_hash(path) == config_hash(settings)
+        return origin.fingerprint in ("", self.fingerprint(clip))
+
+    def write_table(
+        self,
+        clip: str,
+        name: str,
+        table: pa.Table,
+        settings: dict[str, Any],
+        fingerprint: str | None = None,
+    ) -> None:
+        """Write a table that belongs to a clip, under the file name `name`.
+
+        `settings`, anything that JSON can hold, are kept in the table's metadata. `fingerprint` is
+        that of the clip the table was made from, read before the clip's faces; default: the clip
+        as it is. Raises StoreError if the clip has been prepared again since.
+        """
+        present = self.fingerprint(clip)
+        if fingerprint not in (None, present):
+            raise StoreError(
+                f"{self.folder(clip) / name}: the clip was prepared again in the meantime; repeat "
+                "the command"
+            )
+        write_clip_table(self.folder(clip) / name, table, settings, present)
+
+    def table(self, clip: str, name: str, schema: pa.Schema, remedy: str) -> pa.Table:
+        """A clip's table; StoreError with `remedy` if it is missing, stale or damaged."""
+        path = self.folder(clip) / name
+        if not path.is_file():
+            raise StoreError(f"{path}: no such table; {remedy}")
+        if read_origin(path) is not None and not self.has_table(clip, name):
+            raise StoreError(f"{path}: made from an earlier version of the clip; {remedy}")
+        return read_table(path, schema, remedy)
+
+    def has_quality(self, clip: str, scorer: str, settings: dict[str, Any] | None = None) -> bool:
+        """Whether a scorer has scored the clip as it is, with these `settings` if given."""
+        name = _quality_name(scorer)
+        if not self.has_table(clip, name, settings):
+            return False
+        origin = read_origin(self.folder(clip) / name)
+        return origin is not None and origin.n_rows == self.manifest(clip).n_crops
 
     def write_quality(
-        self, clip: str, scorer: str, scores: Floats, settings: dict[str, Any]
+        self,
+        clip: str,
+        scorer: str,
+        scores: Floats,
+        settings: dict[str, Any],
+        fingerprint: str | None = None,
     ) -> None:
         """`scores` (N,), a row of `faces` each, in [0, 1] or NaN when there is none.
 
-        `settings`, anything that JSON can hold, are kept in the table's metadata.
+        See `write_table`.
         """
         table = pa.table({"quality": pa.array(scores, type=pa.float64(), from_pandas=True)})
-        text = json.dumps(settings, sort_keys=True, default=str)
-        table = table.replace_schema_metadata(
-            {"settings": config_hash(settings), "settings_json": text}
-        )
-        with replace_file(self._quality_path(clip, scorer)) as temporary:
-            pq.write_table(table, temporary)
+        self.write_table(clip, _quality_name(scorer), table, settings, fingerprint)
 
     def quality(self, clip: str, scorer: str) -> Floats:
         """(N,) scores of one scorer, NaN where it gave none."""
-        path = self._quality_path(clip, scorer)
-        remedy = f"run `quavf quality {self.path} --scorer {scorer}`"
-        if not path.is_file():
+        name, remedy = _quality_name(scorer), f"run `quavf quality {self.path} --scorer {scorer}`"
+        if not (self.folder(clip) / name).is_file():
             raise StoreError(f"{self.path}: clip {clip} has no quality from {scorer!r}; {remedy}")
-        table = read_table(path, pa.schema([("quality", pa.float64())]), remedy)
+        table = self.table(clip, name, pa.schema([("quality", pa.float64())]), remedy)
+        n_crops = self.manifest(clip).n_crops
+        if len(table) != n_crops:
+            raise StoreError(
+                f"{self.folder(clip) / name}: {len(table)} scores for {n_crops} crops; {remedy}"
+            )
         return np.asarray(table["quality"].to_numpy())
 
-    def _quality_path(self, clip: str, scorer: str) -> Path:
-        assert is_safe_name(scorer), scorer
-        return self.folder(clip) / "quality" / f"{scorer}.parquet"
+
+def _quality_name(scorer: str) -> str:
+    assert is_safe_name(scorer), scorer
+    return f"quality/{scorer}.parquet"
 
 
 def _is_abandoned(path: Path) -> bool:
@@ -284,12 +336,3 @@ def _is_abandoned(path: Path) -> bool:
         return time.time() - path.stat().st_mtime > OLD_S
     except FileNotFoundError:  # it was finished in the meantime
         return False
-
-
-def _settings_hash(path: Path) -> str:
-    """The settings' hash of a quality table; empty if the table is damaged."""
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError):
-        return ""
-    return str(metadata.get(b"settings", b"").decode())

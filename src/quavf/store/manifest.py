@@ -45,6 +45,11 @@ class Manifest:
     config_hash: str
     notes: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def version(self) -> str:
+        """Identifies what was written: tables made from this clip keep it."""
+        return config_hash([self.fingerprint, self.n_crops, self.n_samples])
+
     def to_json(self) -> dict[str, Any]:
         content = asdict(self) | {"clock": str(self.clock.fps)}
         content["segments"] = [

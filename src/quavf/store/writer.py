@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from quavf.core.clock import SAMPLE_RATE
 from quavf.core.records import CropGeometry, Ints
+from quavf.store.clip_tables import write_clip_table
 from quavf.store.manifest import Manifest
 from quavf.store.tables import SCHEMA
 from quavf.utils.files import write_json
@@ -32,6 +33,7 @@ class ClipWriter:
         self.folder = folder
         # Arrays, not lists: an hour of two faces at 10 a second is 72,000 rows.
         self._columns: list[array[Any]] = [array(CODES[field.type]) for field in SCHEMA]
+        self._tables: dict[str, tuple[pa.Table, dict[str, Any]]] = {}  # by file name
         self._tar = tarfile.open(folder / "crops.tar", "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
     def add_crop(
@@ -75,6 +77,10 @@ class ClipWriter:
                 file.writeframesraw(chunk.astype("<i2").tobytes())
             return file.tell()
 
+    def add_table(self, name: str, table: pa.Table, settings: dict[str, Any]) -> None:
+        """Add a table that belongs to this clip, under a file name; see `ClipStore.write_table`."""
+        self._tables[name] = table, settings
+
     @property
     def n_crops(self) -> int:
         return len(self._columns[0])
@@ -92,6 +98,8 @@ class ClipWriter:
             for column, field in zip(self._columns, SCHEMA, strict=True)
         ]
         pq.write_table(pa.table(arrays, schema=SCHEMA), self.folder / "faces.parquet")
+        for name, (table, settings) in self._tables.items():
+            write_clip_table(self.folder / name, table, settings, manifest.version)
         write_json(self.folder / "clip.json", manifest.to_json())
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from quavf.core.errors import AnnotationError, ConfigError, StoreError
+from quavf.core.errors import AnnotationError, ConfigError, QuavfError, StoreError
 from quavf.core.names import is_safe_name
 from quavf.core.records import Floats, Image
 from quavf.core.semantics import get_semantics
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 CHUNK = 32  # crops in memory at once; a close face in 4K video takes 4 MB
 QUALITY_INFERENCE = InferenceConfig(device="cpu", batch_size=8)
 RENAMED = ("device", "batch_size", "runtime", "precision")  # now in InferenceConfig
+REPLACED_S = 1.0  # to wait for a clip's folder while another process replaces it
 SAVE_EVERY_S = 30.0  # an interrupted clip loses at most this much work
 
 
@@ -94,12 +95,32 @@ class _Scoring:
         return _Scoring, self._settings
 
     def __call__(self, clip: str) -> Counter[str]:
-        """Write the clip's scores and return counts of its faults."""
+        """Write the clip's scores and return counts of its faults.
+
+        Starts again when the clip is prepared again in the meantime.
+        """
+        while True:
+            fingerprint = self.store.fingerprint(clip)
+            try:
+                return self._score(clip, fingerprint)
+            except (QuavfError, IndexError):
+                if not self._has_changed(clip, fingerprint):
+                    raise
+
+    def _score(self, clip: str, fingerprint: str) -> Counter[str]:
         notes: Counter[str] = Counter()
-        run = _ClipScoring(self.store, clip, self.judge, self.report)
-        self.store.write_quality(clip, self.judge.name, run.scores(notes), self.judge.settings)
+        run = _ClipScoring(self.store, clip, fingerprint, self.judge, self.report)
+        scores, name = run.scores(notes), self.judge.name
+        self.store.write_quality(clip, name, scores, self.judge.settings, fingerprint)
         run.remove_partial()
         return notes
+
+    def _has_changed(self, clip: str, fingerprint: str) -> bool:
+        """Whether the clip is another now; waits while `prepare` replaces its folder."""
+        deadline = time.monotonic() + REPLACED_S
+        while not self.store.has_clip(clip) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.store.has_clip(clip) and self.store.fingerprint(clip) != fingerprint
 
 
 def _open(scorer: str, weights: Path | None, config: InferenceConfig) -> QualityScorer:
@@ -141,13 +162,18 @@ class _ClipScoring:
     """Scores one clip and saves partial results regularly."""
 
     def __init__(
-        self, store: ClipStore, clip: str, judge: QualityScorer, report: Callable[[int], None]
+        self,
+        store: ClipStore,
+        clip: str,
+        fingerprint: str,
+        judge: QualityScorer,
+        report: Callable[[int], None],
     ) -> None:
         self.judge, self.report = judge, report
         self.faces, self.confidences = store.faces(clip), store.confidences(clip)
         self.reader = CropReader(store, clip, self.faces)
         self.semantics = get_semantics(store.config.semantics)
-        key = config_hash([judge.name, judge.settings])
+        key = config_hash([judge.name, judge.settings, fingerprint])
         self.partial = store.folder(clip) / "quality" / f".{judge.name}.{key}.npy"
 
     def scores(self, notes: Counter[str]) -> Floats:
@@ -214,8 +240,9 @@ def import_quality(store: Path, path: Path, scorer: str = "imported") -> Quality
             f"score}}}} for a challenge store; found a {type(content).__name__}"
         )
     notes: Counter[str] = Counter()
-    columns = {}
+    columns, versions = {}, {}
     for clip in clips.clips():
+        versions[clip] = clips.fingerprint(clip)
         columns[clip] = _read_clip_scores(path, clip, content.get(clip), clips.faces(clip), notes)
     notes["clips in the file that are not in the store"] = len(set(content) - set(columns))
     notes["clips in the store that are not in the file"] = len(set(columns) - set(content))
@@ -223,7 +250,7 @@ def import_quality(store: Path, path: Path, scorer: str = "imported") -> Quality
         raise AnnotationError(f"{path}: not one of its scores belongs to a crop of {store}")
     settings = {"imported": config_hash(content)}
     for clip, scores in columns.items():
-        clips.write_quality(clip, scorer, scores, settings)
+        clips.write_quality(clip, scorer, scores, settings, versions[clip])
     for note, count in sorted((+notes).items()):
         log.warning("%s: %s: %d", path, note, count)
     return _summarise(clips, scorer, notes)

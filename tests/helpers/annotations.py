@@ -24,6 +24,11 @@ def person(number: int | str, *tracks: Iterable[Row], wearer: bool = False) -> d
     }
 
 
+def span(start_frame: Any, end_frame: Any, **more: Any) -> dict[str, Any]:
+    """A voice segment."""
+    return {"start_frame": start_frame, "end_frame": end_frame, **more}
+
+
 def segment(
     who: Any, start_frame: float, end_frame: float, target: Any = None, **more: Any
 ) -> dict[str, Any]:

@@ -11,11 +11,14 @@ pytest.importorskip("numba", reason="the renderer needs pip install 'quavf[simul
 pytest.importorskip("espeakng_loader", reason="speech needs pip install 'quavf[simulate]'")
 pytest.importorskip("pyroomacoustics", reason="sound needs pip install 'quavf[simulate]'")
 
+from quavf.core.semantics import FIXED
 from quavf.simulate.clip import build_simulated_clip
 from quavf.simulate.config import PictureConfig, SimulateConfig, WorldConfig
 from quavf.simulate.world import ClipKey
+from quavf.sources.ego4d import read_ego4d
 from quavf.utils.files import read_json
 from quavf.workflows.simulate import write_clip
+from tests.helpers.annotations import write_annotations
 
 
 def test_built_clip_equals_the_written_clip(tmp_path: Path) -> None:
@@ -36,6 +39,18 @@ def test_built_clip_equals_the_written_clip(tmp_path: Path) -> None:
         frames = [] if track is None else track.frames.tolist()
         assert frames == [row["frame"] for row in rows]
     assert len(clip.sound) == 5 * 16_000
+    folder = write_annotations(tmp_path / "annotations", [written])
+    (record,) = read_ego4d(folder, tmp_path, None, FIXED).records
+    assert (record.speaking, record.looking) == (clip.speaking, clip.looking)
+    assert {interval.person for interval in clip.speaking} >= {0}
+    for name, intervals in (("speaking", clip.speaking), ("looking", clip.looking)):
+        columns = clip.table.columns
+        truth = columns["speaking"] if name == "speaking" else columns["gaze"] == 0
+        keys = zip(columns["person"].tolist(), columns["frame"].tolist(), strict=True)
+        assert truth.tolist() == [
+            any(i.person == p and i.start_frame <= f <= i.last_frame for i in intervals)
+            for p, f in keys
+        ]
 
 
 def test_faces_come_from_labelled_segments() -> None:

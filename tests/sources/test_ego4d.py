@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from quavf.core.errors import AnnotationError
-from quavf.core.records import Segment
+from quavf.core.records import Interval, Segment
 from quavf.core.semantics import FIXED, REFERENCE
 from quavf.faces.track import build_track, merge_tracks
 from quavf.sources.ego4d import Ego4dIndex, read_ego4d, read_splits
-from tests.helpers.annotations import clip, person, segment, still, write_annotations
+from tests.helpers.annotations import clip, person, segment, span, still, write_annotations
 from tests.helpers.data import REAL_MINI, needs_real
 
 A = clip("a", [person(1, still(0, 5))], [segment("1", 0, 4, "0")])
@@ -122,6 +122,82 @@ def test_segments_left_out(
     assert record.segments == (Segment(1, 5, 6, 0),)
     assert record.notes == {note: 1}
     assert f"clip a: {note}: 1" in caplog.text
+
+
+def with_voices(*voices: list[Any], **more: Any) -> dict[str, Any]:
+    """Clip "a" whose wearer and person 1 have these voice segments."""
+    raw: dict[str, Any] = json.loads(json.dumps(A))
+    for owner, voice in zip(raw["persons"], voices, strict=False):
+        owner["voice_segments"] = voice
+    return {**raw, **more}
+
+
+def test_speaking(tmp_path: Path) -> None:
+    """Of the wearer, too, whose segments may stand in one of two places or in both."""
+    own = [span(4, 6), span(0, 2, person="7")]  # the owner counts, whoever is named
+    wearer = {"person_id": "0", "voice_segments": [own[1], span(8, 9)]}
+    raw = with_voices(own, [span(3, 3, person=None)], camera_wearer=wearer)
+    record = read_one(tmp_path, raw)
+    assert record.speaking == (
+        Interval(0, 0, 2),
+        Interval(0, 4, 6),
+        Interval(0, 8, 9),
+        Interval(1, 3, 3),
+    )
+    assert record.notes == {}
+
+
+def test_the_wearer_by_position_speaks_as_person_0(tmp_path: Path) -> None:
+    raw = with_voices([span(4, 6)], [span(0, 1)])
+    raw["persons"][0]["person_id"] = "5"
+    assert read_one(tmp_path, raw, REFERENCE).speaking == (Interval(0, 4, 6), Interval(1, 0, 1))
+
+
+@pytest.mark.parametrize("voices", [[[], []], [None, None], [None, []]])
+def test_speaking_is_not_labelled(tmp_path: Path, voices: list[Any]) -> None:
+    """Nobody ever speaks: then nobody has listened."""
+    assert read_one(tmp_path, with_voices(*voices)).speaking is None
+
+
+def test_voice_segments_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bad = [span(9, 3), span(-1, 4), span(None, 4), span(0, float("nan")), span(0, 1e9)]
+    raw = with_voices([], [*bad, span(5.0, 6.0)])
+    raw["persons"].append({**person("x"), "voice_segments": [span(1, 2)]})
+    record = read_one(tmp_path, raw)
+    assert record.speaking == (Interval(1, 5, 6),)
+    note = "voice segments that end before they start, or lie outside of any clip"
+    assert record.notes == {note: 5, "persons whose id is no number": 1}
+    assert f"clip a: {note}: 5" in caplog.text
+
+
+def test_looking(tmp_path: Path) -> None:
+    """Every listed segment is positive, whatever `is_at_me` and `target` say."""
+    looking = [
+        segment("'2'", 7, 9, None, is_at_me=False),
+        segment(1, 0, 4, "3", is_at_me=True),
+        segment("1", 0, 4),
+    ]
+    record = read_one(tmp_path, {**A, "social_segments_looking": looking})
+    assert record.looking == (Interval(1, 0, 4), Interval(2, 7, 9))
+
+
+def test_looking_segments_left_out(tmp_path: Path) -> None:
+    bad = [segment(None, 0, 1), segment("x", 0, 1), segment("1", 4, 1)]
+    record = read_one(tmp_path, {**A, "social_segments_looking": [*bad, segment("1", 2, 3)]})
+    assert record.looking == (Interval(1, 2, 3),)
+    assert record.notes == {
+        "looking segments without the number of a person": 2,
+        "looking segments that end before they start, or lie outside of any clip": 1,
+    }
+
+
+def test_nobody_looks_or_nothing_is_labelled(tmp_path: Path) -> None:
+    """An empty list beside talking segments: nobody looks. With neither: nothing is labelled."""
+    assert read_one(tmp_path / "1", A).looking == ()
+    assert read_one(tmp_path / "2", clip("a", [], [])).looking is None
+    unknown = {key: value for key, value in A.items() if key != "social_segments_looking"}
+    assert read_one(tmp_path / "3", unknown).looking is None
+    assert read_one(tmp_path / "4", {**A, "social_segments_looking": None}).looking is None
 
 
 @pytest.mark.parametrize(
@@ -236,6 +312,8 @@ MISSING = "is missing; is this an Ego4D AV annotation file"
         (put("persons", [3]), r"persons\[0\]: expected an object with 'person_id', found 3"),
         (without("social_segments_talking"), f"'social_segments_talking' {MISSING}"),
         (put("social_segments_talking", None), "talking' should be list, found None"),
+        (put("social_segments_looking", 3), "looking' should be list, found 3"),
+        (put("social_segments_looking", [3]), r"looking\[0\]: expected an object"),
         (in_person(without("person_id")), f"{PERSON}: 'person_id' {MISSING}"),
         (in_person(put("person_id", None)), f"{PERSON}: .* should be str or int, found None"),
         (in_person(put("person_id", True)), f"{PERSON}: .* should be str or int, found True"),

@@ -24,7 +24,7 @@ import pytest
 
 from quavf.core.clock import Clock
 from quavf.core.errors import QuavfError, StoreError
-from quavf.core.records import CropGeometry, Segment
+from quavf.core.records import CropGeometry, Interval, Segment
 from quavf.store import FORMAT, ClipStore, CropReader, Manifest, StoreConfig
 from quavf.store import clips as clips_module
 from tests.helpers.disk import full_disk
@@ -87,6 +87,40 @@ def test_manifest_there_and_back(store: ClipStore) -> None:
     assert ClipStore.open(store.path).manifest("a") == manifest("a")
     bare = manifest("b", segments=(), n_samples=None, frame_size=None, notes={})
     assert Manifest.from_json(json.loads(json.dumps(bare.to_json())), "x") == bare
+
+
+INTERVALS = (Interval(0, 3, 4), Interval(1, 0, 9))
+
+
+@pytest.mark.parametrize("looking", [None, (), INTERVALS])
+def test_intervals_there_and_back(store: ClipStore, looking: Any) -> None:
+    labelled = manifest("b", speaking=INTERVALS, looking=looking)
+    assert Manifest.from_json(json.loads(json.dumps(labelled.to_json())), "x") == labelled
+
+
+def test_intervals_are_replaced_in_place(store: ClipStore) -> None:
+    before = files(store.folder("a"))
+    store.write_intervals("a", INTERVALS, ())
+    assert store.manifest("a") == manifest("a", speaking=INTERVALS, looking=())
+    after = files(store.folder("a"))
+    assert {n for n in after if after[n] != before[n]} == {"clip.json"}
+
+
+def test_stores_of_earlier_versions_have_no_intervals(store: ClipStore) -> None:
+    path = store.folder("a") / "clip.json"
+    content = json.loads(path.read_text())
+    del content["speaking"], content["looking"]
+    path.write_text(json.dumps(content))
+    assert store.manifest("a") == manifest("a")
+    assert (store.manifest("a").speaking, store.manifest("a").looking) == (None, None)
+
+
+@pytest.mark.parametrize("bad", [[[1, 5, 4]], [[1, -1, 4]], [[1, 2]], [["x", 1, 2]], 3])
+def test_damaged_intervals(store: ClipStore, bad: Any) -> None:
+    path = store.folder("a") / "clip.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "looking": bad}))
+    with pytest.raises(StoreError, match=r"clip\.json: damaged at 'looking' .*; delete the clip"):
+        store.manifest("a")
 
 
 def test_faces_are_sorted_by_person_and_frame(store: ClipStore) -> None:
@@ -490,7 +524,7 @@ def test_damaged_manifest_field(store: ClipStore, change: dict[str, Any], field:
         store.manifest("a")
 
 
-@pytest.mark.parametrize("field", [*manifest("a").to_json()])
+@pytest.mark.parametrize("field", sorted({*manifest("a").to_json()} - {"speaking", "looking"}))
 def test_missing_manifest_field(store: ClipStore, field: str) -> None:
     path = store.folder("a") / "clip.json"
     raw = json.loads(path.read_text())

@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 
 from quavf.core.errors import AnnotationError, ConfigError, QuavfError, StoreError
+from quavf.core.records import Interval
 from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.sources.media import open_video, read_sound
 from quavf.store import ClipStore, ClipWriter, CropReader
 from quavf.store import clips as clips_module
 from quavf.workflows import prepare as module
 from quavf.workflows.prepare import PrepareSummary, prepare_ego4d
-from tests.helpers.annotations import clip, person, segment, still, write_annotations
+from tests.helpers.annotations import clip, person, segment, span, still, write_annotations
 from tests.helpers.disk import full_disk
 from tests.helpers.media_files import (
     SIZE,
@@ -220,6 +221,28 @@ def test_second_prepare_changes_nothing(root: Path) -> None:
     assert second.to_json() == first.to_json()
     assert files(root / "store") == before
     assert times(root / "store") == stamps
+
+
+def test_labels_of_speaking_and_looking(root: Path) -> None:
+    """Clips that were prepared without them get them, and nothing else changes."""
+    raw = json.loads(json.dumps(CLIPS["a"]))
+    raw["persons"][1]["voice_segments"] = [span(3, 9)]
+    raw["social_segments_looking"] = [segment("2", 1, 5)]
+    annotate(root, raw)
+    prepare(root)
+    store = ClipStore.open(root / "store")
+    made = store.manifest("a")
+    assert (made.speaking, made.looking) == ((Interval(1, 3, 9),), (Interval(2, 1, 5),))
+    whole = files(root / "store")
+    path = store.folder("a") / "clip.json"
+    old = json.loads(path.read_text())
+    del old["speaking"], old["looking"]
+    path.write_text(json.dumps(old))
+    before = times(root / "store" / "clips" / "a")
+    assert prepare(root).skipped == 1
+    after = times(root / "store" / "clips" / "a")
+    assert {Path(p).name for p in after if after[p] != before[p]} == {"a", "clip.json"}
+    assert files(root / "store") == whole
 
 
 def test_interrupted_prepare_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,17 @@ def test_repeating_changes_nothing(store: ClipStore) -> None:
     assert (summary.skipped, summary.clips) == (2, 2)
 
 
+def test_clips_of_earlier_versions_get_labels(store: ClipStore) -> None:
+    """Who speaks and looks is drawn again; the rest of the clip stays."""
+    before = {clip: store.manifest(clip) for clip in store.clips()}
+    for clip, manifest in before.items():
+        assert manifest.speaking
+        assert manifest.looking
+        store.write_intervals(clip, None, None)
+    prepare_simulated(store.path, WORLD)
+    assert {clip: store.manifest(clip) for clip in store.clips()} == before
+
+
 def test_a_different_world_is_rejected(store: ClipStore) -> None:
     other = SimulateConfig(4, 2, 7.0, "table", 0.5, 0.0, SMALL)
     with pytest.raises(StoreError, match="which these settings do not make; choose another"):

@@ -46,6 +46,22 @@ class Segment:
         return self.last_frame - self.start_frame + 1
 
 
+@dataclass(frozen=True, order=True)
+class Interval:
+    """A stretch of frames, `last_frame` included, in which one person does something."""
+
+    person: int
+    start_frame: int
+    last_frame: int
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.start_frame <= self.last_frame, self
+
+
+Intervals = tuple[Interval, ...] | None
+"""When each person speaks, or looks at the camera wearer; None: not labelled."""
+
+
 @dataclass(frozen=True)
 class Track:
     """Where one person's face is: `frames` (N,) ascending and distinct, `boxes` (N, 4) xyxy."""
@@ -103,6 +119,8 @@ class ClipRecord:
     tracks: dict[int, tuple[TrackRows, ...]]  # by person, in file order; the wearer has none
     fingerprint: str  # of the annotations; it changes when they do
     notes: dict[str, int] = field(default_factory=dict)  # what was dropped or corrected, counted
+    speaking: Intervals = None  # of everyone, the wearer included
+    looking: Intervals = None  # at the wearer
 
 
 @dataclass(frozen=True)
@@ -120,6 +138,8 @@ class CroppedClip:
     notes: dict[str, int] = field(default_factory=dict)
     segments: tuple[Segment, ...] = ()
     geometry: dict[int, dict[int, CropGeometry]] = field(default_factory=dict)
+    speaking: Intervals = None
+    looking: Intervals = None
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quavf.core.records import WEARER, Array, Floats, Segment, Track
+from quavf.core.records import WEARER, Array, Floats, Interval, Segment, Track
 from quavf.simulate.config import SimulateConfig
 from quavf.simulate.layout import to_frame_span
 from quavf.simulate.picture import ClipRenderer, RenderedFace, render_faces
-from quavf.simulate.truth import Annotation, TruthTable, build_truth_table, draw_annotation
+from quavf.simulate.truth import (
+    Annotation,
+    TruthTable,
+    build_truth_table,
+    draw_annotation,
+    list_looking,
+    list_speaking,
+)
 from quavf.simulate.world import ClipKey, ClipWorld, draw_world
 
 
@@ -25,6 +32,8 @@ class SimulatedClip:
     table: TruthTable
     sound: Floats  # float32 mono at 16 kHz
     renderer: ClipRenderer
+    speaking: tuple[Interval, ...]  # of everyone, the wearer included
+    looking: tuple[Interval, ...]  # at the wearer
 
     def render_faces(self, stride: int = 1, *, everywhere: bool = False) -> Iterator[RenderedFace]:
         """Render tracked faces every `stride` frames, in labelled segments or `everywhere`."""
@@ -50,7 +59,16 @@ def build_simulated_clip(config: SimulateConfig, key: ClipKey) -> SimulatedClip:
     table = build_truth_table(world, renderer, recording)
     annotation = draw_annotation(world, table)
     segments, tracks = _list_segments(world, annotation), _join_tracks(annotation)
-    return SimulatedClip(key, segments, tracks, table, recording.sound, renderer)
+    return SimulatedClip(
+        key,
+        segments,
+        tracks,
+        table,
+        recording.sound,
+        renderer,
+        speaking=list_speaking(world),
+        looking=list_looking(world),
+    )
 
 
 def _list_segments(world: ClipWorld, annotation: Annotation) -> tuple[Segment, ...]:

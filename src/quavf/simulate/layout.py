@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from quavf.core.records import WEARER, Array
-from quavf.simulate.truth import Annotation
+from quavf.core.records import WEARER, Array, Interval
+from quavf.simulate.truth import Annotation, list_looking, list_speaking
 from quavf.simulate.world import ClipWorld
 
 Json = dict[str, Any]
@@ -26,7 +25,8 @@ def build_ego4d_video(world: ClipWorld, annotation: Annotation, *, labels: bool 
         "clip_start_frame": 0,
         "clip_end_frame": world.n_frames,
     }
-    people = [_format_person(world, annotation, p) for p in range(world.scene.n_people)]
+    speaking = list_speaking(world) if labels else ()
+    people = [_format_person(world, annotation, speaking, p) for p in range(world.scene.n_people)]
     clip: Json = {"clip_uid": name, "source_clip_uid": name, "video_uid": name, **span}
     clip |= {"valid": True, "camera_wearer": people[WEARER], "persons": people}
     clip |= {
@@ -37,7 +37,10 @@ def build_ego4d_video(world: ClipWorld, annotation: Annotation, *, labels: bool 
             for item in world.speech
         ],
         "social_segments_talking": _list_talking(world, annotation) if labels else [],
-        "social_segments_looking": _list_looking(world) if labels else [],
+        "social_segments_looking": [
+            {"target": "0", "is_at_me": True, **_format_interval(world, interval)}
+            for interval in (list_looking(world) if labels else ())
+        ],
     }
     return {"video_uid": name, "split": world.key.split, "clips": [clip]}
 
@@ -62,13 +65,21 @@ def _format_times(world: ClipWorld, start_s: float, end_s: float) -> Json:
     }
 
 
-def _format_person(world: ClipWorld, annotation: Annotation, person: int) -> Json:
+def _format_interval(world: ClipWorld, interval: Interval) -> Json:
+    """An exact interval: its last frame is the last in which it is true."""
+    start, end = (f / float(world.fps) for f in (interval.start_frame, interval.last_frame + 1))
+    times = _format_times(world, start, end)
+    for prefix in ("", "video_"):
+        times[f"{prefix}start_frame"] = interval.start_frame
+        times[f"{prefix}end_frame"] = interval.last_frame
+    return {"person": str(interval.person), **times}
+
+
+def _format_person(
+    world: ClipWorld, annotation: Annotation, speaking: Sequence[Interval], person: int
+) -> Json:
     tracks = annotation.tracks.get(person, [])
-    voice = [
-        {"person": str(person), **_format_times(world, u.start_s, u.end_s)}
-        for u in world.conversation.utterances
-        if u.speaker == person
-    ]
+    voice = [_format_interval(world, i) for i in speaking if i.person == person]
     return {
         "person_id": str(person),
         "camera_wearer": person == WEARER,
@@ -110,19 +121,6 @@ def _list_talking(world: ClipWorld, annotation: Annotation) -> list[Json]:
         }
         for person, start, end, label in annotation.segments
     ]
-
-
-def _list_looking(world: ClipWorld) -> list[Json]:
-    """List every gaze of a partner at the wearer that lasts at least a third of a second."""
-    out = []
-    for person in range(1, world.scene.n_people):
-        at_me = np.concatenate([[0], world.motion.gaze[person] == WEARER, [0]])
-        edges = np.flatnonzero(np.diff(at_me))
-        for start, end in zip(edges[::2], edges[1::2], strict=True):
-            if end - start >= 10:
-                times = _format_times(world, start / float(world.fps), end / float(world.fps))
-                out.append({"person": str(person), "target": "0", "is_at_me": True, **times})
-    return out
 
 
 def build_test_segments(world: ClipWorld, annotation: Annotation) -> list[Json]:

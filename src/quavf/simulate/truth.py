@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from quavf.core.records import WEARER, Array, Floats
+from quavf.core.records import WEARER, Array, Floats, Interval
 from quavf.simulate.acoustics import BEARINGS, Recording
 from quavf.simulate.conversation import GROUP
 from quavf.simulate.picture import NEAREST, ClipRenderer
@@ -58,6 +58,28 @@ def compute_addressees(world: ClipWorld) -> Array:
         start, end = (round(t * float(world.fps)) for t in (utterance.start_s, utterance.end_s))
         addressees[utterance.speaker, start:end] = utterance.addressee
     return addressees
+
+
+def list_speaking(world: ClipWorld) -> tuple[Interval, ...]:
+    """When each person speaks, the wearer included."""
+    return _list_runs(compute_addressees(world) != NOBODY)
+
+
+def list_looking(world: ClipWorld) -> tuple[Interval, ...]:
+    """When each partner looks at the wearer."""
+    at_wearer = world.motion.gaze == WEARER  # (people, frames)
+    at_wearer[WEARER] = False
+    return _list_runs(at_wearer)
+
+
+def _list_runs(active: Array) -> tuple[Interval, ...]:
+    """The runs of true values in each row of (people, frames)."""
+    found = []
+    for person, row in enumerate(active):
+        edges = np.flatnonzero(np.diff(row, prepend=False, append=False))
+        starts, ends = edges[::2].tolist(), edges[1::2].tolist()
+        found += [Interval(person, s, e - 1) for s, e in zip(starts, ends, strict=True)]
+    return tuple(found)
 
 
 def measure_frame(world: ClipWorld, renderer: ClipRenderer, frame: int) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 Format: https://ego4d-data.org/docs/data/annotations-schemas/ (AV benchmark); the talking-to-me
 label: a `social_segments_talking` item is positive if and only if its `target` is not null.
+Looking at me: every `social_segments_looking` item is positive, whatever its `is_at_me`. Speaking:
+the `voice_segments` of every person and of the wearer.
 """
 
 from __future__ import annotations
@@ -11,13 +13,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from quavf.core.errors import AnnotationError
 from quavf.core.names import is_safe_name
-from quavf.core.records import WEARER, ClipIndex, ClipRecord, Floats, Segment, TrackRows
+from quavf.core.records import (
+    WEARER,
+    ClipIndex,
+    ClipRecord,
+    Floats,
+    Interval,
+    Intervals,
+    Segment,
+    TrackRows,
+)
 from quavf.core.semantics import Semantics, get_semantics
 from quavf.sources.config import Ego4dConfig
 from quavf.utils.files import config_hash, read_json
@@ -135,13 +147,25 @@ def _add_clip(
     notes: Counter[str] = Counter()
     segments = tuple(_segments(raw, where, notes))
     tracks = _tracks(raw, where, semantics, notes)
+    speaking = _read_speaking(raw, where, semantics, notes)
+    looking = _read_looking(raw, where, notes)
     people = {segment.person for segment in segments if segment.person != WEARER}
     notes["people who are labelled but have no track"] += len(people - set(tracks))
     for note, count in sorted((+notes).items()):
         log.warning("clip %s: %s: %d", clip, note, count)
     media = media_path(media_folder, clip)
     index.records.append(
-        ClipRecord(clip, split, media, segments, tracks, config_hash(raw), dict(+notes))
+        ClipRecord(
+            clip,
+            split,
+            media,
+            segments,
+            tracks,
+            config_hash(raw),
+            dict(+notes),
+            speaking=speaking,
+            looking=looking,
+        )
     )
 
 
@@ -161,6 +185,59 @@ def _segments(raw: dict[str, Any], where: str, notes: Counter[str]) -> Iterator[
             notes["segments that end before they start, or lie outside of any clip"] += 1
         else:
             yield Segment(person, int(start), int(last), int(item.get("target") is not None))
+
+
+def _read_speaking(
+    raw: dict[str, Any], where: str, semantics: Semantics, notes: Counter[str]
+) -> Intervals:
+    """The voice segments of all persons; None if there is none, which is no label.
+
+    The wearer's stand among `persons`, in `camera_wearer` or in both.
+    """
+    found: set[Interval] = set()
+    owners: list[tuple[str, int | None, Any]] = [
+        (f"persons[{p}]", p, person) for p, person in enumerate(raw["persons"])
+    ]
+    if isinstance(raw.get("camera_wearer"), dict):
+        owners.append(("camera_wearer", None, raw["camera_wearer"]))
+    for name, position, person in owners:
+        own = parse_person(person.get("person_id"))
+        if position is None or _is_wearer(position, person, own, semantics):
+            own = WEARER
+        if own is None or person.get("voice_segments") is None:
+            continue
+        items = _get(person, "voice_segments", list, f"{where}: {name}")
+        spans = _spans(items, f"{where}: {name}.voice_segments", notes, "voice segments")
+        found |= {Interval(own, *span) for span, _ in spans}
+    return tuple(sorted(found)) or None
+
+
+def _read_looking(raw: dict[str, Any], where: str, notes: Counter[str]) -> Intervals:
+    """Who looks at the wearer; None where no social segment of any kind is annotated."""
+    kind, key = "looking segments", "social_segments_looking"
+    if raw.get(key) is None:
+        return None
+    items, found = _get(raw, key, list, where), set()
+    for span, item in _spans(items, f"{where}: {key}", notes, kind):
+        person = parse_person(item.get("person"))
+        if person is None:
+            notes[f"{kind} without the number of a person"] += 1
+        else:
+            found.add(Interval(person, *span))
+    return tuple(sorted(found)) if items or raw["social_segments_talking"] else None
+
+
+def _spans(
+    items: list[Any], where: str, notes: Counter[str], kind: str
+) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """First and last frame of each item, with the item; unusable ones are counted."""
+    for s, item in enumerate(items):
+        start = _get(item, "start_frame", (int, float, NoneType), f"{where}[{s}]")
+        last = _get(item, "end_frame", (int, float, NoneType), f"{where}[{s}]")
+        if start is None or last is None or not 0 <= start <= last < MAX_COORDINATE:
+            notes[f"{kind} that end before they start, or lie outside of any clip"] += 1
+        else:
+            yield (int(start), int(last)), item
 
 
 def _tracks(
@@ -183,7 +260,9 @@ def _tracks(
     return tracks
 
 
-def _is_wearer(position: int, person: dict[str, Any], person_id: int, semantics: Semantics) -> bool:
+def _is_wearer(
+    position: int, person: dict[str, Any], person_id: int | None, semantics: Semantics
+) -> bool:
     if semantics.wearer_by_position:
         return position == 0
     return bool(person.get("camera_wearer")) or person_id == WEARER

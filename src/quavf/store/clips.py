@@ -8,7 +8,7 @@ import time
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from quavf.core.errors import AnnotationError, ConfigError, StoreError
 from quavf.core.names import is_safe_name
-from quavf.core.records import Array, Floats
+from quavf.core.records import Array, Floats, Intervals
 from quavf.core.semantics import get_semantics
 from quavf.store.clip_tables import read_origin, write_clip_table
 from quavf.store.manifest import FORMAT, REMEDY, Manifest, StoreConfig
@@ -157,6 +157,12 @@ class ClipStore:
         if manifest.config_hash != self.config.hash:
             raise StoreError(f"{path}: made with other settings than the store; {REMEDY}")
         return manifest
+
+    def write_intervals(self, clip: str, speaking: Intervals, looking: Intervals) -> None:
+        """Replace the labels of speaking and looking of a clip; everything else stays."""
+        with self._lock(shared=True):
+            manifest = replace(self.manifest(clip), speaking=speaking, looking=looking)
+            write_json(self.folder(clip) / "clip.json", manifest.to_json())
 
     def faces(self, clip: str) -> Faces:
         table = read_table(self.folder(clip) / "faces.parquet", SCHEMA, REMEDY)

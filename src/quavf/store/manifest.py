@@ -10,11 +10,12 @@ from typing import Any
 
 from quavf.core.clock import Clock
 from quavf.core.errors import StoreError
-from quavf.core.records import Segment
+from quavf.core.records import Interval, Intervals, Segment
 from quavf.utils.files import config_hash
 
 FORMAT = 1  # increased when older versions could misread a store
 REMEDY = "delete the clip's folder and prepare again"
+INTERVAL_FIELDS = ("speaking", "looking")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Manifest:
     fingerprint: str  # of annotations and media; it changes when they do
     config_hash: str
     notes: dict[str, int] = field(default_factory=dict)
+    speaking: Intervals = None  # when each person speaks, the wearer included; None: not labelled
+    looking: Intervals = None  # when each person looks at the wearer; None: not labelled
 
     @property
     def version(self) -> str:
@@ -55,6 +58,11 @@ class Manifest:
         content["segments"] = [
             [s.person, s.start_frame, s.last_frame, s.label] for s in self.segments
         ]
+        for name in INTERVAL_FIELDS:
+            intervals: Intervals = getattr(self, name)
+            content[name] = intervals and [
+                [i.person, i.start_frame, i.last_frame] for i in intervals
+            ]
         return content
 
     @classmethod
@@ -65,6 +73,8 @@ class Manifest:
             known = {}
             for name, read in _MANIFEST_FIELDS.items():
                 known[name] = read(content[name])
+            for name in INTERVAL_FIELDS:  # missing in stores of earlier versions
+                known[name] = _intervals(content.get(name))
             return cls(**known)
         except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError) as error:
             raise StoreError(f"{where}: damaged at {name!r} ({error!r}); {REMEDY}") from None
@@ -81,6 +91,10 @@ def _exactly(*kinds: type) -> Callable[[Any], Any]:
 
 def _segments(value: list[list[int]]) -> tuple[Segment, ...]:
     return tuple(Segment(*map(int, segment)) for segment in value)
+
+
+def _intervals(value: list[list[int]] | None) -> Intervals:
+    return None if value is None else tuple(Interval(*map(int, interval)) for interval in value)
 
 
 def _size(value: list[int] | None) -> tuple[int, int] | None:

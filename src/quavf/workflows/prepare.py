@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -168,8 +169,10 @@ def _prepare(
             f"first: {foreign[0]}); choose another --store, or delete this one"
         )
     with show_progress("Preparing", len(jobs)) as bar:
-        missing = [job for job in jobs if not store.is_current(job.clip, job.fingerprint)]
+        is_current = [store.is_current(job.clip, job.fingerprint) for job in jobs]
+        missing = [job for job, current in zip(jobs, is_current, strict=True) if not current]
         summary.skipped = len(jobs) - len(missing)
+        _update_intervals(store, compress(jobs, is_current))
         bar.advance(summary.skipped)
         for done in run_each(partial(_write, store), missing, engine):
             clip, outcome = done.item.clip, done.result
@@ -181,6 +184,17 @@ def _prepare(
             bar.advance(1, outcome.n_frames)
     summary.failed = dict(sorted(summary.failed.items()))
     return summarise(store, summary, index_notes)
+
+
+def _update_intervals(store: ClipStore, jobs: Iterable[_Job]) -> None:
+    """Label speaking and looking in clips that an earlier version prepared without them.
+
+    Their crops and sound do not depend on these labels.
+    """
+    for job in jobs:
+        manifest, record = store.manifest(job.clip), job.record
+        if (manifest.speaking, manifest.looking) != (record.speaking, record.looking):
+            store.write_intervals(job.clip, record.speaking, record.looking)
 
 
 def summarise(store: ClipStore, summary: PrepareSummary, index_notes: Notes) -> PrepareSummary:
@@ -227,6 +241,8 @@ def _write_clip(store: ClipStore, fingerprint: str, record: ClipRecord) -> int:
                 split=record.split,
                 clock=video.clock,
                 segments=record.segments,
+                speaking=record.speaking,
+                looking=record.looking,
                 n_samples=None if samples is None else len(samples),
                 n_crops=writer.n_crops,
                 frame_size=video.size,
@@ -334,6 +350,8 @@ def _write_cropped_clip(store: ClipStore, fingerprint: str, record: CroppedClip)
                 split=record.split,
                 clock=clock,
                 segments=record.segments,
+                speaking=record.speaking,
+                looking=record.looking,
                 n_samples=None if samples is None else len(samples),
                 n_crops=writer.n_crops,
                 frame_size=None if record.geometry else (CROP_SIZE, CROP_SIZE),

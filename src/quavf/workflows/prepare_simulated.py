@@ -13,7 +13,8 @@ from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
 from quavf.simulate.clip import SimulatedClip, build_simulated_clip
 from quavf.simulate.config import SimulateConfig
 from quavf.simulate.media import to_pcm
-from quavf.simulate.world import ClipKey
+from quavf.simulate.truth import list_looking, list_speaking
+from quavf.simulate.world import ClipKey, draw_world
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
 from quavf.utils.files import config_hash, explain_os_errors
 from quavf.utils.parallel import EngineConfig, run_each
@@ -47,8 +48,11 @@ def prepare_simulated(
     keys = list_clip_keys(config)
     _check_existing_clips(target, {key.name for key in keys}, fingerprint)
     missing = [key for key in keys if not target.has_clip(key.name)]
+    unlabelled = _find_unlabelled(target, keys)
     bar = show_progress("Simulating", len(keys))
     with explain_os_errors(path), target.lock(), bar as shown:
+        for _ in run_each(partial(_write_intervals, target, config), unlabelled, engine):
+            pass
         shown.advance(len(keys) - len(missing))
         job = partial(_write_clip, target, config, fingerprint, every)
         for _ in run_each(job, missing, engine):
@@ -64,6 +68,20 @@ def _check_existing_clips(store: ClipStore, names: set[str], fingerprint: str) -
                 f"{store.path}: holds clip {clip}, which these settings do not make; choose "
                 "another --store, or delete this one"
             )
+
+
+def _find_unlabelled(store: ClipStore, keys: list[ClipKey]) -> list[ClipKey]:
+    """The clips that an earlier version made without labels of speaking and looking."""
+    return [
+        key
+        for key in keys
+        if store.has_clip(key.name) and store.manifest(key.name).speaking is None
+    ]
+
+
+def _write_intervals(store: ClipStore, config: SimulateConfig, key: ClipKey) -> None:
+    world = draw_world(config, key)
+    store.write_intervals(key.name, list_speaking(world), list_looking(world))
 
 
 def _write_clip(
@@ -87,6 +105,8 @@ def _write_clip(
                 fingerprint=fingerprint,
                 config_hash=store.config.hash,
                 notes={"boxes without any pixel in the frame": n_empty} if n_empty else {},
+                speaking=clip.speaking,
+                looking=clip.looking,
             )
         )
 

@@ -51,21 +51,24 @@ class RetinaFace:
     def detect(self, image: Image) -> Detections:
         """See `FaceDetector.detect`."""
         height, width = image.shape[:2]
-        centred = (image.astype(np.float32) - MEAN_RGB)[..., ::-1]  # (H, W, 3) BGR
-        blob = np.ascontiguousarray(centred.transpose(2, 0, 1)[None])  # (1, 3, H, W)
+        blob = np.empty((1, 3, height, width), np.float32)  # BGR
+        for plane, channel in zip(blob[0], (2, 1, 0), strict=True):
+            np.subtract(image[..., channel], MEAN_RGB[channel], out=plane)
         offsets, classes, points = (
-            np.asarray(output[0], np.float64) for output in self._session.run(None, {"input": blob})
+            output[0] for output in self._session.run(None, {"input": blob})
         )  # (A, 4), (A, 2), (A, 10)
-        scores = classes[:, 1]
-        found = np.flatnonzero(scores > self._min_score)
+        found = np.flatnonzero(classes[:, 1] > self._min_score)
+        offsets, scores, points = (
+            np.asarray(output[found], np.float64) for output in (offsets, classes[:, 1], points)
+        )  # (F, 4), (F,), (F, 10)
         anchors = _anchors(width, height)[found]  # (F, 4) centre and size
-        centres = anchors[:, :2] + CENTRE_VARIANCE * offsets[found, :2] * anchors[:, 2:]
-        sizes = anchors[:, 2:] * np.exp(SIZE_VARIANCE * offsets[found, 2:])
+        centres = anchors[:, :2] + CENTRE_VARIANCE * offsets[:, :2] * anchors[:, 2:]
+        sizes = anchors[:, 2:] * np.exp(SIZE_VARIANCE * offsets[:, 2:])
         boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
-        steps = points[found].reshape(-1, 5, 2)
+        steps = points.reshape(-1, 5, 2)
         landmarks = anchors[:, None, :2] + CENTRE_VARIANCE * steps * anchors[:, None, 2:]
-        kept = suppress_overlaps(boxes, scores[found], OVERLAP)
-        return Detections(boxes[kept], scores[found][kept], landmarks[kept])
+        kept = suppress_overlaps(boxes, scores, OVERLAP)
+        return Detections(boxes[kept], scores[kept], landmarks[kept])
 
 
 @lru_cache(maxsize=4)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from quavf.core.errors import ConfigError
+from quavf.faces.appearance import DESCRIPTOR
 from quavf.faces.config import TrackConfig
-from quavf.faces.search import DESCRIPTOR, FaceObservations
+from quavf.faces.search import FaceObservations
 from quavf.faces.tracker import PersonTrack, track_persons
 
 RATE = 10.0

@@ -17,7 +17,7 @@ from quavf.faces.search import FaceSearch
 from quavf.sources.video import is_silent, open_video_file, stored_region
 from quavf.store import CropReader
 from quavf.video.config import VideoConfig
-from quavf.video.prepare import clip_id, prepare_video
+from quavf.video.prepare import SEARCH_FORMAT, clip_id, prepare_video
 from quavf.video.prepared import PreparedVideo
 from quavf.video.schedule import first_ticks, ticks_to_score
 from quavf.workflows.quality import score_quality
@@ -214,7 +214,7 @@ def test_a_search_saved_by_another_version_is_not_used(
     with np.load(saved) as content:
         arrays = {name: content[name] for name in content.files}
     assert arrays.pop("pans").shape == (len(arrays["times"]), 2)
-    assert arrays.pop("format") == 2
+    assert arrays.pop("format") == SEARCH_FORMAT
     np.savez_compressed(saved, **arrays)  # as the first version wrote it
     again = prepared(path, tmp_path / "store", rate=30)
     assert "saved by another version; searching from the start" in caplog.text

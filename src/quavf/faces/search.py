@@ -1,56 +1,45 @@
 """Find the faces of a video: scan whole pictures once a second, and follow known faces in between.
 
-Scanning a whole picture finely enough for small faces takes about 100 ms. Searching the patch
-around a known face takes 3 ms and finds it at a better scale. New faces are therefore found within
-a second, and known ones ten times a second.
+Scanning a whole picture finely enough for small faces takes about 100 ms. A known face is followed
+by a mesh of it, which also reads its lips and where it looks; where the mesh sees nothing, the
+detector searches the patch around the face, which takes 3 ms and finds it at a better scale. New
+faces are therefore found within a second, and known ones fifteen times a second.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
 from quavf.core.records import Floats, Image
+from quavf.faces.appearance import DESCRIPTOR, describe_appearance, scene_colours
 from quavf.faces.camera import estimate_shift
 from quavf.faces.config import SearchConfig
 from quavf.faces.detect import Detections, FaceDetector, suppress_overlaps
+from quavf.faces.follow import (
+    FaceFollower,
+    KnownFace,
+    LookFaces,
+    confirm_faces,
+    follow_faces,
+    meet_faces,
+)
+from quavf.faces.patches import (
+    OVERLAP,
+    View,
+    box_overlaps,
+    filter_by_score,
+    merge_faces,
+    search_around,
+    to_picture,
+)
 
-PATCH_GROWTH = 3.0  # side of the patch around a known face, over the face's
-PATCH_SHARE = 0.3  # of the picture's height: the patch's shortest side, room for small fast faces
-PATCH_FACE = 48  # pixels of the face in the patch, where the detector works best
-LONGEST_PATCH = 384  # pixels, whatever the face
-FOLLOW_SCORE = 0.3  # detector's score for a face where one was known; new ones need more
-BORDER = 0.02  # of a patch: a face this close to its border is cut off by it
-OVERLAP = 0.4  # boxes that overlap more are one face
 KNOWN_FOR_S = 1.0  # how long to look for a face that is not found again
 MISSED_S = 0.15  # a face not seen for so long triggers a scan
-HUES, SATURATIONS = 12, 4
-DESCRIPTOR = 2 * HUES * SATURATIONS  # length of an appearance descriptor
-SCENE_BINS = 4  # of each colour
 TIME, BOX, SCORE, MOTION, N_NUMBERS = 0, slice(1, 5), 5, slice(6, 8), 8  # columns of a face
-
-
-class View(Protocol):
-    """A picture that is decoded as far as needed."""
-
-    @property
-    def time_s(self) -> float: ...
-
-    @property
-    def size(self) -> tuple[int, int]: ...
-
-    def rgb(self, region: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
-        """A region (x1, y1, x2, y2) brought to `size` (width, height)."""
-        ...
-
-    def sketch(self) -> Image: ...
-
-    def grey(self) -> Image: ...
 
 
 @dataclass
@@ -63,6 +52,7 @@ class FaceObservations:
     appearance: Floats  # (N, DESCRIPTOR) NaN: not measured
     camera_motion: Floats  # (N, 2) x, y by which camera turns moved the picture since the start
     cuts: Floats  # (C,) times of camera cuts, s
+    cues: Floats = field(default_factory=lambda: np.empty((0, 0)))  # (N, columns of the follower)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -73,55 +63,85 @@ class FaceObservations:
         return np.asarray(self.boxes - np.tile(self.camera_motion, 2))
 
 
-@dataclass(eq=False)
-class _KnownFace:
-    box: Floats  # as last seen, shifted with the camera since
-    seen_s: float
-    speed: Floats  # (4,) pixels per second of each side, without the camera's motion
-    reported: bool = False  # as lost
+@dataclass(frozen=True)
+class Scan:
+    """A whole picture as it was searched."""
+
+    picture: Image  # RGB, shrunk
+    scale: float  # of the picture, over the video's
+    faces: Detections  # in pixels of the video; with scores from `FOLLOW_SCORE`
+
+
+@dataclass
+class ScanTimer:
+    """Decides at which looks whole pictures are scanned: the first one, then `rate` a second."""
+
+    rate: float
+    period: int = -1  # of the last look
+
+    def is_due(self, time_s: float) -> bool:
+        """Whether a new period has begun since the last call; call it once for each look."""
+        before, self.period = self.period, int(time_s * self.rate + 1e-6)
+        return self.period != before
 
 
 class FaceSearch:
-    """Searches the pictures of one video in order; `observations` returns the faces so far."""
+    """Searches the pictures of one video in order; `observations` returns the faces so far.
 
-    def __init__(self, detector: FaceDetector, config: SearchConfig) -> None:
-        self.detector, self.config = detector, config
+    Without a `follower`, the detector alone follows faces, and there are no cues.
+    """
+
+    def __init__(
+        self, detector: FaceDetector, config: SearchConfig, follower: FaceFollower | None = None
+    ) -> None:
+        self.detector, self.config, self.follower = detector, config, follower
+        self._n_columns = len(follower.columns) if follower else 0
         self._rows = array("d")  # the columns of each face in turn
+        self._cues = array("f")  # the same of the follower's
         self._appearance: dict[int, Floats] = {}  # by row, where it was measured
         self._cuts: list[float] = []
-        self._known: list[_KnownFace] = []
-        self._scanned_s = -np.inf
+        self._known: list[KnownFace] = []
+        self._timer = ScanTimer(config.scan_rate)
         self._scene: Floats | None = None
         self._grey: Image | None = None
         self._motion = np.zeros(2)
 
-    def step(self, view: View) -> int:
-        """Find the faces of one picture and return their number."""
+    def scan(self, view: View) -> Scan:
+        """Search a whole picture; needs no earlier one, so it may run ahead of `step`."""
+        width, height = view.size
+        scan_height = min(self.config.scan_height, height)
+        picture = view.rgb(
+            (0, 0, width, height), (max(round(width * scan_height / height), 1), scan_height)
+        )
+        scale = scan_height / height
+        return Scan(picture, scale, to_picture(self.detector.detect(picture), 1 / scale, (0, 0)))
+
+    def step(self, view: View, scan: Scan | None = None) -> int:
+        """Find the faces of one picture and return their number.
+
+        `scan` is the picture's, if it was made ahead; otherwise it is made when needed.
+        """
         shift = self._shift(view)
+        is_due = self._timer.is_due(view.time_s)
         if self._is_cut(view):
             self._cuts.append(view.time_s)
-            self._known, self._scanned_s = [], -np.inf
+            self._known, is_due = [], True
         else:
             self._follow_camera(shift)
-        scan = view.time_s - self._scanned_s >= 1 / self.config.scan_rate - 1e-6
-        scan = scan or self._lost_one(view.time_s)
-        faces = self._search_patches(view)
-        n_before = len(self._rows) // N_NUMBERS
-        if scan:
-            self._scanned_s = view.time_s
-            width, height = view.size
-            scan_height = min(self.config.scan_height, height)
-            scan_size = max(round(width * scan_height / height), 1), scan_height
-            picture = view.rgb((0, 0, width, height), scan_size)
-            faces = _merge([faces, self._scan(view, picture)])
-            scale = scan_height / height
+        is_due = self._lost_one(view.time_s) or is_due
+        if scan is None and is_due:
+            scan = self.scan(view)
+        faces = self._find(view, scan)
+        if scan is not None:
+            n_before = len(self._rows) // N_NUMBERS
             for k, box in enumerate(faces.boxes):
-                self._appearance[n_before + k] = describe_appearance(picture, box * scale).astype(
-                    np.float32
-                )
+                self._appearance[n_before + k] = describe_appearance(
+                    scan.picture, box * scan.scale
+                ).astype(np.float32)
         for box, score in zip(faces.boxes, faces.scores, strict=True):
             self._rows.extend([view.time_s, *box, score, *self._motion])
-        self._remember(faces.boxes, view.time_s)
+        self._cues.extend(faces.cues.ravel().tolist())
+        self._remember(faces, view.time_s)
         return len(faces)
 
     def observations(self) -> FaceObservations:
@@ -131,14 +151,16 @@ class FaceSearch:
         for k, descriptor in self._appearance.items():
             appearance[k] = descriptor
         times, boxes, scores, motion = (rows[:, c] for c in (TIME, BOX, SCORE, MOTION))
+        cues = np.array(self._cues, np.float32).reshape(len(rows), self._n_columns)
         return FaceObservations(
-            times, boxes, scores, appearance, motion, np.array(self._cuts, float)
+            times, boxes, scores, appearance, motion, np.array(self._cuts, float), cues
         )
 
     def resume(self, found: FaceObservations) -> None:
         """Continue an interrupted search."""
         columns = found.times, found.boxes, found.scores, found.camera_motion
         self._rows = array("d", np.column_stack(columns).ravel())
+        self._cues = array("f", found.cues.ravel().tolist())
         described = np.flatnonzero(~np.isnan(found.appearance).all(axis=1))
         self._appearance = {int(k): found.appearance[k] for k in described}
         self._cuts = found.cuts.tolist()
@@ -173,133 +195,68 @@ class FaceSearch:
             known.reported = True
         return bool(lost)
 
-    def _scan(self, view: View, picture: Image) -> Detections:
-        scale = view.size[1] / picture.shape[0]
-        return _filter_by_score(
-            _to_picture(self.detector.detect(picture), scale, (0, 0)), self.config.min_score
-        )
+    def _find(self, view: View, scan: Scan | None) -> LookFaces:
+        """The faces of one picture: followed ones first, then those that the detector finds."""
+        followed, others = self._follow(view, scan)
+        parts = [search_around(self.detector, view, k.expected_box(view.time_s)) for k in others]
+        if scan is not None:
+            parts.append(filter_by_score(scan.faces, self.config.min_score))
+        found = merge_faces(parts)
+        if len(followed) and len(found):
+            taken = box_overlaps(found.boxes, followed.boxes).max(axis=1) > OVERLAP
+            found = Detections(found.boxes[~taken], found.scores[~taken])
+        if self.follower is not None:
+            new = meet_faces(self.follower, view, found.boxes, found.scores, self.config.min_score)
+        else:
+            n = len(found)
+            new = LookFaces(found.boxes, found.scores, np.empty((n, 0)), np.full((n, 4), np.nan))
+        return followed.join(new)
 
-    def _search_patches(self, view: View) -> Detections:
-        parts = []
-        for known in self._known:
-            box = known.box + known.speed * (view.time_s - known.seen_s)
-            region, scale = search_patch(box, view.size)
-            if region[2] - region[0] < 16 or region[3] - region[1] < 16:
-                continue
-            wide, high = region[2] - region[0], region[3] - region[1]
-            size = max(round(wide * scale), 16), max(round(high * scale), 16)
-            faces = self.detector.detect(view.rgb(region, size))
-            faces = _to_picture(faces, wide / size[0], region[:2])
-            parts.append(_filter_by_score(_drop_cut_off(faces, region, view.size), FOLLOW_SCORE))
-        return _merge(parts)
+    def _follow(self, view: View, scan: Scan | None) -> tuple[LookFaces, list[KnownFace]]:
+        """Faces that the mesh follows to this picture, and the known faces that it does not.
 
-    def _remember(self, boxes: Floats, time_s: float) -> None:
+        A scan that does not see a followed face leaves it to the detector, which looks closer: so
+        nothing but a face is followed for longer than the time between two scans.
+        """
+        can = [k for k in self._known if k.shift is not None] if self.follower else []
+        others = [k for k in self._known if k not in can]
+        if self.follower is None or not can:
+            return LookFaces.none(self._n_columns), others
+        faces, seen = follow_faces(self.follower, view, can)
+        if scan is not None:
+            faces, confirmed = confirm_faces(faces, scan.faces.boxes, scan.faces.scores)
+            seen = seen & confirmed
+        for known in (k for k, is_seen in zip(can, seen, strict=True) if not is_seen):
+            known.shift = None
+            others.append(known)
+        faces = faces.take(seen)
+        return faces.take(suppress_overlaps(faces.boxes, faces.scores, OVERLAP)), others
+
+    def _remember(self, faces: LookFaces, time_s: float) -> None:
         """Keep the faces to follow: those just found, and for a while those that were missed."""
         left = list(self._known)
-        known: list[_KnownFace] = []
-        for box in boxes:
+        known: list[KnownFace] = []
+        for box, score, shift in zip(faces.boxes, faces.scores, faces.shifts, strict=True):
             before = _nearest(box, left, time_s)
             speed = np.zeros(4)
             if before is not None:
                 left.remove(before)
                 speed = np.tile(_centre(box) - _centre(before.box), 2) / (time_s - before.seen_s)
-            known.append(_KnownFace(box, time_s, speed))
+            by_mesh = None if np.isnan(shift).any() else shift
+            known.append(KnownFace(box, time_s, speed, float(score), by_mesh))
         known += [k for k in left if time_s - k.seen_s < KNOWN_FOR_S]
         self._known = known
-
-
-def search_patch(box: Floats, size: tuple[int, int]) -> tuple[tuple[int, int, int, int], float]:
-    """Region (x1, y1, x2, y2) of the picture to search around a face, and its scale."""
-    side = float(np.max(box[2:] - box[:2]))
-    half = max(PATCH_GROWTH * side, PATCH_SHARE * size[1]) / 2
-    centre = (box[:2] + box[2:]) / 2
-    low = np.clip(np.floor(centre - half), 0, size).astype(int)
-    high = np.clip(np.ceil(centre + half), 0, size).astype(int)
-    scale = min(PATCH_FACE / max(side, 1.0), LONGEST_PATCH / (2 * half), 2.0)
-    return (int(low[0]), int(low[1]), int(high[0]), int(high[1])), scale
-
-
-def scene_colours(sketch: Image) -> Floats:
-    """(64,) share of the picture's samples in each bin of a coarse colour histogram."""
-    coarse = sketch.reshape(-1, 3).astype(np.int64) * SCENE_BINS // 256
-    index = (coarse[:, 0] * SCENE_BINS + coarse[:, 1]) * SCENE_BINS + coarse[:, 2]
-    shares: Floats = np.bincount(index, minlength=SCENE_BINS**3) / len(index)
-    return shares
-
-
-def describe_appearance(picture: Image, box: Floats) -> Floats:
-    """(DESCRIPTOR,) colours of a face with its hair, and of the clothes below it.
-
-    Two histograms of hue and saturation, square roots of shares: their dot products are
-    Bhattacharyya coefficients. NaN where less than half of a part is inside the picture.
-    """
-    x1, y1, x2, y2 = box
-    w, h = x2 - x1, y2 - y1
-    face = (x1 - 0.15 * w, y1 - 0.3 * h, x2 + 0.15 * w, y2)
-    chest = (x1 - 0.4 * w, y2 + 0.25 * h, x2 + 0.4 * w, y2 + 1.1 * h)
-    return np.concatenate([_colours(picture, part) for part in (face, chest)])
-
-
-def similarity(a: Floats, b: Floats) -> float:
-    """Similarity of two descriptors, 0 to 1; NaN when they have no part in common."""
-    halves = np.stack([a * b]).reshape(2, -1).sum(axis=1)  # NaN for a part that one lacks
-    there = halves[~np.isnan(halves)]
-    return float(there.mean()) if len(there) else float("nan")
-
-
-def _colours(picture: Image, part: Sequence[float]) -> Floats:
-    height, width = picture.shape[:2]
-    x1, y1, x2, y2 = (round(float(side)) for side in part)
-    area = max(x2 - x1, 1) * max(y2 - y1, 1)
-    x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
-    if (x2 - x1) * (y2 - y1) < area / 2 or x2 - x1 < 2 or y2 - y1 < 2:
-        return np.full(HUES * SATURATIONS, np.nan)
-    hsv = cv2.cvtColor(picture[y1:y2, x1:x2], cv2.COLOR_RGB2HSV)
-    counts: Any = cv2.calcHist([hsv], [0, 1], None, [HUES, SATURATIONS], [0, 180, 0, 256])
-    return np.asarray(np.sqrt(counts.ravel() / counts.sum()))
-
-
-def _to_picture(faces: Detections, scale: float, corner: Sequence[int]) -> Detections:
-    offset = np.array([*corner, *corner], float)
-    return Detections(faces.boxes * scale + offset, faces.scores)
-
-
-def _drop_cut_off(
-    faces: Detections, region: tuple[int, int, int, int], size: tuple[int, int]
-) -> Detections:
-    """Drop faces cut off by the region's border, unless the picture ends there too."""
-    margin = BORDER * min(region[2] - region[0], region[3] - region[1])
-    low = np.where(np.array(region[:2]) > 0, np.array(region[:2]) + margin, -np.inf)
-    high = np.where(np.array(region[2:]) < size, np.array(region[2:]) - margin, np.inf)
-    whole = np.all((faces.boxes[:, :2] >= low) & (faces.boxes[:, 2:] <= high), axis=1)
-    return Detections(faces.boxes[whole], faces.scores[whole])
-
-
-def _filter_by_score(faces: Detections, min_score: float) -> Detections:
-    keep = faces.scores >= min_score
-    return Detections(faces.boxes[keep], faces.scores[keep])
-
-
-def _merge(parts: Sequence[Detections]) -> Detections:
-    """Keep the best of several detections of one face."""
-    if not parts:
-        return Detections.none()
-    boxes = np.concatenate([p.boxes for p in parts])
-    scores = np.concatenate([p.scores for p in parts])
-    kept = suppress_overlaps(boxes, scores, OVERLAP)
-    return Detections(boxes[kept], scores[kept])
 
 
 def _centre(box: Floats) -> Floats:
     return np.asarray((box[:2] + box[2:]) / 2)
 
 
-def _nearest(box: Floats, known: Sequence[_KnownFace], time_s: float) -> _KnownFace | None:
+def _nearest(box: Floats, known: Sequence[KnownFace], time_s: float) -> KnownFace | None:
     """The known face closest to a box, within 1.5 face sizes of where it is expected."""
     best, shortest = None, float(np.max(box[2:] - box[:2])) * 1.5
     for candidate in known:
-        expected = candidate.box + candidate.speed * (time_s - candidate.seen_s)
-        distance = float(np.linalg.norm(_centre(box) - _centre(expected)))
+        distance = float(np.linalg.norm(_centre(box) - _centre(candidate.expected_box(time_s))))
         if distance < shortest:
             best, shortest = candidate, distance
     return best

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from quavf.core.records import Array, Floats, Ints
+from quavf.faces.appearance import similarity
 from quavf.faces.config import TrackConfig
-from quavf.faces.search import FaceObservations, similarity
+from quavf.faces.search import FaceObservations
 
 LOST_FRAMES = 30  # 1/30 s that ByteTrack keeps a track without a match
 EXACT_S = 1e-6  # times that differ by less are equal

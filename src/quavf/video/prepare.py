@@ -25,9 +25,11 @@ from quavf.core.errors import MediaError, StoreError
 from quavf.core.records import Floats, Ints
 from quavf.core.semantics import FIXED
 from quavf.core.windows import WindowConfig
+from quavf.faces.appearance import DESCRIPTOR
 from quavf.faces.config import DetectorOptions
 from quavf.faces.detect import open_detector
-from quavf.faces.search import DESCRIPTOR, FOLLOW_SCORE, FaceObservations, FaceSearch
+from quavf.faces.patches import FOLLOW_SCORE
+from quavf.faces.search import FaceObservations, FaceSearch
 from quavf.faces.tracker import PersonTrack, track_persons
 from quavf.sources.media import Samples
 from quavf.sources.video import VideoFile, is_silent, open_video_file
@@ -42,7 +44,7 @@ from quavf.video.prepared import PreparedVideo
 
 log = logging.getLogger(__name__)
 
-SEARCH_FORMAT = 2  # of saved searches (2: with camera motion)
+SEARCH_FORMAT = 3  # of saved searches (2: with camera motion; 3: with cues)
 SAVED_NAMES = {"appearance": "looks", "camera_motion": "pans"}  # in saved searches
 SAVE_EVERY_S = 30.0  # of video: an interrupted search loses at most this much
 

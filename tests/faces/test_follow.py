@@ -13,7 +13,7 @@ from quavf.faces.config import SearchConfig
 from quavf.faces.detect import Detections
 from quavf.faces.follow import MeshFaces
 from quavf.faces.patches import View
-from quavf.faces.search import FaceSearch, ScanTimer
+from quavf.faces.search import FaceSearch, ScanTimer, scan_picture
 
 SHIFT = np.array([0.1, -0.05, 0.1, 0.05])  # of the mesh's boxes, in face sizes
 
@@ -185,7 +185,8 @@ def test_scans_can_run_ahead() -> None:
     for k, boxes in enumerate(moving(31)):
         assert isinstance(ahead.detector, Eyes)
         ahead.detector.view = picture = Plain(k / 15, boxes)
-        ahead.step(picture, ahead.scan(picture) if timer.is_due(k / 15) else None)
+        is_due = timer.is_due(k / 15)
+        ahead.step(picture, scan_picture(ahead.detector, picture, 864) if is_due else None)
     assert isinstance(ahead.detector, Eyes)
     assert ahead.detector.n == eyes.n
     for name, column in vars(ahead.observations()).items():

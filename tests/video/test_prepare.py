@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import quavf.video.prepare
+import quavf.video.find
 from quavf.core.errors import ConfigError, MediaError, StoreError
 from quavf.core.windows import WindowConfig
 from quavf.faces.config import SearchConfig
@@ -17,7 +17,8 @@ from quavf.faces.search import FaceSearch
 from quavf.sources.video import is_silent, open_video_file, stored_region
 from quavf.store import CropReader
 from quavf.video.config import VideoConfig
-from quavf.video.prepare import SEARCH_FORMAT, clip_id, prepare_video
+from quavf.video.find import SEARCH_FORMAT
+from quavf.video.prepare import clip_id, prepare_video
 from quavf.video.prepared import PreparedVideo
 from quavf.video.schedule import first_ticks, ticks_to_score
 from quavf.workflows.quality import score_quality
@@ -179,14 +180,14 @@ def test_a_second_run_changes_nothing_and_other_settings_do(tmp_path: Path) -> N
 def test_an_interrupted_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "v.mp4", seconds=4, faces=two)
     whole = prepared(path, tmp_path / "whole")
-    monkeypatch.setattr(quavf.video.prepare, "SAVE_EVERY_S", 0.5)
+    monkeypatch.setattr(quavf.video.find, "SAVE_EVERY_S", 0.5)
     step, steps = FaceSearch.step, []
 
-    def counted(self: FaceSearch, view: Any) -> int:
+    def counted(self: FaceSearch, view: Any, scan: Any) -> int:
         steps.append(view.time_s)
         if len(steps) == 25:
             raise KeyboardInterrupt
-        return step(self, view)
+        return step(self, view, scan)
 
     monkeypatch.setattr(FaceSearch, "step", counted)
     with pytest.raises(KeyboardInterrupt):

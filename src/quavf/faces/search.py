@@ -106,16 +106,6 @@ class FaceSearch:
         self._grey: Image | None = None
         self._motion = np.zeros(2)
 
-    def scan(self, view: View) -> Scan:
-        """Search a whole picture; needs no earlier one, so it may run ahead of `step`."""
-        width, height = view.size
-        scan_height = min(self.config.scan_height, height)
-        picture = view.rgb(
-            (0, 0, width, height), (max(round(width * scan_height / height), 1), scan_height)
-        )
-        scale = scan_height / height
-        return Scan(picture, scale, to_picture(self.detector.detect(picture), 1 / scale, (0, 0)))
-
     def step(self, view: View, scan: Scan | None = None) -> int:
         """Find the faces of one picture and return their number.
 
@@ -130,7 +120,7 @@ class FaceSearch:
             self._follow_camera(shift)
         is_due = self._lost_one(view.time_s) or is_due
         if scan is None and is_due:
-            scan = self.scan(view)
+            scan = scan_picture(self.detector, view, self.config.scan_height)
         faces = self._find(view, scan)
         if scan is not None:
             n_before = len(self._rows) // N_NUMBERS
@@ -246,6 +236,15 @@ class FaceSearch:
             known.append(KnownFace(box, time_s, speed, float(score), by_mesh))
         known += [k for k in left if time_s - k.seen_s < KNOWN_FOR_S]
         self._known = known
+
+
+def scan_picture(detector: FaceDetector, view: View, height: int) -> Scan:
+    """Search a whole picture, shrunk to a height; independent of earlier pictures."""
+    full = view.size
+    height = min(height, full[1])
+    picture = view.rgb((0, 0, *full), (max(round(full[0] * height / full[1]), 1), height))
+    scale = height / full[1]
+    return Scan(picture, scale, to_picture(detector.detect(picture), 1 / scale, (0, 0)))
 
 
 def _centre(box: Floats) -> Floats:

@@ -13,40 +13,37 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from quavf.core.clock import TICKS_PER_SECOND, Clock
+from quavf.core.clock import Clock
 from quavf.core.errors import MediaError, StoreError
-from quavf.core.records import Floats, Ints
 from quavf.core.semantics import FIXED
 from quavf.core.windows import WindowConfig
-from quavf.faces.appearance import DESCRIPTOR
-from quavf.faces.config import DetectorOptions
-from quavf.faces.detect import open_detector
-from quavf.faces.patches import FOLLOW_SCORE
-from quavf.faces.search import FaceObservations, FaceSearch
 from quavf.faces.tracker import PersonTrack, track_persons
 from quavf.sources.media import Samples
 from quavf.sources.video import VideoFile, is_silent, open_video_file
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
-from quavf.utils.files import config_hash, replace_file
+from quavf.utils.files import config_hash
 from quavf.utils.memory import release_memory
 from quavf.utils.progress import show_progress
 from quavf.utils.threads import map_ahead
 from quavf.video.config import VideoConfig
 from quavf.video.cut import CropRequests, render_faces
+from quavf.video.find import (
+    SAVE_EVERY_S,
+    SEARCH_FORMAT,
+    FaceFinder,
+    FoundFaces,
+    save_arrays,
+)
 from quavf.video.prepared import PreparedVideo
 
 log = logging.getLogger(__name__)
-
-SEARCH_FORMAT = 3  # of saved searches (2: with camera motion; 3: with cues)
-SAVED_NAMES = {"appearance": "looks", "camera_motion": "pans"}  # in saved searches
-SAVE_EVERY_S = 30.0  # of video: an interrupted search loses at most this much
 
 
 def prepare_video(
@@ -106,17 +103,17 @@ class _Preparation:
         self.fingerprint = video_fingerprint(self.file.path, self.config, self.windows)
 
     def write(self) -> None:
-        found, pictures, numbers = self._search()
-        tracks = track_persons(found, self.config.track, self.config.search.look_rate)
+        found = self._find()
+        tracks = track_persons(found.faces, self.config.track, self.config.search.look_rate)
         with self.store.write_clip(self.clip) as writer:
             silence = _SilenceDetector()
             n_samples = writer.add_sound_chunks(silence.watch(self.file.sound()))
             silent = n_samples is not None and silence.is_silent
-            _save(
+            save_arrays(
                 writer.folder / "tracks.npz",
-                pictures=pictures,
-                numbers=numbers,
-                cuts=found.cuts,
+                pictures=found.pictures,
+                numbers=found.numbers,
+                cuts=found.faces.cuts,
                 silent=np.array(silent),
                 **_flatten(tracks),
             )
@@ -162,83 +159,9 @@ class _Preparation:
                 f"{path}: cannot be read ({error}); delete the clip's folder and prepare again"
             ) from None
 
-    @property
-    def _search_path(self) -> Path:
-        return self.store.path / "search" / f"{self.clip}.{self.search_key}.npz"
-
-    def _search(self) -> tuple[FaceObservations, Floats, Ints]:
-        """First pass: the faces of all pictures, and the times and numbers of the pictures."""
-        options = DetectorOptions(min_score=min(FOLLOW_SCORE, self.config.search.min_score))
-        search = FaceSearch(open_detector(self.config.search.detector, options), self.config.search)
-        done_s, times, numbers, complete = self._resume(search)
-        if complete:
-            return search.observations(), np.array(times), np.array(numbers, np.int64)
-        step = TICKS_PER_SECOND / self.config.search.look_rate
-        looked, saved_s, done, total = -1, done_s, 0, int(self.file.declared_s or 0)
-        with show_progress("Finding faces", total, unit="s of video", inner="pictures") as bar:
-            for frame in self.file.pictures():
-                second = int(frame.time_s)
-                if frame.time_s <= done_s:
-                    looked = int(frame.ticks.start // step)
-                    continue
-                bar.advance(second - done, 1)
-                done = second
-                times.append(frame.time_s)
-                numbers.append(frame.number)
-                if int((frame.ticks.stop - 1) // step) > looked and len(frame.ticks):
-                    looked = int((frame.ticks.stop - 1) // step)
-                    search.step(frame)
-                if frame.time_s - saved_s > SAVE_EVERY_S:
-                    saved_s = frame.time_s
-                    self._save_search(search.observations(), times, numbers)
-                    release_memory()
-            bar.advance(max(total - done, 0))
-        found = search.observations()
-        self._save_search(found, times, numbers, complete=True)
-        return found, np.array(times), np.array(numbers, np.int64)
-
-    def _save_search(
-        self,
-        found: FaceObservations,
-        times: list[float],
-        numbers: list[int],
-        complete: bool = False,
-    ) -> None:
-        _save(
-            self._search_path,
-            pictures=np.array(times),
-            numbers=np.array(numbers),
-            complete=np.array(complete),
-            format=np.array(SEARCH_FORMAT),
-            **{SAVED_NAMES.get(name, name): column for name, column in vars(found).items()},
-        )
-
-    def _resume(self, search: FaceSearch) -> tuple[float, list[float], list[int], bool]:
-        """Load an earlier search: its end, picture times and numbers, and whether it finished."""
-        if not self._search_path.is_file():
-            return -1.0, [], [], False
-        try:
-            with np.load(self._search_path) as content:
-                arrays = {name: content[name] for name in content.files}
-            if int(arrays.pop("format", 1)) != SEARCH_FORMAT:
-                log.warning(
-                    "%s: saved by another version; searching from the start", self._search_path
-                )
-                return -1.0, [], [], False
-            times, numbers = arrays.pop("pictures").tolist(), arrays.pop("numbers").tolist()
-            complete = bool(arrays.pop("complete"))
-            found = FaceObservations(
-                **{
-                    f.name: arrays[SAVED_NAMES.get(f.name, f.name)]
-                    for f in fields(FaceObservations)
-                }
-            )
-            assert found.appearance.shape == (len(found), DESCRIPTOR)
-        except (OSError, ValueError, KeyError, TypeError, AssertionError):
-            log.warning("%s: cannot be read; searching from the start", self._search_path)
-            return -1.0, [], [], False
-        search.resume(found)
-        return (times[-1] if times else -1.0), times, numbers, complete
+    def _find(self) -> FoundFaces:
+        path = self.store.path / "search" / f"{self.clip}.{self.search_key}.npz"
+        return FaceFinder(self.file, self.config.search, path).run()
 
     def _cut(self, writer: ClipWriter, video: PreparedVideo) -> Counter[str]:
         """Second pass: cut the crops of all persons."""
@@ -296,8 +219,3 @@ def _persons(arrays: dict[str, Any]) -> tuple[PersonTrack, ...]:
     columns = [arrays[name] for name in ("times", "boxes", "scores", "pieces")]
     numbers = np.unique(arrays["person"])
     return tuple(PersonTrack(*(c[arrays["person"] == n] for c in columns)) for n in numbers)
-
-
-def _save(path: Path, **arrays: Any) -> None:
-    with replace_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)

@@ -15,6 +15,7 @@ import quavf
 from tests.helpers.data import ROOT
 
 FUNCTIONS = {
+    "check_store": ["store", "engine"],
     "check_submission": ["path", "store"],
     "evaluate": ["scores", "store", "out", "config"],
     "export": ["checkpoint", "out", "format", "encoder_heads", "n_heads", "backbone"],

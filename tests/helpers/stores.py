@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from quavf.core.clock import SAMPLE_RATE, Clock
 from quavf.core.records import READY_MADE, Segment
@@ -108,3 +110,13 @@ def make_store(
         quality = np.random.default_rng(0).uniform(0.2, 1, len(rows))
         store.write_quality(clip, "light", quality, {})
     return store
+
+
+def forget_sums(store: ClipStore, clip: str = "clip") -> None:
+    """Make the clip look like one of an earlier version."""
+    path = store.folder(clip) / "clip.json"
+    content = json.loads(path.read_text())
+    del content["files"], content["checksum"]
+    path.write_text(json.dumps(content))
+    for table in (store.folder(clip) / "quality").glob("*.parquet"):
+        pq.write_table(pq.read_table(table).replace_schema_metadata(None), table)

@@ -27,6 +27,7 @@ from quavf.models.transforms import face_part
 from quavf.models.visual import VisualBranch
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.store import ClipStore, CropReader, StoreConfig
+from quavf.utils.files import write_json
 from quavf.workflows import predict as pipeline
 from quavf.workflows.predict import PARTS, predict
 from tests.helpers.data import needs_golden
@@ -489,9 +490,11 @@ def test_changed_runs_do_not_mix(
         if change == "quality":
             ClipStore.open(path).write_quality("clip0", "light", np.full(6, 0.9), {})
         else:
-            manifest = path / "clips" / "clip0" / "clip.json"
-            content = json.loads(manifest.read_text()) | {"fingerprint": "made anew"}
-            manifest.write_text(json.dumps(content))
+            copy = ClipStore.open(path)
+            quality = copy.quality("clip0", "light")
+            changed = replace(copy.manifest("clip0"), fingerprint="made anew")
+            write_json(copy.folder("clip0") / "clip.json", changed.to_json())
+            copy.write_quality("clip0", "light", quality, {})
     counter.clips.clear()
     predict(path, out, audio, second, config)
     assert counter.clips == ["clip0", "clip1"]

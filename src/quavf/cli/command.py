@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-PROBLEMS_FOUND = 1  # exit code of `submit --check` if the file has problems
+PROBLEMS_FOUND = 1  # exit code if a check finds problems, or if an item of several failed
 USER_ERROR = 2  # exit code if the user can fix the error
 
 

@@ -1,4 +1,4 @@
-"""The commands that make clips and stores: `simulate`, `prepare NAME` and `quality`."""
+"""The commands on clips and stores: `simulate`, `prepare NAME`, `quality` and `check`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import MISSING, Field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from quavf.cli.command import Command
+from quavf.cli.command import PROBLEMS_FOUND, Command
 from quavf.cli.options import add_engine_options, build_config, build_engine, list_names
 
 if TYPE_CHECKING:
@@ -191,6 +191,27 @@ def _score_quality(args: Namespace, console: Any) -> None:
     print_summary(console, f"Quality by {summary.scorer!r}", figures, notes)
 
 
+def _add_check_options(parser: ArgumentParser) -> None:
+    parser.add_argument("store", metavar="STORE", help="Store made by `quavf prepare`")
+    add_engine_options(parser)
+
+
+def _check(args: Namespace, console: Any) -> int:
+    from quavf.workflows.check import check_store
+
+    found = check_store(args.store, build_engine(args))
+    for problem in found.problems:
+        console.print(problem, markup=False)
+    notes = {
+        "problems": len(found.problems),
+        "clips without sums (made by an earlier version)": found.without_sums,
+        "tables of earlier versions of clips (they count as absent)": found.stale_tables,
+    }
+    counts = "".join(f"; {note}: {count:,}" for note, count in notes.items() if count)
+    console.print(f"{found.store}: {found.clips:,} clips checked{counts}", markup=False)
+    return PROBLEMS_FOUND if found.problems else 0
+
+
 PREPARE_SIMULATED = Command(
     "Simulate conversations straight into a store; needs quavf[simulate].",
     "--store STORE [options]",
@@ -208,4 +229,10 @@ QUALITY = Command(
     "STORE [options]",
     _add_quality_options,
     _score_quality,
+)
+CHECK = Command(
+    "Check that a store is as it was written: every file, table and crop.",
+    "STORE [options]",
+    _add_check_options,
+    _check,
 )

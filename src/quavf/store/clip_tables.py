@@ -45,7 +45,9 @@ def write_clip_table(
     with explain_os_errors(path):
         path.parent.mkdir(exist_ok=True)
     with replace_file(path) as temporary:
-        pq.write_table(with_origin(table, settings, fingerprint), temporary)
+        pq.write_table(
+            with_origin(table, settings, fingerprint), temporary, write_page_checksum=True
+        )
 
 
 def read_origin(path: Path) -> TableOrigin | None:
@@ -60,3 +62,12 @@ def read_origin(path: Path) -> TableOrigin | None:
         return str(metadata.get(key, b"").decode(errors="replace"))
 
     return TableOrigin(content.num_rows, text(b"settings"), text(b"clip_fingerprint"))
+
+
+def describe_damage(path: Path) -> str:
+    """Read a whole table; its fault with a remedy, or an empty text."""
+    try:
+        pq.read_table(path, partitioning=None, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        return f"{path}: cannot be read ({error}); delete it and make it again"
+    return ""

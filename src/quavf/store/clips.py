@@ -17,11 +17,20 @@ import pyarrow as pa
 
 from quavf.core.errors import AnnotationError, ConfigError, StoreError
 from quavf.core.names import is_safe_name
-from quavf.core.records import Array, Floats, Intervals
+from quavf.core.records import Floats, Intervals
 from quavf.core.semantics import get_semantics
 from quavf.store.clip_tables import read_origin, write_clip_table
-from quavf.store.manifest import FORMAT, REMEDY, Manifest, StoreConfig
-from quavf.store.tables import SCHEMA, Faces, read_table
+from quavf.store.integrity import (
+    REMEDY,
+    check_faces,
+    check_nulls,
+    check_size,
+    check_sound,
+    check_sum,
+    is_clip_folder,
+)
+from quavf.store.manifest import FORMAT, Manifest, StoreConfig
+from quavf.store.tables import LATER, SCHEMA, Faces, read_faces, read_table
 from quavf.store.writer import ClipWriter
 from quavf.utils.files import (
     config_hash,
@@ -44,6 +53,7 @@ class ClipStore:
     def __init__(self, path: Path, config: StoreConfig) -> None:
         self.path, self.config = Path(path), config
         self._alone = False
+        self._verified: dict[str, tuple[int, int, int]] = {}  # clips whose sound was compared
 
     @classmethod
     def open(cls, path: Path) -> ClipStore:
@@ -127,9 +137,18 @@ class ClipStore:
             yield
 
     def clips(self, split: str | None = None) -> list[str]:
-        """The ids of all finished clips, sorted; of one split if given."""
-        ids = sorted(p.parent.name for p in (self.path / "clips").glob("[!.]*/clip.json"))
+        """The ids of all finished clips, sorted; of one split if given.
+
+        Raises StoreError if a folder holds only part of a clip, or has no name of a clip.
+        """
+        folders = (self.path / "clips").glob("[!.]*")
+        ids = sorted(folder.name for folder in folders if is_clip_folder(folder))
         return ids if split is None else [c for c in ids if self.manifest(c).split == split]
+
+    def finished_clips(self) -> list[str]:
+        """Like `clips`, without folders that are no clips or only part of one."""
+        ids = sorted(p.parent.name for p in (self.path / "clips").glob("[!.]*/clip.json"))
+        return [clip for clip in ids if is_safe_name(clip)]
 
     def folder(self, clip: str) -> Path:
         assert is_safe_name(clip), clip
@@ -165,14 +184,15 @@ class ClipStore:
             write_json(self.folder(clip) / "clip.json", manifest.to_json())
 
     def faces(self, clip: str) -> Faces:
-        table = read_table(self.folder(clip) / "faces.parquet", SCHEMA, REMEDY)
-        columns = {name: table[name].to_numpy() for name in SCHEMA.names}
-
-        def four(name: str) -> Array:
-            return np.stack([c for n, c in columns.items() if n.startswith(f"{name}_")], axis=1)
-
-        plain = {n: columns[n] for n in ("person", "frame", "time_s", "offset", "size")}
-        return Faces(box=four("box"), region=four("region"), picture=four("picture"), **plain)
+        """The crops of a clip. Raises StoreError if the table is not as it was written."""
+        manifest, path = self.manifest(clip), self.folder(clip) / "faces.parquet"
+        check_sum(path, manifest.files.get(path.name))
+        table = read_table(path, SCHEMA, REMEDY, optional=LATER)
+        check_nulls(path, table)
+        faces, tar = read_faces(table), self.crops_path(clip)
+        tar_size = check_size(tar, manifest.files.get(tar.name))
+        check_faces(path, table, faces, manifest.n_crops, tar_size)
+        return faces
 
     def crops_path(self, clip: str) -> Path:
         return self.folder(clip) / "crops.tar"
@@ -181,6 +201,7 @@ class ClipStore:
         """(end - start,) float32 samples in [-1, 1]; fewer where the clip ends before."""
         path = self.folder(clip) / "sound.wav"
         try:
+            self._verify_sound(clip, path)
             with wave.open(str(path), "rb") as file:
                 file.setpos(min(max(start, 0), file.getnframes()))
                 n_samples = max(min(end, file.getnframes()) - max(start, 0), 0)
@@ -190,6 +211,18 @@ class ClipStore:
         if len(data) != 2 * n_samples:
             raise StoreError(f"{path}: cut short; {REMEDY}")
         return np.frombuffer(data, "<i2").astype(np.float32) / 32768
+
+    def _verify_sound(self, clip: str, path: Path) -> None:
+        """Compare a clip's whole sound with its manifest, the first time it is read."""
+        status = path.stat()
+        state = status.st_ino, status.st_mtime_ns, status.st_size
+        if self._verified.get(clip) == state:
+            return
+        manifest = self.manifest(clip)
+        with wave.open(str(path), "rb") as file:
+            check_sound(path, file, manifest.n_samples)
+        check_sum(path, manifest.files.get(path.name))
+        self._verified[clip] = state
 
     @contextmanager
     def write_clip(self, clip: str) -> Iterator[ClipWriter]:
@@ -206,10 +239,15 @@ class ClipStore:
 
     def confidences(self, clip: str) -> Floats | None:
         """(N,) the face detector's, a row of `faces` each; None where faces were annotated."""
-        path = self.folder(clip) / "confidence.parquet"
-        if not path.is_file():
+        path, manifest = self.folder(clip) / "confidence.parquet", self.manifest(clip)
+        if not path.is_file() and path.name not in manifest.files:
             return None
+        check_sum(path, manifest.files.get(path.name))
         table = read_table(path, pa.schema([("confidence", pa.float64())]), REMEDY)
+        if len(table) != manifest.n_crops:
+            raise StoreError(
+                f"{path}: {len(table)} rows, clip.json says {manifest.n_crops}; {REMEDY}"
+            )
         return np.asarray(table["confidence"].to_numpy())
 
     def scorers(self) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import zlib
 from typing import Any
 
 from quavf.core.errors import StoreError
 from quavf.store.clips import ClipStore
-from quavf.store.manifest import REMEDY
+from quavf.store.integrity import REMEDY
 from quavf.store.tables import Faces
 
 
@@ -28,6 +29,8 @@ class CropReader:
             raise StoreError(f"{self.path}: cannot be read ({error.strerror}); {REMEDY}") from None
         if len(data) != size:
             raise StoreError(f"{self.path}: truncated; {REMEDY}")
+        if self.faces.crc32 is not None and zlib.crc32(data) != int(self.faces.crc32[row]):
+            raise StoreError(f"{self.path}: crop {row} is damaged; {REMEDY}")
         return data
 
     def close(self) -> None:

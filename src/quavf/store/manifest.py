@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
-from types import NoneType
 from typing import Any
 
 from quavf.core.clock import Clock
 from quavf.core.errors import StoreError
 from quavf.core.records import Interval, Intervals, Segment
+from quavf.store.integrity import REMEDY, FileSum
 from quavf.utils.files import config_hash
 
 FORMAT = 1  # increased when older versions could misread a store
-REMEDY = "delete the clip's folder and prepare again"
 INTERVAL_FIELDS = ("speaking", "looking")
+CHECKSUM = "checksum"  # in clip.json: of all its other fields
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,13 @@ class Manifest:
     notes: dict[str, int] = field(default_factory=dict)
     speaking: Intervals = None  # when each person speaks, the wearer included; None: not labelled
     looking: Intervals = None  # when each person looks at the wearer; None: not labelled
+    files: dict[str, FileSum] = field(default_factory=dict, compare=False)  # empty: not known
 
     @property
     def version(self) -> str:
         """Identifies what was written: tables made from this clip keep it."""
-        return config_hash([self.fingerprint, self.n_crops, self.n_samples])
+        sums = {name: one.sha256 for name, one in self.files.items()}
+        return config_hash([self.fingerprint, self.n_crops, self.n_samples, sums])
 
     def to_json(self) -> dict[str, Any]:
         content = asdict(self) | {"clock": str(self.clock.fps)}
@@ -63,7 +65,7 @@ class Manifest:
             content[name] = intervals and [
                 [i.person, i.start_frame, i.last_frame] for i in intervals
             ]
-        return content
+        return content | {CHECKSUM: config_hash(content)}
 
     @classmethod
     def from_json(cls, content: dict[str, Any], where: object) -> Manifest:
@@ -72,12 +74,27 @@ class Manifest:
         try:
             known = {}
             for name, read in _MANIFEST_FIELDS.items():
-                known[name] = read(content[name])
-            for name in INTERVAL_FIELDS:  # missing in stores of earlier versions
-                known[name] = _intervals(content.get(name))
+                if name in content or name not in _LATER:
+                    known[name] = read(content[name])
+            name = CHECKSUM
+            fields = {key: value for key, value in content.items() if key != CHECKSUM}
+            if len(fields) < len(content) or "files" in content:  # not of an earlier version
+                _compare(content[CHECKSUM], config_hash(fields), where)
             return cls(**known)
-        except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError) as error:
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            AssertionError,
+        ) as error:
             raise StoreError(f"{where}: damaged at {name!r} ({error!r}); {REMEDY}") from None
+
+
+def _compare(found: object, expected: str, where: object) -> None:
+    if found != expected:
+        raise StoreError(f"{where}: was edited after it was written; {REMEDY}")
 
 
 def _exactly(*kinds: type) -> Callable[[Any], Any]:
@@ -87,6 +104,20 @@ def _exactly(*kinds: type) -> Callable[[Any], Any]:
         return value
 
     return read
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"found {value!r:.60}")
+    return value
+
+
+def _sums(value: dict[str, dict[str, Any]]) -> dict[str, FileSum]:
+    return {name: FileSum(_count(one["size"]), str(one["sha256"])) for name, one in value.items()}
+
+
+def _notes(value: Any) -> dict[str, int]:
+    return {str(note): _count(count) for note, count in _exactly(dict)(value).items()}
 
 
 def _segments(value: list[list[int]]) -> tuple[Segment, ...]:
@@ -106,10 +137,14 @@ _MANIFEST_FIELDS: dict[str, Callable[[Any], Any]] = {
     "split": _exactly(str),
     "clock": lambda value: Clock(Fraction(value)),
     "segments": _segments,
-    "n_samples": _exactly(int, NoneType),
-    "n_crops": _exactly(int),
+    "n_samples": lambda value: None if value is None else _count(value),
+    "n_crops": _count,
     "frame_size": _size,
     "fingerprint": _exactly(str),
     "config_hash": _exactly(str),
-    "notes": _exactly(dict),
+    "notes": _notes,
+    "speaking": _intervals,
+    "looking": _intervals,
+    "files": _sums,
 }
+_LATER = (*INTERVAL_FIELDS, "files")  # fields that clips of earlier versions lack

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import tarfile
 import wave
+import zlib
 from array import array
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pyarrow.parquet as pq
 from quavf.core.clock import SAMPLE_RATE
 from quavf.core.records import CropGeometry, Ints
 from quavf.store.clip_tables import write_clip_table
+from quavf.store.integrity import sum_files
 from quavf.store.manifest import Manifest
 from quavf.store.tables import SCHEMA
 from quavf.utils.files import write_json
@@ -33,6 +36,7 @@ class ClipWriter:
         self.folder = folder
         # Arrays, not lists: an hour of two faces at 10 a second is 72,000 rows.
         self._columns: list[array[Any]] = [array(CODES[field.type]) for field in SCHEMA]
+        self._n_samples: int | None = None
         self._tables: dict[str, tuple[pa.Table, dict[str, Any]]] = {}  # by file name
         self._tar = tarfile.open(folder / "crops.tar", "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
@@ -50,7 +54,7 @@ class ClipWriter:
         self._tar.addfile(member, io.BytesIO(jpeg))
         self._tar.members.clear()  # type: ignore[attr-defined]  # it keeps every member otherwise
         where = (*geometry.box, *geometry.region, *geometry.picture)
-        row = (person, frame, time_s, *where, offset, len(jpeg))
+        row = (person, frame, time_s, *where, offset, len(jpeg), zlib.crc32(jpeg))
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
 
@@ -75,7 +79,8 @@ class ClipWriter:
             file.setframerate(SAMPLE_RATE)
             for chunk in chain([first], chunks):
                 file.writeframesraw(chunk.astype("<i2").tobytes())
-            return file.tell()
+            self._n_samples = file.tell()
+        return self._n_samples
 
     def add_table(self, name: str, table: pa.Table, settings: dict[str, Any]) -> None:
         """Add a table that belongs to this clip, under a file name; see `ClipStore.write_table`."""
@@ -91,6 +96,9 @@ class ClipWriter:
         return np.lexsort([frame, person])
 
     def finish(self, manifest: Manifest) -> None:
+        """Write the tables and, last, the manifest with the sums of all files."""
+        assert manifest.n_crops == self.n_crops, (manifest.n_crops, self.n_crops)
+        assert manifest.n_samples == self._n_samples, (manifest.n_samples, self._n_samples)
         self._tar.close()
         order = self._order()
         arrays = [
@@ -98,6 +106,7 @@ class ClipWriter:
             for column, field in zip(self._columns, SCHEMA, strict=True)
         ]
         pq.write_table(pa.table(arrays, schema=SCHEMA), self.folder / "faces.parquet")
+        manifest = replace(manifest, files=sum_files(self.folder))
         for name, (table, settings) in self._tables.items():
             write_clip_table(self.folder / name, table, settings, manifest.version)
         write_json(self.folder / "clip.json", manifest.to_json())

@@ -162,7 +162,7 @@ def _prepare(
     """Write all missing clips, then summarise the store."""
     summary = PrepareSummary(store.path)
     known = {job.clip for job in jobs}
-    foreign = [clip for clip in store.clips() if clip not in known]
+    foreign = [clip for clip in store.finished_clips() if clip not in known]
     if foreign:
         raise StoreError(
             f"{store.path}: holds {len(foreign)} clips that this source does not have (the "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L  # noqa: N812
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 
 from quavf.models.branch import BranchNetwork
 from quavf.models.checkpoint import BEST, save_branch
@@ -16,7 +16,6 @@ from quavf.training.run_folder import TrainSummary
 from quavf.utils.progress import Progress, show_progress
 
 METRIC = "val/map"
-RESUME = "last.ckpt"
 LAST = "last.safetensors"
 
 
@@ -100,14 +99,3 @@ class Bar(Callback):
         if self._context is not None:
             self._context.__exit__(None, None, None)
             self._context = self._bar = None
-
-
-def resume_checkpoint(out: Path) -> ModelCheckpoint:
-    """Lightning's own state after every part, always under the same name."""
-    return ModelCheckpoint(
-        dirpath=out,
-        filename=RESUME.removesuffix(".ckpt"),
-        every_n_epochs=1,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )

@@ -31,11 +31,12 @@ from quavf.store import ClipStore
 from quavf.training.branch import BranchTraining
 from quavf.training.cache.features import FeatureCache
 from quavf.training.cache.sets import Share
-from quavf.training.callbacks import METRIC, RESUME, Bar, Saver, resume_checkpoint
+from quavf.training.callbacks import METRIC, Bar, Saver
 from quavf.training.config import TrainConfig
 from quavf.training.datasets import IGNORED, ChunkPlan, ChunkSampler, Sample, TrainSet
 from quavf.training.run_folder import RunFolder, TrainSummary
 from quavf.training.start import start_from
+from quavf.training.state import StateIO, find_state, resume_checkpoint
 from quavf.training.validate import Validator
 from quavf.utils.files import config_hash
 
@@ -267,7 +268,6 @@ class TrainingRun:
 
     def _fit(self, module: TrainingModule, n_devices: int) -> Saver:
         t = self.config.trainer
-        resume = self.out / RESUME
         plan = self.plan(len(module.data), n_devices)
         saver = Saver(self.out, plan.n_chunks, module.network)
         callbacks: list[Callback] = [saver, Bar(plan, t.epochs)]
@@ -287,9 +287,7 @@ class TrainingRun:
             for message in IGNORED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
             try:
-                trainer.fit(
-                    module, ckpt_path=resume if resume.is_file() else None, weights_only=True
-                )
+                trainer.fit(module, ckpt_path=find_state(self.out), weights_only=True)
             except SystemExit:  # Lightning turns Ctrl-C into it
                 raise KeyboardInterrupt from None
         return saver
@@ -313,6 +311,7 @@ class TrainingRun:
             log_every_n_steps=1,
             logger=logger,
             callbacks=callbacks,
+            plugins=[StateIO()],
             enable_checkpointing=bool(callbacks),
             enable_progress_bar=False,
             enable_model_summary=False,

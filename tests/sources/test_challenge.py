@@ -184,7 +184,87 @@ def test_segment_without_faces(tmp_path: Path) -> None:
     store, summary = prepare(tmp_path)
     assert len(store.faces("a")) == 0
     assert (summary.clips, summary.crops) == (1, 0)
+    assert summary.notes == {"segments without a face picture": 1}
     assert store.faces("a").box.shape == (0, 4)
+
+
+def test_folders_without_faces_are_counted(tmp_path: Path) -> None:
+    folder = segment(tmp_path / "root", "a", "3.jpg")
+    write_wav(folder / "audio" / "aud.wav", np.stack([tone(0.5, 16_000)]))
+    write_wav(tmp_path / "root" / "b" / "audio" / "aud.wav", np.stack([tone(0.5, 16_000)]))
+    for name in ("c", ".git"):
+        (tmp_path / "root" / name).mkdir()
+    store, summary = prepare(tmp_path)
+    assert store.clips() == ["a"]
+    assert summary.notes == {"folders without face/, left out": 2}
+
+
+def patch(path: Path, at: int, value: int, n_bytes: int = 4) -> None:
+    data = bytearray(path.read_bytes())
+    data[at : at + n_bytes] = value.to_bytes(n_bytes, "little")
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "n_bytes", "says"),
+    [
+        (24, 2**31 - 1, 4, "a rate of 2147483647 Hz, which no sound has"),
+        (24, 1, 4, "a rate of 1 Hz, which no sound has"),
+        (24, 0, 4, "a rate of 0 Hz"),
+        (22, 0, 2, "0 channels; its header is damaged"),
+        (22, 65_535, 2, "65535 channels"),
+    ],
+)
+def test_a_damaged_header_of_a_sound(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, at: int, value: int, n_bytes: int, says: str
+) -> None:
+    """One segment loses its sound; neither the run nor the memory ends."""
+    for name in ("a", "b"):
+        folder = segment(tmp_path / "root", name, "3.jpg")
+        write_wav(folder / "audio" / "aud.wav", np.stack([tone(2.0, 16_000)]))
+    patch(tmp_path / "root" / "a" / "audio" / "aud.wav", at, value, n_bytes)
+    store, summary = prepare(tmp_path)
+    assert store.manifest("a").n_samples is None
+    assert store.manifest("b").n_samples == 32_000
+    assert summary.notes == {"clips without sound": 1, "sound files that cannot be read": 1}
+    assert says in caplog.text
+
+
+def test_a_sound_that_was_cut_short(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sound = segment(tmp_path / "root", "a", "3.jpg") / "audio" / "aud.wav"
+    write_wav(sound, np.stack([tone(2.0, 16_000)]))
+    sound.write_bytes(sound.read_bytes()[:30_000])
+    store, summary = prepare(tmp_path)
+    assert summary.notes == {"sound files that were cut short": 1}
+    assert "aud.wav ends 1.1 s early" in caplog.text
+    assert 14_000 < (store.manifest("a").n_samples or 0) < 15_000
+
+
+def test_a_sound_of_unknown_length(tmp_path: Path) -> None:
+    """Programs that write WAV into a pipe do not know it; it is no fault."""
+    sound = segment(tmp_path / "root", "a", "3.jpg") / "audio" / "aud.wav"
+    write_wav(sound, np.stack([tone(1.0, 16_000)]))
+    for at in (4, 40):
+        patch(sound, at, 0xFFFFFFFF)
+    store, summary = prepare(tmp_path)
+    assert summary.notes == {}
+    assert store.manifest("a").n_samples == 16_000
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_a_picture_that_would_fill_the_memory(tmp_path: Path, kind: str) -> None:
+    folder = segment(tmp_path / "root", "a", "3.jpg")
+    if kind == "jpeg":
+        data = bytearray(jpeg())
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = b"\xff\xff" * 2
+    else:
+        data = bytearray(cv2.imencode(".png", np.zeros((9, 9), np.uint8))[1].tobytes())
+        data[16:24] = (60_000).to_bytes(4, "big") * 2
+    (folder / "face" / "4.jpg").write_bytes(data)
+    store, summary = prepare(tmp_path)
+    assert store.faces("a").frame.tolist() == [3]
+    assert summary.notes["pictures that cannot be read"] == 1
 
 
 def test_picture_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

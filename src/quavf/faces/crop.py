@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 
@@ -19,6 +21,8 @@ from quavf.core.semantics import Semantics
 CROP_GROWTH = 0.5  # of the box's width and height, added on each side
 QUALITY_MARGIN = 0.1  # the same for the region that is scored for quality
 JPEG_QUALITY = 95
+MAX_PIXELS = 1 << 26  # of a picture that comes ready-made: 64 million, as no camera's face has
+FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG segments that state the size
 
 
 def crop_regions(boxes: Floats, frame_size: tuple[int, int]) -> Ints:
@@ -112,10 +116,28 @@ def encode_jpeg(picture_bgr: Image, quality: int = JPEG_QUALITY) -> bytes:
     return data.tobytes()
 
 
+def is_too_large(data: bytes) -> bool:
+    """Whether a JPEG or PNG header states more pixels than any picture of a face has."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        width, height = struct.unpack(">II", data[16:24].ljust(8, b"\0"))
+        return bool(width * height > MAX_PIXELS)
+    at = 2
+    while data[:2] == b"\xff\xd8" and at + 9 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in FRAME_MARKERS:
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            return bool(width * height > MAX_PIXELS)
+        at += 2 + length
+    return False
+
+
 def decode_jpeg(data: bytes) -> Image | None:
     """Decode JPEG bytes to RGB; None if they are not a picture."""
     buffer = np.frombuffer(data, np.uint8)
-    picture = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if len(buffer) else None
+    try:
+        picture = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if len(buffer) else None
+    except cv2.error:  # too large for OpenCV, or a damaged header
+        return None
     return None if picture is None else np.ascontiguousarray(picture[..., ::-1], np.uint8)
 
 

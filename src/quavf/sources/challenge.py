@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from quavf.core.errors import AnnotationError
@@ -18,12 +19,16 @@ from quavf.sources.config import ChallengeConfig
 from quavf.utils.files import config_hash
 
 FACE_NAME = re.compile(r"[0-9]{1,9}\.jpe?g", re.IGNORECASE)
+NO_FOLDER = "folders without face/, left out"
+NO_FACE = "segments without a face picture"
 PERSON = 1  # a challenge segment shows one person, without a number
 
 
 def index_challenge(config: ChallengeConfig) -> ClipIndex:
     """The segments that the options of `quavf prepare challenge` select."""
-    return ClipIndex(list(read_challenge(config.root)), framing="face")
+    segments = list(read_challenge(config.root))
+    notes = Counter({NO_FOLDER: len(_list_folders(config.root)) - len(segments)})
+    return ClipIndex(segments, dict(+notes), framing="face")
 
 
 def read_challenge(root: Path) -> Iterator[CroppedClip]:
@@ -31,7 +36,7 @@ def read_challenge(root: Path) -> Iterator[CroppedClip]:
     root = Path(root)
     if not root.is_dir():
         raise AnnotationError(f"{root}: no such folder; pass .../social_test/final_test_data")
-    folders = [path for path in sorted(root.iterdir()) if (path / "face").is_dir()]
+    folders = [path for path in _list_folders(root) if (path / "face").is_dir()]
     if not folders:
         raise AnnotationError(
             f"{root}: no <segment>/face folder in it; pass .../social_test/final_test_data"
@@ -42,16 +47,36 @@ def read_challenge(root: Path) -> Iterator[CroppedClip]:
         yield _segment(folder)
 
 
+def _list_folders(root: Path) -> list[Path]:
+    """All folders that can be segments; hidden ones are some program's."""
+    with _explain_unreadable(root):
+        found = sorted(root.iterdir())
+    return [p for p in found if p.is_dir() and (p.name[0] != "." or (p / "face").is_dir())]
+
+
+@contextmanager
+def _explain_unreadable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AnnotationError(
+            f"{error.filename or path}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
+
+
 def _segment(folder: Path) -> CroppedClip:
     notes: Counter[str] = Counter()
     faces: dict[int, Path] = {}
-    for path in sorted((folder / "face").iterdir()):
+    with _explain_unreadable(folder / "face"):
+        found = sorted((folder / "face").iterdir())
+    for path in found:
         if not FACE_NAME.fullmatch(path.name) or not path.is_file():
             notes["files in face/ that are not named <frame>.jpg"] += 1
         elif int(path.stem) in faces:
             notes["frames with two pictures"] += 1
         else:
             faces[int(path.stem)] = path
+    notes[NO_FACE] += not faces
     sound = folder / "audio" / "aud.wav"
     files = [*faces.values(), *([sound] if sound.is_file() else [])]
     return CroppedClip(
@@ -60,5 +85,5 @@ def _segment(folder: Path) -> CroppedClip:
         faces={PERSON: dict(sorted(faces.items()))},
         sound=sound if sound.is_file() else None,
         fingerprint=config_hash(sorted((path.name, path.stat().st_size) for path in files)),
-        notes=dict(notes),
+        notes=dict(+notes),
     )

@@ -32,12 +32,14 @@ from quavf.faces.crop import (
     crop_geometry,
     decode_jpeg,
     encode_jpeg,
+    is_too_large,
     render_crop,
 )
 from quavf.faces.track import build_track, has_negative_size, merge_tracks
 from quavf.sources.config import ChallengeConfig, Ego4dConfig
 from quavf.sources.media import Picture, Video, open_video, read_sound
 from quavf.sources.registry import CHALLENGE, EGO4D, SOURCES
+from quavf.sources.wav import read_beside
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
 from quavf.utils.files import config_hash, write_json
 from quavf.utils.parallel import EngineConfig, run_each
@@ -333,13 +335,8 @@ def _write_cropped_clip(store: ClipStore, fingerprint: str, record: CroppedClip)
             if jpeg is not None:
                 geometry = record.geometry[person][frame] if record.geometry else READY_MADE
                 writer.add_crop(person, frame, clock.frame_to_s(frame), geometry, jpeg)
-        samples = None
-        if record.sound is not None:
-            try:
-                samples = read_sound(record.sound, notes)
-            except MediaError as error:
-                log.warning("segment %s has no usable sound: %s", record.clip, error)
-                notes["sound files that cannot be read"] += 1
+        sound = record.sound
+        samples = None if sound is None else read_beside(sound, record.clip, notes)
         if samples is not None:
             writer.add_sound(samples)
         notes = +notes
@@ -372,7 +369,7 @@ def _file_bytes(path: Path) -> bytes:
 
 def _face_jpeg(data: bytes, notes: Notes) -> bytes | None:
     """The picture's own bytes when it is 224 x 224; else brought to that size; None if damaged."""
-    picture = decode_jpeg(data)
+    picture = None if is_too_large(data) else decode_jpeg(data)
     if picture is None:
         notes["pictures that cannot be read"] += 1
         return None

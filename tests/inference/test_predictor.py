@@ -406,7 +406,7 @@ def test_weights_that_are_no_numbers(
     scores = read_scores(tmp_path / "scores")
     assert summary.repaired == 2 * len(scores)
     assert set(scores.audio) == set(scores.visual) == set(scores.fused) == {0.5}
-    assert f"{2 * len(scores)} scores were NaN" in caplog.text
+    assert f"{2 * len(scores)} scores were not finite" in caplog.text
 
 
 # Interrupted runs.

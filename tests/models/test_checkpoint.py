@@ -179,13 +179,15 @@ def test_description_that_is_none(text: str, tmp_path: Path) -> None:
 
 def test_safetensors_of_something_else(tmp_path: Path) -> None:
     path = own(tmp_path / "x.safetensors", format="pt")
-    refused(path, "not a checkpoint of this package", "'quavf'", "train one with `quavf train`")
+    refused(path, "not a checkpoint of this package", "'quavf'", "or weights under the published")
 
 
 # The published format.
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.module."]
+)
 @pytest.mark.parametrize(("make", "n_layers"), [(tiny_audio, 1), (tiny_audio, 3), (tiny_visual, 2)])
 def test_published_checkpoint(make: Any, n_layers: int, prefix: str, tmp_path: Path) -> None:
     branch = make(n_layers=n_layers)
@@ -372,13 +374,102 @@ def renamed(path: Path, old: bytes, new: bytes) -> None:
 
 
 @pytest.mark.parametrize("module", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
-@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.int32])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(np.float64, np.float32, np.float16, np.longdouble, np.bool_, np.str_, np.bytes_),
+        *(np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64),
+        np.complex64,
+        lambda value: np.array([value]),
+        lambda value: np.array(value, np.float16),
+    ],
+)
 def test_numpy_metric_under_both_of_numpy_s_names(kind: Any, module: bytes, tmp_path: Path) -> None:
     path = write_published(tmp_path / "x.ckpt", tiny_audio(), metric=kind(0.5))
     here = np.float64(0).__reduce__()[0].__module__.encode()
     renamed(path, here, module)
     assert module in b"".join(path.read_bytes().split(b"\n"))
     assert same_weights(load_branch(path, encoder_heads=2, n_heads=2), tiny_audio())
+
+
+def test_weights_of_compiled_parts(tmp_path: Path) -> None:
+    """`torch.compile` of one module renames its weights alone."""
+    branch = tiny_audio()
+    state = {
+        k.replace("backbone.", "backbone._orig_mod."): v for k, v in published_state(branch).items()
+    }
+    torch.save({"model": state}, tmp_path / "x.ckpt")
+    assert same_weights(load_branch(tmp_path / "x.ckpt", encoder_heads=2, n_heads=2), branch)
+    key = "backbone.blocks.0.attn.out.bias"
+    torch.save({"model": state | {key: torch.ones(16)}}, tmp_path / "x.ckpt")
+    refused(tmp_path / "x.ckpt", "both with and without '_orig_mod.'")
+    path = tmp_path / "own.safetensors"
+    save_branch(path, branch)
+    description = checkpoint_info(path)
+    wrapped = {f"_orig_mod.{k}": v.contiguous() for k, v in branch.state_dict().items()}
+    save_file(wrapped, path, {METADATA_KEY: json.dumps(description)})
+    assert same_weights(load_branch(path), branch)
+
+
+def test_plain_weights(tmp_path: Path) -> None:
+    """Without anything around them, in either kind of file."""
+    for make, options in (
+        (tiny_audio, {"encoder_heads": 2}),
+        (tiny_visual, {"backbone": "test_vit"}),
+    ):
+        branch = make()
+        state = {k: v.contiguous() for k, v in published_state(branch).items()}
+        torch.save(state, tmp_path / "x.ckpt")
+        save_file(state, tmp_path / "x.safetensors")
+        for name in ("x.ckpt", "x.safetensors"):
+            loaded = load_branch(tmp_path / name, n_heads=2, **options)  # type: ignore[arg-type]
+            assert same_weights(loaded, branch)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda w: w * float("nan"), "has 32 values of 32 that are NaN or infinite"),
+        (lambda w: w.masked_fill(torch.eye(2, 16).bool(), float("inf")), "has 2 values of 32 that"),
+        (lambda w: w.double() + 1e300, "has 32 values of 32"),  # too large for fp32
+        (lambda w: w > 0, "is of type bool, expected float"),
+        (lambda w: w.long(), "is of type int64, expected float"),
+        (lambda w: w.to(torch.complex64), "is of type complex64, expected float"),
+    ],
+)
+def test_weights_that_are_no_numbers(change: Any, part: str, tmp_path: Path) -> None:
+    """Such a branch would give scores, and they would mean nothing."""
+    key, state = "predHead.1.weight", published_state(tiny_audio())
+    torch.save({"model": state | {key: change(state[key])}}, tmp_path / "x.ckpt")
+    refused(tmp_path / "x.ckpt", "the weight 'head.weight'", part, encoder_heads=2, n_heads=2)
+
+
+@pytest.mark.filterwarnings("ignore:.*[Ss]parse:UserWarning")
+def test_sparse_weights(tmp_path: Path) -> None:
+    key, state = "predHead.1.weight", published_state(tiny_audio())
+    torch.save({"model": state | {key: state[key].to_sparse()}}, tmp_path / "x.ckpt")
+    refused(
+        tmp_path / "x.ckpt", "is of type sparse_coo, expected float", n_heads=2, encoder_heads=2
+    )
+
+
+def test_own_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    branch = tiny_audio()
+    with torch.no_grad():
+        branch.head.bias.fill_(float("nan"))
+    save_branch(tmp_path / "x.safetensors", branch)
+    refused(tmp_path / "x.safetensors", "'head.bias' has 2 values of 2", "earlier checkpoint")
+
+
+def test_an_archive_that_would_fill_the_memory(tmp_path: Path) -> None:
+    path = write_published(tmp_path / "x.ckpt", tiny_audio())
+    with zipfile.ZipFile(path) as archive:
+        files = [(info.filename, archive.read(info)) for info in archive.infolist()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+        archive.writestr("archive/data/999", bytes(50_000_000))
+    refused(path, "not a checkpoint of torch (an archive of ", " bytes that unpacks to 50,")
 
 
 @pytest.mark.parametrize("metric", [0.5, 1, None, float("nan"), "0.5", torch.tensor(0.5)])

@@ -109,7 +109,8 @@ def test_intervals_are_replaced_in_place(store: ClipStore) -> None:
 def test_stores_of_earlier_versions_have_no_intervals(store: ClipStore) -> None:
     path = store.folder("a") / "clip.json"
     content = json.loads(path.read_text())
-    del content["speaking"], content["looking"]
+    for name in ("speaking", "looking", "files", "checksum"):
+        del content[name]
     path.write_text(json.dumps(content))
     assert store.manifest("a") == manifest("a")
     assert (store.manifest("a").speaking, store.manifest("a").looking) == (None, None)

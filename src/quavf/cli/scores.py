@@ -42,7 +42,7 @@ def _predict(args: Namespace, console: Any) -> None:
     summary = predict(args.store, args.out, args.audio, args.visual, config, engine, **further)
     figures = {"clips": summary.clips, "faces": summary.rows, **_count_rows(summary.branches)}
     notes = {
-        "NaN scores, replaced by their neighbour's": summary.repaired,
+        "scores that were not finite, replaced by their neighbour's": summary.repaired,
         "crops without a quality (they count as 0)": summary.crops_without_quality,
     }
     print_summary(

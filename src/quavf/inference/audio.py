@@ -119,7 +119,7 @@ class AudioPredictor(Predictor):
         )
         bad = np.zeros(len(scores), bool)
         for (_, rows), at, line in reversed(list(zip(found, ticks, lines, strict=True))):
-            bad[rows] = np.isnan(line)[at]
+            bad[rows] = ~np.isfinite(line)[at]
             repair(line)
             scores[rows] = line[at]
         self.n_repaired += int(bad.sum())

@@ -43,7 +43,7 @@ class Predictor(ABC):
         self.model = model.to(self.device) if isinstance(model, nn.Module) else model
         self.scorer = scorer
         self.semantics = get_semantics(self.model.settings.semantics)
-        self.n_repaired = 0  # scores that were NaN, see `repair`
+        self.n_repaired = 0  # scores that were not finite, see `repair`
         self.n_unscored = 0  # crops without a quality: they count as 0
 
     @property
@@ -92,8 +92,8 @@ def repair_part(scores: Floats, part: Array) -> int:
 
 
 def repair(scores: Floats) -> int:
-    """Replace, in place, what is not a number by the score before it, else 0.5; how many."""
-    bad = np.isnan(scores)
+    """Replace, in place, what is not finite by the score before it, else 0.5; how many."""
+    bad = ~np.isfinite(scores)
     if bad.any():
         last_good = np.maximum.accumulate(np.where(bad, -1, np.arange(len(scores))))
         filled = np.where(last_good >= 0, scores[np.maximum(last_good, 0)], 0.5)

@@ -57,7 +57,7 @@ class VisualPredictor(Predictor):
             reversed_spans, self._score_windows(data, windows_of), windows_of, strict=True
         ):
             rows = data.rows(span)
-            bad[rows] = np.isnan(found)
+            bad[rows] = ~np.isfinite(found)
             repair(found)
             scores[rows], qualities[rows] = found, window_quality
         self.n_repaired += int(bad.sum())

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from quavf.core.errors import CheckpointError
+from quavf.models.branch import check_finite, check_types
 from quavf.models.config import AudioConfig, VisualConfig, encoder_shape
 from quavf.models.tensors import StateDict, read_weights
 
@@ -107,13 +108,14 @@ def load_whisper(encoder: nn.Module, config: AudioConfig) -> None:
     if source == "random":
         return
     state = _hub_whisper(config) if source == "hub" else _whisper_file(Path(source), config)
+    where = f"audio.encoder_weights: {source}"
+    check_types(where, encoder, state)
     try:
         encoder.load_state_dict(state, strict=True)
     except RuntimeError as error:
         lines = "; ".join(line.strip() for line in str(error).splitlines()[1:])
-        raise CheckpointError(
-            f"audio.encoder_weights: {source}: does not fit the model ({lines[:300]})"
-        ) from None
+        raise CheckpointError(f"{where}: does not fit the model ({lines[:300]})") from None
+    check_finite(where, encoder)
 
 
 def load_image_network(
@@ -138,7 +140,10 @@ def load_image_network(
             f"example {sorted(head - expected)[0]!r})"
         )
     kept = {k: v for k, v in state.items() if k in own and k not in head}
+    where = f"visual.backbone_weights: {source}"
+    check_types(where, backbone, kept)
     backbone.load_state_dict(kept, strict=False)
+    check_finite(where, backbone)
 
 
 def _hub_whisper(config: AudioConfig) -> StateDict:

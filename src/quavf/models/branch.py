@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from quavf.core.errors import CheckpointError
 from quavf.models.config import BranchSettings
@@ -45,8 +46,10 @@ Network = TypeVar("Network", bound=BranchNetwork)
 def fill_network(path: Path, network: Network, state: StateDict) -> Network:
     """The network in eval mode with these weights, all of them used.
 
-    Raises CheckpointError that names the file if they do not fit.
+    Raises CheckpointError that names the file if they do not fit, are of another type, or are not
+    finite.
     """
+    check_types(path, network, state)
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -55,5 +58,42 @@ def fill_network(path: Path, network: Network, state: StateDict) -> Network:
             f"{path}: does not fit the model ({'; '.join(lines)[:300]}); check the options that "
             "name its architecture"
         ) from None
+    check_finite(path, network)
     network.eval()
     return network
+
+
+def check_types(path: object, network: nn.Module, state: StateDict) -> None:
+    """Raise CheckpointError for weights that are no plain numbers of their kind."""
+    own = network.state_dict()
+    for key, value in state.items():
+        expected = own.get(key)
+        if expected is None:
+            continue
+        plain = value.layout == torch.strided and not value.is_quantized and not value.is_meta
+        if not plain or _kind(value) != _kind(expected):
+            found = str(value.dtype if plain else value.layout).removeprefix("torch.")
+            raise CheckpointError(
+                f"{path}: the weight {key!r} is of type {found}, expected "
+                f"{_kind(expected)}; save the weights of the trained model as they are"
+            )
+
+
+def check_finite(path: object, network: nn.Module) -> None:
+    """Raise CheckpointError for weights that are NaN or infinite."""
+    for key, value in network.state_dict().items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            n_bad = int((~torch.isfinite(value)).sum())
+            raise CheckpointError(
+                f"{path}: the weight {key!r} has {n_bad} values of {value.numel()} that are NaN or "
+                "infinite: the training went wrong, or the file is damaged; give an earlier "
+                "checkpoint"
+            )
+
+
+def _kind(value: Tensor) -> str:
+    if value.is_complex():
+        return "complex"
+    if value.is_floating_point():
+        return "float"
+    return "bool" if value.dtype == torch.bool else "int"

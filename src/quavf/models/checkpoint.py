@@ -15,7 +15,7 @@ from quavf.core.errors import CheckpointError, ConfigError
 from quavf.core.version import __version__
 from quavf.models.branch import BranchNetwork, fill_network
 from quavf.models.config import BranchSettings
-from quavf.models.published import PublishedOptions, published_state
+from quavf.models.published import HEAD, PublishedOptions, published_state, strip_wrappers
 from quavf.models.tensors import is_safetensors, read_weights, reason
 from quavf.utils.files import replace_file
 
@@ -54,7 +54,7 @@ def load_branch(
             f"{file}: an exported model, which is for `quavf predict` and `quavf run`; here, give "
             "the checkpoint that it was made of"
         )
-    if is_safetensors(file):
+    if is_safetensors(file) and not is_plain(file):
         network = _load_own(file)
         check_options(file, network.config, options)
         return network
@@ -89,6 +89,16 @@ def describe(network: BranchNetwork, info: dict[str, Any] | None = None) -> dict
     }
 
 
+def is_plain(path: Path) -> bool:
+    """Whether a safetensors file holds the published system's weights, without a description."""
+    try:
+        with safe_open(path, "pt") as file:
+            described = METADATA_KEY in (file.metadata() or {})
+            return not described and any(HEAD in key for key in file.keys())  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return False
+
+
 def checkpoint_info(path: Path) -> dict[str, Any]:
     """The description that `save_branch` stored. Raises CheckpointError."""
     try:
@@ -97,8 +107,9 @@ def checkpoint_info(path: Path) -> dict[str, Any]:
         return dict(json.loads(metadata[METADATA_KEY]))
     except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: not a checkpoint of this package ({reason(error)}); train one with "
-            "`quavf train`, or download it again"
+            f"{path}: not a checkpoint of this package ({reason(error)}); expected one that "
+            "`quavf train` or `save_branch` wrote, or weights under the published names; download "
+            "it again, or give another file"
         ) from None
 
 
@@ -140,7 +151,7 @@ def _load_own(path: Path) -> BranchNetwork:
         network: BranchNetwork = spec.load("network")(config, settings)
     except ConfigError as error:
         raise CheckpointError(f"{path}: damaged configuration ({error})") from None
-    return fill_network(path, network, read_weights(path))
+    return fill_network(path, network, strip_wrappers(path, read_weights(path)))
 
 
 def _load_published(path: Path, options: PublishedOptions) -> BranchNetwork:

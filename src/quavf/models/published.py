@@ -27,6 +27,9 @@ PARTS = r"backbone\..+|temporalModule\.\d+\.(attn|embed)\..+|predHead\.1\..+"
 AUDIO_KEYS = rf"{PARTS}|inProj\.0\.(weight|bias)"
 # The visual model creates `inProj` without using it, and `scoreEmbed` even without quality input.
 VISUAL_KEYS = rf"{PARTS}|inProj\.1\.(weight|bias)|scoreEmbed\.weight"
+HEAD = "predHead.1.weight"  # of any published branch
+COMPILED = "_orig_mod."  # torch.compile's
+WRAPPERS = ("module.", COMPILED)
 N_HEADS = 8  # of the temporal attention, which no shape tells
 
 
@@ -46,22 +49,49 @@ class PublishedOptions:
 
 
 def published_state(path: Path) -> StateDict:
-    """The weights of a published checkpoint. Raises CheckpointError if it is none."""
+    """The weights of a published checkpoint, or of a plain file of its weights.
+
+    Raises CheckpointError if it is none.
+    """
     content = read_weights(path)
     state = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
+    if state is None and _is_state(content) and any(HEAD in key for key in content):
+        state = content
+    if not _is_state(state):
         raise CheckpointError(
             f"{path}: no weights under 'model'; is this a QuAVF checkpoint "
             "({metric, model, optim, epoch, trainIter})?"
         )
-    if all(key.startswith("module.") for key in state):  # trained on several devices
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    for key in ("predHead.1.weight", "temporalModule.0.embed.weight"):
+    state = strip_wrappers(path, state)
+    for key in (HEAD, "temporalModule.0.embed.weight"):
         if key not in state or state[key].ndim != 2:
             raise CheckpointError(f"{path}: no usable {key!r} in it; is this a QuAVF checkpoint?")
     return state
+
+
+def _is_state(state: object) -> bool:
+    return isinstance(state, dict) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    )
+
+
+def _all_start_with(prefix: str, state: StateDict) -> bool:
+    return bool(state) and all(key.startswith(prefix) for key in state)
+
+
+def strip_wrappers(path: Path, state: StateDict) -> StateDict:
+    """The weights without the names that training on several devices or compiling puts in front.
+
+    `module.` and `_orig_mod.` in any order and number; the latter also in front of a part.
+    """
+    while prefix := next(
+        (p for p in WRAPPERS if state and all(k.startswith(p) for k in state)), ""
+    ):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    stripped = {key.replace(COMPILED, ""): value for key, value in state.items()}
+    if len(stripped) < len(state):
+        raise CheckpointError(f"{path}: holds weights both with and without {COMPILED!r} in front")
+    return stripped
 
 
 def read_audio(path: Path, state: StateDict, options: PublishedOptions) -> AudioBranch | None:

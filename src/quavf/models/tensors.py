@@ -1,13 +1,14 @@
 """Tensors out of files, without ever running what a file holds.
 
-Pickles are read by torch's weights-only reader, with numpy's scalar as the only addition: the
-published checkpoints keep their metric in one.
+Pickles are read by torch's weights-only reader, with numpy's scalars and arrays as the only
+addition: the published checkpoints keep their metric in one.
 """
 
 from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ def read_weights(path: Path) -> Any:
             f"{path}: not a checkpoint, neither of torch nor safetensors ({found}); download it "
             "again, or give another file"
         )
+    if head.startswith(b"PK"):
+        _check_size(path)
     try:
         with torch.serialization.safe_globals(_allowed_globals()):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -53,15 +56,36 @@ def read_weights(path: Path) -> Any:
 
 
 def _allowed_globals() -> list[Any]:
-    """numpy's scalar under its old and new name, and the types that it needs."""
-    scalar = np.float64(0).__reduce__()[0]
-    dtypes = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32)]
-    return [
-        (scalar, "numpy._core.multiarray.scalar"),
-        (scalar, "numpy.core.multiarray.scalar"),
-        np.dtype,
-        *dtypes,
+    """numpy's scalars and arrays under their old and new names, and the types that they need."""
+    made = {
+        "scalar": np.float64(0).__reduce__()[0],
+        "_reconstruct": np.zeros(1).__reduce__()[0],
+    }
+    renamed = [
+        (value, f"numpy.{core}.multiarray.{name}")
+        for name, value in made.items()
+        for core in ("_core", "core")
     ]
+    dtypes = {type(np.dtype(kind)) for kind in "?bhilqBHILQefdgFDGSUmM"}
+    return [*renamed, np.ndarray, np.dtype, *dtypes]
+
+
+def _check_size(path: Path) -> None:
+    """Raise CheckpointError for an archive that unpacks to more than its own size.
+
+    torch packs nothing: an archive that does is not its own, and may fill the memory.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # torch says what is wrong with it
+    size = path.stat().st_size
+    if unpacked > size:
+        raise CheckpointError(
+            f"{path}: not a checkpoint of torch (an archive of {size:,} bytes that unpacks to "
+            f"{unpacked:,}); download it again, or give another file"
+        )
 
 
 def is_safetensors(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from quavf.inference.clip import ClipData
     from quavf.inference.predictor import Columns, Predictor
 
+REPAIRED = "n_repaired"  # in a finished part, beside its columns
 THUMBNAIL = 160  # pixels, both sides
 THUMBNAIL_SHARE = 0.7  # of a crop's side, which is twice the face's
 SHORT_SOUND_S = 1.0  # sound that ends so much before the pictures is worth a note
@@ -46,6 +47,7 @@ class VideoScoring:
     predictors: Mapping[str, Predictor]
     scorer: str
     parts: Path
+    _n_repaired: int = field(default=0, init=False)  # scores that were not finite
 
     def score(self, moments: MomentsConfig, models: dict[str, str]) -> VideoResult:
         """The result of the video; `models` names what it was made with."""
@@ -102,10 +104,14 @@ class VideoScoring:
         path = self.parts / f"{name}.npz"
         if path.is_file():
             with np.load(path) as content:
-                return {key: content[key] for key in content.files}
-        made = make()
-        with replace_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **made)  # type: ignore[arg-type]
+                made = {key: content[key] for key in content.files}
+        else:
+            before = sum(p.n_repaired for p in self.predictors.values())
+            made = dict(make())
+            made[REPAIRED] = np.array(sum(p.n_repaired for p in self.predictors.values()) - before)
+            with replace_file(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, **made)  # type: ignore[arg-type]
+        self._n_repaired += int(made.pop(REPAIRED, 0))
         return made
 
     def _notes(self, data: ClipData) -> list[str]:
@@ -134,6 +140,11 @@ class VideoScoring:
             notes.append(
                 f"The video has {len(video.cuts)} camera cut{'s' * (len(video.cuts) != 1)}: a "
                 "person may have got a new number after one."
+            )
+        if self._n_repaired:
+            notes.append(
+                f"{self._n_repaired:,} scores were not finite and took their neighbour's value: "
+                "the model or its precision does not suit this video."
             )
         counted = sorted(data.manifest.notes.items())
         return notes + [f"In the file: {what} ({count})." for what, count in counted]

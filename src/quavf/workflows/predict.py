@@ -42,7 +42,7 @@ class PredictSummary:
     clips: int
     rows: int
     branches: FusionCounts
-    repaired: int  # scores that were NaN and took their neighbour's
+    repaired: int  # scores that were not finite and took their neighbour's
     crops_without_quality: int
 
 
@@ -132,7 +132,7 @@ class _Prediction:
             crops_without_quality=counts["unscored"],
         )
         if summary.repaired:
-            log.warning("%d scores were NaN and took their neighbour's", summary.repaired)
+            log.warning("%d scores were not finite and took their neighbour's", summary.repaired)
         if summary.crops_without_quality:
             log.warning("%d crops have no quality: counted as 0", summary.crops_without_quality)
         return summary

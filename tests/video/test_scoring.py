@@ -1,0 +1,27 @@
+"""Scores of a video: what is not finite is counted, also by a run that goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from quavf.video.scoring import VideoScoring
+
+
+def test_scores_that_are_not_finite_are_counted(tmp_path: Path) -> None:
+    predictor: Any = SimpleNamespace(n_repaired=3)  # of another video
+
+    def make() -> dict[str, Any]:
+        predictor.n_repaired += 2
+        return {"audio": np.zeros(4)}
+
+    for _ in range(2):  # the second reads what the first has kept
+        scoring = VideoScoring(SimpleNamespace(), {"audio": predictor}, "light", tmp_path)  # type: ignore[arg-type]
+        assert list(scoring._once("audio-1", make)) == ["audio"]
+        assert scoring._n_repaired == 2
+    np.savez(tmp_path / "audio-2.npz", audio=np.zeros(4))  # of an earlier version
+    assert list(scoring._once("audio-2", make)) == ["audio"]
+    assert scoring._n_repaired == 2

@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--weights", default="small", help="name of bundled weights (small)")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
-    plain = RunConfig(audio=options.weights, visual=options.weights, annotated=False, report=False)
+    plain = RunConfig(weights=options.weights, annotated=False, report=False)
     pipeline = Pipeline(plain)
     by_world = {
         world: run_world(world, options, pipeline) for world in [*options.tune, *options.check]

@@ -19,6 +19,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from quavf.models.bundled import DEFAULT
 from quavf.results.video import VideoResult
 from quavf.workflows.config import RunConfig
 from quavf.workflows.run import run_video
@@ -65,7 +66,7 @@ def _make_report(work: Path, arguments: argparse.Namespace) -> Path:
     video = work / "conversation.mp4"  # the name shown in the report
     if not video.is_file():
         video.hardlink_to(clip)
-    run_video(video, work / "out", RunConfig(audio=arguments.audio, visual=arguments.visual))
+    run_video(video, work / "out", RunConfig(weights=arguments.weights))
     return work / "out" / "report.html"
 
 
@@ -130,8 +131,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("picture", type=Path, nargs="?", default=Path("docs/guide/report.png"))
     parser.add_argument("--report", type=Path, help="use the existing report.html of a run")
     parser.add_argument("--work", type=Path, help="folder to keep the clip and the run in")
-    parser.add_argument("--audio", default=RunConfig().audio, help="checkpoint of the run")
-    parser.add_argument("--visual", default=RunConfig().visual, help="checkpoint of the run")
+    parser.add_argument("--weights", default=DEFAULT, help="name of weights, or a folder")
     parser.add_argument("--seed", type=int, default=4, help="seed of the simulated conversation")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the conversation")
     parser.add_argument(

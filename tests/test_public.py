@@ -24,7 +24,16 @@ FUNCTIONS = {
     "import_scores": ["path", "store", "out", "branch", "quality"],
     "load": ["weights", "config"],
     "load_branch": ["path", "encoder_heads", "n_heads", "backbone"],
-    "predict": ["store", "out", "audio", "visual", "config", "engine", "checkpoints"],
+    "predict": [
+        "store",
+        "out",
+        "audio",
+        "visual",
+        "config",
+        "engine",
+        "weights",
+        "checkpoints",
+    ],
     "prepare_challenge": ["root", "store", "engine"],
     "prepare_ego4d": [
         "annotations",

@@ -400,7 +400,7 @@ def table(folder: Path, **changes: Any) -> Path:
         (["predict", "S", "--out", "O", "--n-heads", "1.5"],
          "--n-heads: expected a whole number, found 1.5"),
         (["predict", "S", "--out", "O", "--split", "valid"], "split: 'valid' is not train, val"),
-        (["predict", "S", "--out", "O"], "give a checkpoint with --audio, --visual, or several"),
+        (["predict", "S", "--out", "O", "--audio=", "--visual="], "predict: no branch is left"),
         (["predict", "S", "--audio", "C", "--out", "O"], "S: no store here (no store.json)"),
         (["evaluate", "S", "--store", "T", "--out", "O"], "no such file; make it with `quavf pred"),
         (["evaluate", "S", "--store", "T", "--out", "O", "--clips", "C"],
@@ -565,7 +565,7 @@ def test_things_that_do_not_belong_together(
 
 
 def test_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*arguments: Any) -> None:
+    def stop(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pipeline, "predict", stop)
@@ -574,7 +574,7 @@ def test_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_reader_that_went_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*arguments: Any) -> None:
+    def stop(*arguments: Any, **options: Any) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr(pipeline, "predict", stop)
@@ -582,7 +582,7 @@ def test_reader_that_went_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_mistakes_of_ours_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: Any) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(pipeline, "predict", fail)

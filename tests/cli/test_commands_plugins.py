@@ -87,8 +87,8 @@ def test_help_names_them(package: Path) -> None:
     assert "Face detector: retinaface or eagle" in text
     assert "Scorer of face quality: fan, light or sharp" in text
     assert "Scorer: fan, light or sharp" in run(package, "quality", "--help").stdout
-    assert "Model of the nose branch (what is smelled): a checkpoint, a run or an exported" in text
-    assert " [--visual CKPT] [--nose CKPT] " in run(package, "predict", "--help").stdout
+    assert "--nose CKPT Model of the nose branch (what is smelled): a checkpoint, a run" in text
+    assert " --nose CKPT " in run(package, "predict", "--help").stdout
     assert "--n-noses N" in run(package, "train", "nose", "--help").stdout
 
 

@@ -35,6 +35,6 @@ def test_batch_sizes_of_the_commands() -> None:
 
 def test_own_options_come_first_and_those_of_inference_by_name() -> None:
     assert PredictConfig("val", "light").quality == "light"
-    assert RunConfig("a.onnx", "v.onnx").visual == "v.onnx"
+    assert RunConfig("a.onnx", "v.onnx").branches == {"audio": "a.onnx", "visual": "v.onnx"}
     with pytest.raises(TypeError, match="positional"):
         InferenceConfig("torch")  # type: ignore[call-arg]

@@ -8,11 +8,20 @@ from pathlib import Path
 import pytest
 
 import quavf
-from quavf.core.errors import CheckpointError
+from quavf.core.errors import CheckpointError, ConfigError
 from quavf.models.audio import AudioBranch
-from quavf.models.bundled import DEFAULT, FOLDER, weights_names, weights_path
+from quavf.models.bundled import (
+    DEFAULT,
+    FOLDER,
+    choose_bundle,
+    load_bundle,
+    weights_names,
+    weights_path,
+)
 from quavf.models.checkpoint import checkpoint_info, load_branch
 from quavf.models.visual import VisualBranch
+from quavf.results.config import MomentsConfig
+from quavf.results.fusion import PUBLISHED
 from quavf.workflows.config import RunConfig
 
 LARGEST = 12e6  # bytes, both together
@@ -37,6 +46,44 @@ def test_they_load_and_know_how_to_be_used(kind: str, branch: type) -> None:
 
 def test_they_are_small() -> None:
     assert sum(p.stat().st_size for p in (FOLDER / "small").glob("*.safetensors")) <= LARGEST
+
+
+def test_small_is_fused_as_published() -> None:
+    bundle = load_bundle("small")
+    assert list(bundle.branches) == ["audio", "visual"]
+    assert (bundle.fusion, bundle.moments) == (PUBLISHED, MomentsConfig())
+    assert bundle.card == FOLDER / "small" / "README.md"
+    assert bundle.card.is_file()
+
+
+@pytest.mark.parametrize(
+    ("weights", "branches", "expected"),
+    [
+        (None, {}, {"audio": "small", "visual": "small"}),
+        (None, {"audio": ""}, {"visual": "small"}),
+        (None, {"audio": "a.pt"}, {"audio": "a.pt"}),
+        (None, {"audio": "a.pt", "visual": "small"}, {"audio": "a.pt", "visual": "small"}),
+        ("small", {"audio": "a.pt"}, {"audio": "a.pt", "visual": "small"}),
+        ("small", {"audio": None, "visual": ""}, {"audio": "small"}),
+    ],
+)
+def test_choosing_branches(
+    weights: str | None, branches: dict[str, str | None], expected: dict[str, str]
+) -> None:
+    chosen = choose_bundle(weights, branches, "run").branches
+    assert chosen == {name: weights_path(path, name) for name, path in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("branches", "message"),
+    [
+        ({"audio": "", "visual": ""}, "predict: no branch is left; give a checkpoint with --audio"),
+        ({"smell": "s.pt"}, "predict: no branch 'smell'; there are audio, visual"),
+    ],
+)
+def test_choices_that_cannot_be_used(branches: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        choose_bundle("small", branches, "predict")
 
 
 def test_a_folder_of_that_name_is_told_apart(tmp_path: Path) -> None:

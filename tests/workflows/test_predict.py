@@ -23,10 +23,8 @@ from tests.helpers.scored_stores import CONFIG, FACES
 
 
 def test_predict_without_a_checkpoint(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match="give a checkpoint with --audio, --visual, or several of them"
-    ):
-        predict(store, tmp_path / "out")
+    with pytest.raises(ConfigError, match="predict: no branch is left; give a checkpoint with"):
+        predict(store, tmp_path / "out", audio="", visual="")
     assert not (tmp_path / "out").exists()
 
 

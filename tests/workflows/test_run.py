@@ -106,7 +106,7 @@ def test_scores_are_the_branches_own(tmp_path: Path, config: RunConfig) -> None:
         if row is not None:
             crops[slot] = face_part(load_crop(reader, row)[None], FIXED)[0]
     mean = sum(quality[row] for row in wanted if row is not None) / 15
-    branch = load_branch(config.visual)
+    branch = load_branch(config.branches["visual"])
     with torch.inference_mode():
         logits = branch(crops[None], torch.tensor([mean]))
     rows = run.scores[1]
@@ -399,7 +399,7 @@ def test_output_folders_differ() -> None:
 
 
 def test_configurations_that_cannot_be_used(tmp_path: Path, checkpoints: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match="--audio, --visual, or several of them"):
+    with pytest.raises(ConfigError, match="no branch is left; give a checkpoint with --audio"):
         Pipeline(RunConfig(audio="", visual=""))
     with pytest.raises(ConfigError, match="this is a checkpoint of the visual branch"):
         Pipeline(RunConfig(audio=checkpoints["visual"], visual=""))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+    from quavf.results.config import MomentsConfig
     from quavf.utils.parallel import EngineConfig
 
 Config = TypeVar("Config")
@@ -40,32 +41,64 @@ def describe_option(parser: ArgumentParser, option: str, text: str) -> None:
 
 
 def add_branch_options(parser: ArgumentParser) -> None:
-    """Add `--NAME CKPT` for each branch, or describe the option where a dataclass brought it."""
-    from quavf.core.branches import BUILT_IN, branch_specs
+    """Add `--NAME CKPT` for each branch."""
+    from quavf.core.branches import branch_specs
 
     for spec in branch_specs():
-        others = ", an exported model, or small" if spec in BUILT_IN else " or an exported model"
-        text = f"Model of the {spec.name} branch ({spec.summary}): a checkpoint, a run{others}"
-        if f"--{spec.name}" in parser._option_string_actions:
-            action = parser._option_string_actions[f"--{spec.name}"]
-            action.metavar, action.help = "CKPT", f"{text}; empty: leave it out"
-        else:
-            parser.add_argument(f"--{spec.name}", metavar="CKPT", help=text)
+        parser.add_argument(
+            f"--{spec.name}",
+            metavar="CKPT",
+            help=f"Model of the {spec.name} branch ({spec.summary}): a checkpoint, a run, an "
+            "exported model, or the name of weights; empty: leave it out",
+        )
 
 
-def describe_branch_options(value: str = "CKPT") -> str:
-    """List `[--NAME CKPT]` of all branches for a usage line, or with another value."""
+def add_weights_options(parser: ArgumentParser) -> None:
+    """Add `--weights`, and `--NAME CKPT` for each branch."""
+    from quavf.models.bundled import DEFAULT, weights_names
+
+    parser.add_argument(
+        "--weights",
+        metavar="NAME|FOLDER",
+        help=f"Weights: {list_names(weights_names())}, or the folder of a bundle; default: "
+        f"{DEFAULT}, unless an option names a branch's model",
+    )
+    add_branch_options(parser)
+
+
+def add_moments_options(parser: ArgumentParser, source: str) -> None:
+    """Add `--moments.NAME` for each setting of moments; the defaults come from `source`."""
+    from dataclasses import fields
+
+    from quavf.results.config import MomentsConfig
+
+    parser.add_class_arguments(MomentsConfig, "moments", instantiate=False)
+    for field in fields(MomentsConfig):
+        action = parser._option_string_actions[f"--moments.{field.name}"]
+        action.default, action.metavar = None, "X"
+        action.help = f"{str(action.help).rstrip('.')}; default: {source}"
+
+
+def read_moments(args: Namespace, default: MomentsConfig) -> MomentsConfig:
+    """The settings of moments, with those that the command line gives instead of the default's."""
+    from dataclasses import fields, replace
+
+    given = {f.name: getattr(args.moments, f.name) for f in fields(default)}
+    return replace(default, **{name: value for name, value in given.items() if value is not None})
+
+
+def describe_branch_options(value: str) -> str:
+    """List `[--NAME VALUE]` of all branches for a usage line."""
     from quavf.core.branches import branch_names
 
     return " ".join(f"[--{name} {value}]" for name in branch_names())
 
 
-def read_further_branches(args: Namespace) -> dict[str, str]:
-    """Read the checkpoints of branches that plug-ins brought, by name."""
-    from quavf.core.branches import BUILT_IN, branch_names
+def read_branches(args: Namespace) -> dict[str, str]:
+    """Read the models that the command line names, by branch; an empty text leaves it out."""
+    from quavf.core.branches import branch_names
 
-    further = set(branch_names()) - {spec.name for spec in BUILT_IN}
-    return {name: getattr(args, name) for name in sorted(further) if getattr(args, name)}
+    return {name: path for name in branch_names() if (path := getattr(args, name)) is not None}
 
 
 def list_names(names: tuple[str, ...]) -> str:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from quavf.cli.command import PROBLEMS_FOUND, Command
 from quavf.cli.options import (
-    add_branch_options,
     add_engine_options,
+    add_moments_options,
+    add_weights_options,
     build_config,
     build_engine,
     describe_branch_options,
-    read_further_branches,
+    read_branches,
+    read_moments,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def _add_predict_options(parser: ArgumentParser) -> None:
     from quavf.inference.config import PredictConfig
 
     parser.add_argument("store", metavar="STORE", help="Store made by `quavf prepare`")
-    add_branch_options(parser)
+    add_weights_options(parser)
     parser.add_argument("--out", required=True, metavar="SCORES", help="Folder to write")
     parser.add_class_arguments(PredictConfig, None)
     add_engine_options(parser)
@@ -38,8 +40,10 @@ def _predict(args: Namespace, console: Any) -> None:
     from quavf.workflows.predict import predict
 
     config, engine = build_config(PredictConfig, args), build_engine(args)
-    further: dict[str, Any] = dict(read_further_branches(args))
-    summary = predict(args.store, args.out, args.audio, args.visual, config, engine, **further)
+    branches: dict[str, Any] = read_branches(args)
+    summary = predict(
+        args.store, args.out, config=config, engine=engine, weights=args.weights, **branches
+    )
     figures = {"clips": summary.clips, "faces": summary.rows, **_count_rows(summary.branches)}
     notes = {
         "scores that were not finite, replaced by their neighbour's": summary.repaired,
@@ -114,7 +118,6 @@ def _count_rows(counts: Any) -> dict[str, int]:
 
 def _add_evaluate_options(parser: ArgumentParser) -> None:
     from quavf.evaluation.config import EvaluateConfig
-    from quavf.results.config import MomentsConfig
 
     parser.add_argument("scores", metavar="SCORES", help="Folder made by `quavf predict`")
     parser.add_argument("--store", required=True, metavar="STORE", help="Store with the labels")
@@ -136,7 +139,7 @@ def _add_evaluate_options(parser: ArgumentParser) -> None:
     )
     parser.add_class_arguments(EvaluateConfig, None, skip={"fixed_weight"})
     parser.add_argument("--fixed_weight", type=float, help=SUPPRESS)  # former name
-    parser.add_class_arguments(MomentsConfig, "moments")
+    add_moments_options(parser, "as for these scores")
 
 
 def _evaluate(args: Namespace, console: Any) -> None:
@@ -146,7 +149,7 @@ def _evaluate(args: Namespace, console: Any) -> None:
     from quavf.evaluation.config import EvaluateConfig
     from quavf.report.evaluation import print_evaluation
     from quavf.workflows.evaluate import evaluate
-    from quavf.workflows.report_clips import report_clips
+    from quavf.workflows.report_clips import read_moments_config, report_clips
 
     if args.clips and not args.report:
         raise ConfigError("evaluate: --clips is for the pages of --report; give both")
@@ -157,7 +160,8 @@ def _evaluate(args: Namespace, console: Any) -> None:
     print_evaluation(evaluate(args.scores, args.store, args.out, config), console)
     console.print(f"\nMetrics and figures: {args.out}", markup=False)
     if args.report:
-        reports = report_clips(args.scores, args.store, args.out, args.clips, args.moments)
+        moments = read_moments(args, read_moments_config(args.scores))
+        reports = report_clips(args.scores, args.store, args.out, args.clips, moments)
         console.print(f"Report of {reports.clips:,} clips: {reports.index}", markup=False)
 
 
@@ -195,7 +199,7 @@ def _submit(args: Namespace, console: Any) -> int:
 
 PREDICT = Command(
     "Score every face of a store with one branch or more.",
-    lambda: f"STORE {describe_branch_options()} --out SCORES [options]",
+    "STORE [--weights NAME|FOLDER] --out SCORES [options]",
     _add_predict_options,
     _predict,
 )

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 from quavf.cli.command import USER_ERROR, Command
 from quavf.cli.options import (
-    add_branch_options,
     add_engine_options,
+    add_moments_options,
+    add_weights_options,
     build_config,
     build_engine,
-    describe_branch_options,
     describe_option,
     list_names,
-    read_further_branches,
+    read_branches,
+    read_moments,
 )
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
+
+    from quavf.workflows.config import RunConfig
 
 
 def _add_run_options(parser: ArgumentParser) -> None:
@@ -44,30 +47,35 @@ def _add_run_options(parser: ArgumentParser) -> None:
         metavar="X",
         help="Score at which a moment can start; short for --moments.threshold",
     )
-    parser.add_class_arguments(RunConfig, None, skip={"branches"})
-    add_branch_options(parser)
+    add_weights_options(parser)
+    own = {"weights", "branches", "audio", "visual", "moments"}
+    parser.add_class_arguments(RunConfig, None, skip=own)
+    add_moments_options(parser, "as the weights say")
     detectors, scorers = list_names(detector_names()), list_names(scorer_names())
     describe_option(parser, "--video.search.detector", f"Face detector: {detectors}")
     describe_option(parser, "--quality", f"Scorer of face quality: {scorers}")
     add_engine_options(parser)
 
 
-def _run(args: Namespace, console: Any) -> int:
+def _read_config(args: Namespace) -> RunConfig:
+    """The options of `run`, with the settings of moments that the weights and the options say."""
     from dataclasses import replace
 
-    from quavf.report.words import summarise
     from quavf.workflows.config import RunConfig
-    from quavf.workflows.run import run_videos
 
-    config = build_config(RunConfig, args)
-    if further := read_further_branches(args):
-        changes: dict[str, Any] = {"branches": further}
-        config = replace(config, **changes)
+    config = replace(build_config(RunConfig, args), branches=read_branches(args), moments=None)
     if args.rate is not None:
         config = replace(config, video=replace(config.video, rate=args.rate))
     if args.threshold is not None:
-        config = replace(config, moments=replace(config.moments, threshold=args.threshold))
-    outcomes = run_videos(args.videos, args.out, config, build_engine(args))
+        args.moments.threshold = args.threshold
+    return replace(config, moments=read_moments(args, config.choose_bundle().moments))
+
+
+def _run(args: Namespace, console: Any) -> int:
+    from quavf.report.words import summarise
+    from quavf.workflows.run import run_videos
+
+    outcomes = run_videos(args.videos, args.out, _read_config(args), build_engine(args))
     for outcome in outcomes:
         if outcome.analysis is None:
             console.print(f"{outcome.video}: failed: {outcome.error}", markup=False)
@@ -93,7 +101,7 @@ def _demo(args: Namespace, console: Any) -> None:
 
 RUN = Command(
     "Find who talks to the camera wearer in a raw video, and when.",
-    lambda: f"VIDEO [VIDEO ...] --out DIR {describe_branch_options()} [options]",
+    "VIDEO [VIDEO ...] --out DIR [--weights NAME|FOLDER] [options]",
     _add_run_options,
     _run,
 )

@@ -20,7 +20,6 @@ from quavf.inference.config import InferenceConfig
 from quavf.inference.graphs import branch_graphs, openvino_graph, openvino_model
 from quavf.inference.predictor import Predictor
 from quavf.models.branch import BranchNetwork
-from quavf.models.bundled import weights_path
 from quavf.models.checkpoint import (
     EXPORT_SUFFIXES,
     METADATA_KEY,
@@ -38,21 +37,21 @@ Options = TypeVar("Options", bound=InferenceConfig)
 
 
 def load_predictors(
-    checkpoints: Mapping[str, Path | str],
+    checkpoints: Mapping[str, Path],
     config: InferenceConfig,
     choose_scorer: Callable[[BranchSpec, BranchSettings], str],
     published: PublishedOptions | None = None,
 ) -> dict[str, Predictor]:
     """Load the predictor of each branch, by name, from its checkpoint.
 
-    A checkpoint is what `load_model` takes, or the name of weights that come with the package.
+    A checkpoint is what `load_model` takes.
     `choose_scorer` names the scorer of face quality for a branch with such settings, asked only for
     branches that use quality. Raises CheckpointError for a file, ConfigError if it holds another
     branch or cannot run as asked.
     """
     predictors: dict[str, Predictor] = {}
-    for name, checkpoint in checkpoints.items():
-        spec, path = BRANCHES.get(name), weights_path(checkpoint, name)
+    for name, path in checkpoints.items():
+        spec = BRANCHES.get(name)
         found, model = load_model(path, config, published)
         if found.name != name:
             raise ConfigError(

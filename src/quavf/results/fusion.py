@@ -4,30 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from quavf.core.branches import FUSED, QUALITY, branch_names, branch_specs, known_columns
-from quavf.core.errors import ScoresError
+from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Array, Floats, Ints
-from quavf.results.scores import Scores
+
+if TYPE_CHECKING:  # pyarrow would slow down `quavf run --help`
+    from quavf.results.scores import Scores
 
 ROUNDING = 1e-9  # weights whose sum is so near to 1 are left as they are
 
 
-def fuse_columns(columns: Mapping[str, Floats]) -> Floats:
-    """Blend the branches' scores, trusting each as its `weight` says (QuAVF, eq. 1); (N,).
+class Fusion(Protocol):
+    """A way to make one score of the branches' scores."""
+
+    def fuse(self, columns: Mapping[str, Floats]) -> Floats:
+        """The fused score (N,), NaN in a row without any branch; see `fuse_columns`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `read_fusion` reads."""
+
+
+@dataclass(frozen=True)
+class PublishedFormula:
+    """The mean of the branches' scores, each trusted as its `weight` says (QuAVF, eq. 1).
+
+    With audio and visual that is (1 - q) * audio + q * visual. A row with one branch takes its
+    score, and a row without quality takes the plain mean.
+    """
+
+    def fuse(self, columns: Mapping[str, Floats]) -> Floats:
+        """The fused score (N,), see `fuse_columns`."""
+        shares = compute_shares(columns)
+        if not shares:
+            return np.full(_n_rows(columns), np.nan)
+        parts = [share * np.nan_to_num(columns[name]) for name, share in shares.items()]
+        return np.asarray(np.sum(parts, axis=0))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `read_fusion` reads."""
+        return {"kind": "published"}
+
+
+PUBLISHED: Fusion = PublishedFormula()
+
+
+def read_fusion(content: Any) -> Fusion:
+    """The fusion that `to_json` described; None is the published formula.
+
+    Raises ConfigError that names the field.
+    """
+    if content is None:
+        return PUBLISHED
+    kind = content.get("kind") if isinstance(content, dict) else content
+    if kind == "published":
+        return PUBLISHED
+    raise ConfigError(f"fusion.kind: {kind!r:.40} is not known; use published")
+
+
+def fuse_columns(columns: Mapping[str, Floats], fusion: Fusion = PUBLISHED) -> Floats:
+    """Make one score of the branches' scores, by the published formula or another fusion; (N,).
 
     `columns` may hold scores of any branches and the face quality, (N,) each, NaN where missing;
-    others are ignored. With audio and visual that is (1 - q) * audio + q * visual. A row with one
-    branch takes its score, a row without any is NaN, and a row without quality takes the mean.
+    others are ignored. A row without any branch is NaN.
     """
-    shares = compute_shares(columns)
-    if not shares:
-        return np.full(_n_rows(columns), np.nan)
-    parts = [share * np.nan_to_num(columns[name]) for name, share in shares.items()]
-    return np.asarray(np.sum(parts, axis=0))
+    return fusion.fuse(columns)
 
 
 def compute_shares(columns: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -98,6 +143,8 @@ def fuse_scores(a: Scores, b: Scores) -> tuple[Scores, FusionCounts]:
     The result is sorted and holds every row of either. Raises ScoresError when a set has a row
     twice, or when both have different values for the same thing.
     """
+    from quavf.results.scores import Scores
+
     clip = np.concatenate([a.clip, b.clip])
     person = np.concatenate([a.person, b.person])
     frame = np.concatenate([a.frame, b.frame])

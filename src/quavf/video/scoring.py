@@ -16,7 +16,7 @@ from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
 from quavf.core.records import Floats
 from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.results.config import MomentsConfig
-from quavf.results.fusion import fuse_columns
+from quavf.results.fusion import PUBLISHED, Fusion, fuse_columns
 from quavf.results.moments import find_moments
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.store import ClipStore, CropReader, Faces
@@ -40,13 +40,14 @@ class VideoScoring:
     """Scores one prepared video with `predictors`, by branch.
 
     `parts` is the folder that keeps finished parts, so that an interrupted run goes on; `scorer` is
-    the scorer of face quality that has scored the store.
+    the scorer of face quality that has scored the store; `fusion` makes the fused score.
     """
 
     video: PreparedVideo
     predictors: Mapping[str, Predictor]
     scorer: str
     parts: Path
+    fusion: Fusion = PUBLISHED
     _n_repaired: int = field(default=0, init=False)  # scores that were not finite
 
     def score(self, moments: MomentsConfig, models: dict[str, str]) -> VideoResult:
@@ -91,7 +92,7 @@ class VideoScoring:
             time_s=scored.ticks / TICKS_PER_SECOND,
             frame=self.video.numbers[scored.pictures],
             box=scored.boxes,
-            columns={**columns, FUSED: fuse_columns(columns)} if len(scored) else {},
+            columns={**columns, FUSED: fuse_columns(columns, self.fusion)} if len(scored) else {},
         )
 
     def _boxes(self, person: int) -> PersonBoxes:

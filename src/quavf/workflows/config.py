@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 
-from quavf.core.branches import branch_names
 from quavf.inference.config import InferenceConfig
-from quavf.models.bundled import DEFAULT
+from quavf.models.bundle import Bundle
+from quavf.models.bundled import choose_bundle
 from quavf.results.config import MomentsConfig
 from quavf.video.config import VideoConfig
 
@@ -17,41 +17,43 @@ class RunConfig(InferenceConfig):
     """How a raw video is analysed.
 
     Args:
-        audio: Checkpoint or exported model of the audio branch, or small; empty: leave it out.
-        visual: Checkpoint or exported model of the visual branch, or small; empty: leave it out.
+        weights: Weights that come with the package, by name, or the folder of a bundle; default:
+            small, or no more than `branches` if that names a checkpoint.
+        branches: Checkpoints or exported models of single branches, by the branch's name, instead
+            of those of `weights`; empty: leave the branch out.
         video: How faces are found, and how often they are scored.
-        moments: How scores become moments.
+        moments: How scores become moments; None: as the weights say.
         quality: Scorer of face quality: light, fan, or a registered one.
         annotated: Write annotated.mp4.
         report: Write report.html.
         keep_store: Keep the crops and the sound (store/) after the run.
-        branches: Checkpoints of further branches, by name.
+        audio: Short for the entry `audio` of `branches`.
+        visual: Short for the entry `visual` of `branches`.
     """
 
     batch_size: int = field(default=32, kw_only=True)
     audio_batch_size: int = field(default=1, kw_only=True)
-    audio: str = DEFAULT
-    visual: str = DEFAULT
+    audio: InitVar[str | None] = None
+    visual: InitVar[str | None] = None
+    weights: str | None = None
+    branches: Mapping[str, str] = field(default_factory=dict)
     video: VideoConfig = field(default_factory=VideoConfig)
-    moments: MomentsConfig = field(default_factory=MomentsConfig)
+    moments: MomentsConfig | None = None
     quality: str = "light"
     annotated: bool = True
     report: bool = True
     keep_store: bool = False
-    branches: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def checkpoints(self) -> dict[str, str]:
-        """The checkpoints of all branches in use, by name."""
-        given = {"audio": self.audio, "visual": self.visual, **self.branches}
-        return {name: given[name] for name in branch_names() if given.get(name)}
+    def __post_init__(self, audio: str | None, visual: str | None) -> None:
+        super().__post_init__()
+        short = {"audio": audio, "visual": visual}
+        given = {name: path for name, path in short.items() if path is not None}
+        object.__setattr__(self, "branches", {**self.branches, **given})
 
-    def with_checkpoints(self, checkpoints: Mapping[str, str]) -> RunConfig:
-        """The same with these checkpoints, by branch, and no others."""
-        others = {n: path for n, path in checkpoints.items() if n not in ("audio", "visual")}
-        return replace(
-            self,
-            audio=checkpoints.get("audio", ""),
-            visual=checkpoints.get("visual", ""),
-            branches=others,
-        )
+    def choose_bundle(self) -> Bundle:
+        """The branches in use, their fusion and the settings of moments.
+
+        Raises CheckpointError if the weights cannot be read, ConfigError without a branch.
+        """
+        bundle = choose_bundle(self.weights, self.branches, "run")
+        return bundle if self.moments is None else replace(bundle, moments=self.moments)

@@ -88,9 +88,9 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
         quality.score_quality(store)
 
     console.print(f"[bold]3/4[/] Predicting, fusing and evaluating: {paths.evaluation}")
-    predict.predict(paths.store, paths.scores, DEFAULT, DEFAULT)
+    predict.predict(paths.store, paths.scores, weights=DEFAULT)
     evaluation = evaluate.evaluate(paths.scores, paths.store, paths.evaluation)
-    predict.predict(paths.challenge, paths.root / "challenge_scores", DEFAULT, DEFAULT)
+    predict.predict(paths.challenge, paths.root / "challenge_scores", weights=DEFAULT)
     submit.write_submission(paths.root / "challenge_scores", paths.submission)
     assert not submit.check_submission(paths.submission, paths.challenge)
 

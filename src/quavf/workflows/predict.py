@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quavf.core.branches import FUSED, branch_names
-from quavf.core.errors import ConfigError, StoreError
+from quavf.core.errors import StoreError
 from quavf.inference.config import PredictConfig
-from quavf.models.bundled import weights_path
-from quavf.results.fusion import FusionCounts, count_branches, fuse_columns
+from quavf.models.bundle import Bundle
+from quavf.models.bundled import choose_bundle
+from quavf.results.fusion import PUBLISHED, Fusion, FusionCounts, count_branches, fuse_columns
 from quavf.results.scores import Scores, concatenate, read_scores, write_scores
 from quavf.store import ClipStore
 from quavf.utils.files import config_hash, read_json, write_json
@@ -53,27 +54,20 @@ def predict(
     visual: Path | str | None = None,
     config: PredictConfig | None = None,
     engine: EngineConfig | None = None,
+    weights: Path | str | None = None,
     **checkpoints: Path | str | None,
 ) -> PredictSummary:
     """Score every face of a store with one branch or more, and fuse the scores.
 
-    `audio`, `visual` and the names of further branches take checkpoints (see `load_branch`),
-    exported models (see `export`) or names of weights that come with the package, such as `small`;
-    any may be left out. An interrupted run goes on where it was. Writes a scores folder (see
-    `Scores`). Raises ConfigError without any branch.
+    `weights` is the name of weights that come with the package, such as `small`, or a bundle's
+    folder. `audio`, `visual` and the names of further branches take checkpoints (see
+    `load_branch`), exported models (see `export`) or such names; they replace the branches of
+    `weights`, or are used alone where that is not given. An empty text leaves a branch out. An
+    interrupted run goes on where it was. Writes a scores folder (see `Scores`). Raises ConfigError
+    without any branch.
     """
-    given = {"audio": audio, "visual": visual, **checkpoints}
-    unknown = sorted(set(given) - set(branch_names()))
-    if unknown:
-        raise ConfigError(
-            f"predict: no branch {unknown[0]!r}; there are {', '.join(branch_names())}"
-        )
-    chosen = {n: path for n in branch_names() if (path := given.get(n)) is not None}
-    paths = {name: weights_path(path, name) for name, path in chosen.items()}
-    if not paths:
-        options = ", ".join(f"--{name}" for name in branch_names())
-        raise ConfigError(f"predict: give a checkpoint with {options}, or several of them")
-    run = _Prediction(ClipStore.open(Path(store)), Path(out), paths, config or PredictConfig())
+    bundle = choose_bundle(weights, {"audio": audio, "visual": visual, **checkpoints}, "predict")
+    run = _Prediction(ClipStore.open(Path(store)), Path(out), bundle, config or PredictConfig())
     return run.execute(engine)
 
 
@@ -97,12 +91,12 @@ class _Part:
 class _Prediction:
     store: ClipStore
     out: Path
-    checkpoints: Mapping[str, Path]
+    bundle: Bundle
     config: PredictConfig
 
     def __reduce__(self) -> tuple[type[_Prediction], tuple[Any, ...]]:
         """Without the networks: each process loads its own."""
-        return _Prediction, (self.store, self.out, self.checkpoints, self.config)
+        return _Prediction, (self.store, self.out, self.bundle, self.config)
 
     def execute(self, engine: EngineConfig | None) -> PredictSummary:
         resolved = self._resolve()
@@ -145,7 +139,7 @@ class _Prediction:
         config = self.config
         published = PublishedOptions(config.encoder_heads, config.n_heads, config.backbone)
         return load_predictors(
-            self.checkpoints,
+            self.bundle.branches,
             config,
             lambda spec, settings: self.store.choose_scorer(config.quality, settings.quality),
             published,
@@ -155,8 +149,8 @@ class _Prediction:
         """What the scores depend on: kept with them."""
         described = {
             name: {
-                "checkpoint": str(self.checkpoints[name]),
-                "sha256": _sha256(self.checkpoints[name]),
+                "checkpoint": str(self.bundle.branches[name]),
+                "sha256": _sha256(self.bundle.branches[name]),
                 "model": asdict(predictor.model.config),
                 "settings": asdict(predictor.model.settings),
             }
@@ -169,6 +163,8 @@ class _Prediction:
             "store_config": asdict(self.store.config),
             "quality": scorers[0] if scorers else None,
             "options": asdict(self.config),
+            "fusion": self.bundle.fusion.to_json(),
+            "moments": asdict(self.bundle.moments),
             **{name: described.get(name) for name in branch_names()},
         }
 
@@ -186,7 +182,8 @@ class _Prediction:
 
         predictors = self._predictors.values()
         before = _count_faults(predictors)
-        scores = score_clip(ClipData(self.store, part.clip), self._predictors)
+        data = ClipData(self.store, part.clip)
+        scores = score_clip(data, self._predictors, self.bundle.fusion)
         repaired, unscored = np.subtract(_count_faults(predictors), before).tolist()
         write_scores(part.folder, scores, {})
         counts = {"rows": len(scores), "repaired": repaired, "unscored": unscored}
@@ -194,12 +191,14 @@ class _Prediction:
         return len(scores)
 
 
-def score_clip(data: ClipData, predictors: Mapping[str, Predictor]) -> Scores:
+def score_clip(
+    data: ClipData, predictors: Mapping[str, Predictor], fusion: Fusion = PUBLISHED
+) -> Scores:
     """The scores of all faces inside a clip's spans, fused."""
     columns = {}
     for predictor in predictors.values():
         columns.update(predictor.score_faces(data))
-    columns[FUSED] = fuse_columns(columns)
+    columns[FUSED] = fuse_columns(columns, fusion)
     rows = np.flatnonzero(data.scored_mask())
     clips = np.full(len(rows), data.clip, object)
     values = {name: column[rows] for name, column in columns.items()}

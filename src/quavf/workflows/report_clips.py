@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from quavf.core.branches import branch_names
+from quavf.core.config import from_dict
 from quavf.core.errors import ConfigError, ScoresError, StoreError
 from quavf.core.names import is_safe_name
 from quavf.core.records import WEARER, Floats, Segment
@@ -50,8 +51,9 @@ def report_clips(
     """Write the page that `quavf run` makes, with the labels beside, for every clip of the scores.
 
     `clips` is the folder of the videos, `<clip>.mp4`: each is put beside its page. Without it the
-    pages have no video. Writes `report.html`, which lists all, and `clips/<clip>/`. Raises
-    ScoresError when scores and store do not belong together.
+    pages have no video. `moments` default to those of the weights that made the scores. Writes
+    `report.html`, which lists all, and `clips/<clip>/`. Raises ScoresError when scores and store do
+    not belong together.
     """
     folder = None if clips is None else Path(clips)
     if folder is not None and not folder.is_dir():
@@ -60,10 +62,19 @@ def report_clips(
         read_scores(Path(scores)),
         ClipStore.open(Path(store)),
         folder,
-        moments or MomentsConfig(),
+        moments or read_moments_config(scores),
         read_config(Path(scores)),
     )
     return work.write(Path(out))
+
+
+def read_moments_config(scores: Path | str) -> MomentsConfig:
+    """How the fused scores of a folder become moments, as the weights that made them say.
+
+    Raises ConfigError if the folder says it in a way that cannot be used.
+    """
+    content = read_config(Path(scores)).get("moments") or {}
+    return from_dict(MomentsConfig, content, f"{scores}: moments")
 
 
 @dataclass(frozen=True)

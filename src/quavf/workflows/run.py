@@ -13,17 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quavf.core.branches import BRANCHES, branch_names
-from quavf.core.errors import CheckpointError, ConfigError, QuavfError
+from quavf.core.branches import BRANCHES
+from quavf.core.errors import ConfigError, QuavfError
 from quavf.core.windows import WindowConfig
 from quavf.inference.config import InferenceConfig
-from quavf.models.bundled import (
-    DEFAULT,
-    FOLDER,
-    folder_checkpoints,
-    weights_names,
-    weights_path,
-)
+from quavf.models.bundled import DEFAULT, FOLDER
 from quavf.results.video import RESULT_FILE, Moment, Person, PersonScores, VideoResult
 from quavf.utils.files import config_hash, read_json, write_json
 from quavf.utils.memory import release_memory
@@ -97,15 +91,13 @@ class Pipeline:
     """
 
     def __init__(self, config: RunConfig) -> None:
-        if not config.checkpoints:
-            options = ", ".join(f"--{name}" for name in branch_names())
-            raise ConfigError(f"run: give a checkpoint with {options}, or several of them")
         from quavf.inference.loading import load_predictors, resolve_device
 
         self.config = config
+        self.bundle = config.choose_bundle()
         self.device = resolve_device(config).device
         self.predictors = load_predictors(
-            config.checkpoints, config, lambda spec, settings: config.quality
+            self.bundle.branches, config, lambda spec, settings: config.quality
         )
         self.windows = _common_windows(self.predictors)
 
@@ -143,27 +135,28 @@ class Pipeline:
 
     def _read_or_score(self, video: Path, out: Path, truth: Sequence[Moment] | None) -> VideoResult:
         """The result, from the folder when it is there and made in the same way."""
-        config = self.config
+        config, moments = self.config, self.bundle.moments
         key = self._key(video)
-        shown = {"moments": asdict(config.moments), "truth": [asdict(m) for m in truth or ()]}
+        shown = {"moments": asdict(moments), "truth": [asdict(m) for m in truth or ()]}
         before = _read_run(out)
         if before.get("key") == key and (out / RESULT_FILE).is_file():
             result = VideoResult.read(out)
             if before.get("shown") == shown:
                 log.info("%s: %s is done already", out, video)
                 return result
-            result = add_moments(
-                result, config.moments, score_step_s(config.video.rate, result.fps)
-            )
+            result = add_moments(result, moments, score_step_s(config.video.rate, result.fps))
         else:
             prepared = prepare_video(video, out / STORE, config.video, self.windows)
             score_quality(prepared.store.path, config.quality, config=self._quality_options())
             release_memory()
-            scoring = VideoScoring(prepared, self.predictors, config.quality, out / PARTS / key)
-            result = scoring.score(config.moments, self._models())
+            scoring = VideoScoring(
+                prepared, self.predictors, config.quality, out / PARTS / key, self.bundle.fusion
+            )
+            result = scoring.score(moments, self._models())
         result = replace(result, truth=None if truth is None else tuple(truth))
         result.write(out)
-        write_json(out / RUN_FILE, {"key": key, "shown": shown, "config": asdict(config)})
+        done = {"key": key, "shown": shown, "bundle": self.bundle.to_json()}
+        write_json(out / RUN_FILE, {**done, "config": asdict(config)})
         shutil.rmtree(out / PARTS, ignore_errors=True)
         return result
 
@@ -178,39 +171,26 @@ class Pipeline:
 
     def _models(self) -> dict[str, str]:
         models = {"faces": self.config.video.search.detector, "quality": self.config.quality}
-        for name, checkpoint in self.config.checkpoints.items():
-            models[name] = Path(checkpoint).name
+        for name, path in self.bundle.branches.items():
+            models[name] = path.parent.name if path.parent.parent == FOLDER else path.name
         return models
 
     def _key(self, video: Path) -> str:
-        """All that decides the scores: the file, the settings, the weights, how they run."""
+        """All that decides the scores: the file, the settings, the weights and how they run."""
         fingerprint = video_fingerprint(video, self.config.video, self.windows)
-        weights = [_stamp(name, self.config.checkpoints.get(name, "")) for name in branch_names()]
-        how = [self.config.runtime, self.config.precision]
+        weights = {name: _stamp(path) for name, path in self.bundle.branches.items()}
+        how = [self.config.runtime, self.config.precision, self.bundle.fusion.to_json()]
         return config_hash([fingerprint, weights, self.config.quality, how])
 
 
 def load(weights: Path | str = DEFAULT, config: RunConfig | None = None) -> Pipeline:
-    """Load the branches of weights that come with the package, or of a folder.
+    """Load weights that come with the package, or a folder's.
 
-    A folder holds `<branch>.safetensors` for each branch. `config` says everything but the
-    checkpoints. Example: `quavf.load("small").run("dinner.mp4")`. Raises CheckpointError if there
-    are no such weights.
+    A folder is a bundle (see docs/guide/weights.md), or holds `<branch>.safetensors` for each
+    branch. `config` says everything else; its `branches` replace single branches. Example:
+    `quavf.load("small").run("dinner.mp4")`. Raises CheckpointError if there are no such weights.
     """
-    is_bundled = str(weights) in weights_names()
-    folder = FOLDER / str(weights) if is_bundled else Path(weights)
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"{weights}: no such folder, and no weights of that name come with the package (there "
-            f"are: {', '.join(weights_names()) or 'none'})"
-        )
-    checkpoints = {n: str(path) for n, path in folder_checkpoints(folder).items()}
-    if not checkpoints:
-        names = " or ".join(f"{name}.safetensors" for name in branch_names())
-        raise CheckpointError(f"{folder}: no checkpoint here; expected {names}")
-    if is_bundled:
-        checkpoints = dict.fromkeys(checkpoints, str(weights))
-    return Pipeline((config or RunConfig()).with_checkpoints(checkpoints))
+    return Pipeline(replace(config or RunConfig(), weights=str(weights)))
 
 
 def run_video(
@@ -332,11 +312,9 @@ def _read_run(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _stamp(kind: str, path: str) -> list[Any]:
+def _stamp(path: Path) -> list[Any]:
     """Tells one state of a checkpoint from another."""
-    if not path:
-        return []
     from quavf.inference.loading import model_files
 
-    states = [(file.resolve(), file.stat()) for file in model_files(weights_path(path, kind))]
+    states = [(file.resolve(), file.stat()) for file in model_files(path)]
     return [[str(file), state.st_size, state.st_mtime_ns] for file, state in states]

@@ -1,0 +1,144 @@
+"""Bundles: folders with the checkpoints of branches, and how to use their scores.
+
+`bundle.json` lists the branches' files, the fusion and the settings of moments; see
+docs/reference/formats.md. A folder without it holds `<branch>.safetensors`, fused by the published
+formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from quavf.core.branches import branch_names
+from quavf.core.config import from_dict, to_dict
+from quavf.core.errors import CheckpointError, QuavfError
+from quavf.results.config import MomentsConfig
+from quavf.results.fusion import PUBLISHED, Fusion, read_fusion
+from quavf.utils.files import read_json
+
+FORMAT = 1
+BUNDLE_FILE = "bundle.json"
+SUFFIX = ".safetensors"
+FIELDS = ("format", "name", "branches", "fusion", "moments", "perception", "card")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Checkpoints by branch, and how to use their scores.
+
+    Args:
+        name: What reports call it.
+        branches: The checkpoint or exported model of each branch, in the order of `branch_names`.
+        fusion: How the branches' scores become the fused score.
+        moments: How fused scores become moments.
+        perception: Files of the package that the branches see and hear with, by what they do.
+        card: The model card; None: there is none.
+    """
+
+    name: str
+    branches: Mapping[str, Path]
+    fusion: Fusion = PUBLISHED
+    moments: MomentsConfig = field(default_factory=MomentsConfig)
+    perception: Mapping[str, str] = field(default_factory=dict)
+    card: Path | None = None
+
+    def change(self, branches: Mapping[str, Path | None]) -> Bundle:
+        """The bundle with other checkpoints for some branches; None leaves a branch out.
+
+        The fusion and the moments fit the bundle's own checkpoints: with another one among them,
+        the published formula and the default moments take their place.
+        """
+        merged = {**self.branches, **branches}
+        chosen = {name: path for name in branch_names() if (path := merged.get(name)) is not None}
+        changed = replace(self, branches=chosen)
+        if all(self.branches.get(name) == path for name, path in chosen.items()):
+            return changed
+        return replace(changed, fusion=PUBLISHED, moments=MomentsConfig())
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the branches' weights, as plain values."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "branches": {name: path.name for name, path in self.branches.items()},
+            "fusion": self.fusion.to_json(),
+            "moments": to_dict(self.moments),
+            "perception": dict(self.perception),
+            "card": self.card.name if self.card else None,
+        }
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle's folder. Raises CheckpointError that names the file and the field."""
+    folder = Path(folder)
+    path = folder / BUNDLE_FILE
+    if not path.is_file():
+        return _list_checkpoints(folder)
+    try:
+        return _parse(folder, read_json(path))
+    except CheckpointError:
+        raise
+    except QuavfError as error:
+        raise CheckpointError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def _list_checkpoints(folder: Path) -> Bundle:
+    """The bundle of a folder that holds `<branch>.safetensors` and no more."""
+    paths = {name: folder / f"{name}{SUFFIX}" for name in branch_names()}
+    found = {name: path for name, path in paths.items() if path.is_file()}
+    if not found:
+        names = " or ".join(path.name for path in paths.values())
+        raise CheckpointError(f"{folder}: no checkpoint here; expected {BUNDLE_FILE}, {names}")
+    return Bundle(folder.resolve().name, found)
+
+
+def _parse(folder: Path, content: Any) -> Bundle:
+    path = folder / BUNDLE_FILE
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else content
+        raise CheckpointError(
+            f"{path}: format {found!r:.40}, this version reads {FORMAT}; update quavf or make the "
+            "bundle again"
+        )
+    if unknown := sorted(set(content) - set(FIELDS)):
+        raise CheckpointError(f"{path}: unknown field {unknown[0]!r}; known are {list(FIELDS)}")
+    card = content.get("card")
+    return Bundle(
+        name=str(content.get("name") or folder.resolve().name),
+        branches=_parse_branches(folder, content.get("branches")),
+        fusion=read_fusion(content.get("fusion")),
+        moments=from_dict(MomentsConfig, content.get("moments") or {}, "moments"),
+        perception=_check_names(path, "perception", content.get("perception") or {}),
+        card=folder / str(card) if card else None,
+    )
+
+
+def _parse_branches(folder: Path, value: Any) -> dict[str, Path]:
+    """The checkpoints by branch: files of the folder."""
+    path = folder / BUNDLE_FILE
+    files = _check_names(path, "branches", value)
+    unknown = sorted(set(files) - set(branch_names()))
+    if unknown:
+        raise CheckpointError(
+            f"{path}: branches: no branch {unknown[0]!r} is installed; there are "
+            f"{', '.join(branch_names())}"
+        )
+    if not files:
+        raise CheckpointError(f"{path}: branches: empty; list a file for one branch or more")
+    found = {name: folder / files[name] for name in branch_names() if name in files}
+    for name, file in found.items():
+        if not file.exists():
+            raise CheckpointError(f"{path}: branches.{name}: {file} does not exist")
+    return found
+
+
+def _check_names(path: Path, where: str, value: Any) -> dict[str, str]:
+    """An object whose values are texts."""
+    if not isinstance(value, dict) or not all(isinstance(v, str) and v for v in value.values()):
+        raise CheckpointError(
+            f"{path}: {where}: expected an object of file names, found {value!r:.60}"
+        )
+    return dict(value)

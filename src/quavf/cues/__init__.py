@@ -1,0 +1,1 @@
+"""Visible and audible cues of a conversation, from networks trained on real people."""

@@ -1,0 +1,62 @@
+"""Face mesh: 468 points of a face in a square picture (MediaPipe, Kartynnik et al. 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from quavf.core.records import Floats, Image
+from quavf.cues.network import open_network
+
+MESH_SIZE = 192  # px, the side of the network's input
+N_POINTS = 468
+SQUARE_GROWTH = 1.5  # the square's side over the longer side of the face box
+BATCH = 4  # pictures a call; more no longer fit the processor's cache
+
+
+@dataclass(frozen=True)
+class MeshPoints:
+    """Face points in pictures of 192 x 192.
+
+    `points` (N, 468, 3) float32: x right, y down, z away from the camera, in pixels of the
+    picture; z is relative to the middle of the head and in the scale of x. `confidence` (N,)
+    float32: the probability in [0, 1] that the picture shows a face where the points are.
+    """
+
+    points: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+
+
+class FaceMesh:
+    """Find face points in batches of square pictures, on `threads` threads."""
+
+    def __init__(self, threads: int = 1) -> None:
+        self._session = open_network("face_mesh", threads)
+
+    def run(self, pictures: Image) -> MeshPoints:
+        """Return the points of `pictures` (N, 192, 192, 3) uint8 RGB."""
+        assert pictures.shape[1:] == (MESH_SIZE, MESH_SIZE, 3), pictures.shape
+        assert pictures.dtype == np.uint8, pictures.dtype
+        points = np.empty((len(pictures), N_POINTS, 3), np.float32)
+        logits = np.empty(len(pictures), np.float32)
+        for start in range(0, len(pictures), BATCH):
+            some = pictures[start : start + BATCH]
+            blob = cv2.dnn.blobFromImages(list(some), 1 / 255)  # (B, 3, 192, 192)
+            found, present = self._session.run(None, {"picture": blob})  # (B, 1404), (B, 1)
+            points[start : start + len(some)] = found.reshape(-1, N_POINTS, 3)
+            logits[start : start + len(some)] = present[:, 0]
+        return MeshPoints(points, 1 / (1 + np.exp(-logits)))
+
+
+def mesh_square(box: Floats) -> Floats:
+    """Return the square (4,) xyxy that the mesh looks at for a face box (4,) xyxy.
+
+    1.5 times the longer side of the box, around its middle; it may reach beyond the picture.
+    """
+    x1, y1, x2, y2 = np.asarray(box, np.float64)
+    half = SQUARE_GROWTH / 2 * max(x2 - x1, y2 - y1)
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    return np.array([x - half, y - half, x + half, y + half])

@@ -26,6 +26,9 @@ class MomentsConfig:
         max_gap: Moments of a person that are closer than this are joined, s.
         min_length: Shorter moments are left out, after joining, s.
         max_unseen: A moment ends when the person has no score for longer than this, s.
+        min_face: People whose face stays smaller have no moments, pixels of its longer side.
+        min_face_share: People whose face is mostly smaller than this share of the largest face
+            seen at the same time, such as a crowd on a screen, have no moments, 0 to 1.
     """
 
     threshold: float = 0.5
@@ -33,12 +36,16 @@ class MomentsConfig:
     max_gap: float = 0.5
     min_length: float = 0.5
     max_unseen: float = 1.0
+    min_face: float = 32.0
+    min_face_share: float = 0.2
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
             raise ConfigError(f"moments.threshold: {self.threshold} is not in (0, 1]")
         if not 0 <= self.margin <= 1:
             raise ConfigError(f"moments.margin: {self.margin} is not in [0, 1]")
-        for name in ("max_gap", "min_length", "max_unseen"):
+        if not 0 <= self.min_face_share <= 1:
+            raise ConfigError(f"moments.min_face_share: {self.min_face_share} is not in [0, 1]")
+        for name in ("max_gap", "min_length", "max_unseen", "min_face"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"moments.{name}: {getattr(self, name)} is under 0")

@@ -18,6 +18,7 @@ from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.results.config import MomentsConfig
 from quavf.results.fusion import PUBLISHED, Fusion, fuse_columns
 from quavf.results.moments import find_moments
+from quavf.results.small_faces import find_small_faces
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.store import ClipStore, CropReader, Faces
 from quavf.utils.files import replace_file
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 REPAIRED = "n_repaired"  # in a finished part, beside its columns
 THUMBNAIL = 160  # pixels, both sides
 THUMBNAIL_SHARE = 0.7  # of a crop's side, which is twice the face's
+TOO_SMALL = "too small to judge"  # in the note about small faces
 SHORT_SOUND_S = 1.0  # sound that ends so much before the pictures is worth a note
 
 
@@ -73,7 +75,7 @@ class VideoScoring:
             has_sound=data.manifest.n_samples is not None,
         )
         step_s = score_step_s(video.config.rate, file.fps)
-        return replace(add_moments(result, moments, step_s), notes=tuple(self._notes(data)))
+        return add_moments(replace(result, notes=tuple(self._notes(data))), moments, step_s)
 
     def _score_branches(self, data: ClipData) -> dict[int, Columns]:
         """The columns (S,) of all branches, by person."""
@@ -174,14 +176,26 @@ def score_step_s(rate: float, fps: Fraction) -> float:
 
 
 def add_moments(result: VideoResult, config: MomentsConfig, step_s: float) -> VideoResult:
-    """The result with the moments that these settings find in its scores."""
+    """The result with the moments that these settings find in its scores.
+
+    A note counts the people whose faces are too small for moments.
+    """
+    small = find_small_faces(result, config)
     found: list[Moment] = []
     for person, rows in result.scores.items():
-        found += find_moments(person, rows.time_s, rows[FUSED], step_s, config)
+        if person not in small:
+            found += find_moments(person, rows.time_s, rows[FUSED], step_s, config)
     end_s = result.duration_s
     found = [replace(m, end_s=min(m.end_s, end_s)) for m in found]
     ordered = tuple(sorted(found, key=lambda m: (m.start_s, m.person)))
-    return replace(result, moments=ordered, threshold=config.threshold)
+    notes = [note for note in result.notes if TOO_SMALL not in note]
+    if small:
+        who = "1 person has a face" if len(small) == 1 else f"{len(small)} people have faces"
+        notes.append(
+            f"{who} {TOO_SMALL} (under {config.min_face:g} pixels, or much smaller than the "
+            "largest one): no moments for them."
+        )
+    return replace(result, moments=ordered, threshold=config.threshold, notes=tuple(notes))
 
 
 def _seen_between(video: PreparedVideo, person: int) -> tuple[float, float]:

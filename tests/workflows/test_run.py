@@ -193,7 +193,7 @@ def test_an_interrupted_run_goes_on(
             run_video(path, tmp_path / "out", config)
     assert not (tmp_path / "out" / "result.json").exists()
     with monkeypatch.context() as patched:  # everything up to there is on disk
-        patched.setattr("quavf.video.prepare.open_detector", None)
+        patched.setattr("quavf.video.find.open_detector", None)
         patched.setattr(AudioPredictor, "score_ticks", _interrupt)
         patched.setattr(VisualPredictor, "score_person", _interrupt)
         run = run_video(path, tmp_path / "out", config)

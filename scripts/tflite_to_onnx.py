@@ -25,7 +25,8 @@ def convert(model: bytes, outputs: Sequence[str]) -> bytes:
 
     In: `picture` (N, C, H, W) float32. Out: (N, values) each, values in the order of the source.
     """
-    return _Conversion(model).build(outputs).SerializeToString()
+    converted: bytes = _Conversion(model).build(outputs).SerializeToString()
+    return converted
 
 
 class _Conversion:

@@ -48,7 +48,8 @@ class FaceMesh:
             found, present = self._session.run(None, {"picture": blob})  # (B, 1404), (B, 1)
             points[start : start + len(some)] = found.reshape(-1, N_POINTS, 3)
             logits[start : start + len(some)] = present[:, 0]
-        return MeshPoints(points, 1 / (1 + np.exp(-logits)))
+        confidence = 1 / (1 + np.exp(-logits.astype(np.float64)))
+        return MeshPoints(points, confidence.astype(np.float32))
 
 
 def mesh_square(box: Floats) -> Floats:

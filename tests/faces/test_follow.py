@@ -101,10 +101,10 @@ def moving(n: int, side: float = 60) -> list[Floats]:
     return [np.array([[40 + 6.0 * k, 50, 40 + 6.0 * k + side, 50 + side]]) for k in range(n)]
 
 
-def test_the_detector_runs_on_scans_only_while_the_mesh_sees_the_face() -> None:
+def test_the_detector_runs_once_a_second_while_the_mesh_sees_the_face() -> None:
     eyes = Eyes()
     found = run(moving(30), eyes).observations()
-    assert eyes.n == {"scans": 2, "patches": 0}
+    assert eyes.n == {"scans": 2, "patches": 2}  # to begin, and to confirm
     assert len(found) == 30
     np.testing.assert_allclose(found.boxes, np.concatenate(moving(30)), atol=1e-6)
     np.testing.assert_allclose(found.scores, 0.9)

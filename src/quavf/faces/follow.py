@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from quavf.core.records import Array, Floats
+from quavf.faces.detect import Detections
 from quavf.faces.patches import View, box_overlaps
 
 SMALLEST_MESH = 24  # pixels, longer side of a face box: below it a mesh sees nothing
@@ -109,9 +110,10 @@ def follow_faces(
     return LookFaces(boxes, scores, mesh.cues, shifts), seen
 
 
-def confirm_faces(faces: LookFaces, boxes: Floats, scores: Floats) -> tuple[LookFaces, Array]:
-    """Compare followed faces (N,) with a detector's (M,): updated faces, and a mask (N,) of those
-    that it sees too."""
+def confirm_faces(faces: LookFaces, found: Detections) -> tuple[LookFaces, Array]:
+    """Compare followed faces (N,) with a detector's: updated faces, and a mask (N,) of those that
+    it sees too."""
+    boxes, scores = found.boxes, found.scores
     if not len(faces) or not len(boxes):
         return faces, np.zeros(len(faces), bool)
     overlap = box_overlaps(faces.boxes, boxes)  # (N, M)
@@ -124,10 +126,10 @@ def confirm_faces(faces: LookFaces, boxes: Floats, scores: Floats) -> tuple[Look
 
 
 def meet_faces(
-    follower: FaceFollower, view: View, boxes: Floats, scores: Floats, min_score: float
+    follower: FaceFollower, view: View, found: Detections, min_score: float
 ) -> LookFaces:
-    """Read the mesh of faces (N,) that the detector found; those it sees well can be followed."""
-    n = len(boxes)
+    """Read the mesh of the faces that the detector found; those it sees well can be followed."""
+    boxes, scores, n = found.boxes, found.scores, len(found)
     cues, shifts = np.full((n, len(follower.columns)), np.nan), np.full((n, 4), np.nan)
     large = np.flatnonzero(box_side(boxes) >= SMALLEST_MESH)
     if len(large):

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from quavf.core.records import Floats, Image
+from quavf.core.records import Floats, Image, Ints
 from quavf.faces.detect import Detections, FaceDetector, suppress_overlaps
 
 PATCH_GROWTH = 3.0  # side of the patch around a known face, over the face's
@@ -71,14 +71,14 @@ def filter_by_score(faces: Detections, min_score: float) -> Detections:
     return Detections(faces.boxes[keep], faces.scores[keep])
 
 
-def merge_faces(parts: Sequence[Detections]) -> Detections:
-    """Keep the best of several detections of one face."""
+def merge_faces(parts: Sequence[Detections]) -> tuple[Detections, Ints]:
+    """The best of several detections of one face, and their rows (N,) in all parts together."""
     if not parts:
-        return Detections.none()
+        return Detections.none(), np.empty(0, np.int64)
     boxes = np.concatenate([p.boxes for p in parts])
     scores = np.concatenate([p.scores for p in parts])
     kept = suppress_overlaps(boxes, scores, OVERLAP)
-    return Detections(boxes[kept], scores[kept])
+    return Detections(boxes[kept], scores[kept]), kept.astype(np.int64)
 
 
 def box_overlaps(a: Floats, b: Floats) -> Floats:

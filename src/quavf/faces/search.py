@@ -187,40 +187,44 @@ class FaceSearch:
 
     def _find(self, view: View, scan: Scan | None) -> LookFaces:
         """The faces of one picture: followed ones first, then those that the detector finds."""
-        followed, others = self._follow(view, scan)
+        followed, others = self._follow(view, is_checked=scan is not None)
         parts = [search_around(self.detector, view, k.expected_box(view.time_s)) for k in others]
+        by_patch = sum(len(part) for part in parts)
         if scan is not None:
             parts.append(filter_by_score(scan.faces, self.config.min_score))
-        found = merge_faces(parts)
+        found, rows = merge_faces(parts)
         if len(followed) and len(found):
-            taken = box_overlaps(found.boxes, followed.boxes).max(axis=1) > OVERLAP
-            found = Detections(found.boxes[~taken], found.scores[~taken])
-        if self.follower is not None:
-            new = meet_faces(self.follower, view, found.boxes, found.scores, self.config.min_score)
-        else:
+            free = box_overlaps(found.boxes, followed.boxes).max(axis=1) <= OVERLAP
+            found, rows = Detections(found.boxes[free], found.scores[free]), rows[free]
+        if self.follower is None:
             n = len(found)
             new = LookFaces(found.boxes, found.scores, np.empty((n, 0)), np.full((n, 4), np.nan))
+        else:
+            new = meet_faces(self.follower, view, found, self.config.min_score)
+            new.shifts[rows >= by_patch] = np.nan  # first seen closely at the next look
         return followed.join(new)
 
-    def _follow(self, view: View, scan: Scan | None) -> tuple[LookFaces, list[KnownFace]]:
+    def _follow(self, view: View, is_checked: bool) -> tuple[LookFaces, list[KnownFace]]:
         """Faces that the mesh follows to this picture, and the known faces that it does not.
 
-        A scan that does not see a followed face leaves it to the detector, which looks closer: so
-        nothing but a face is followed for longer than the time between two scans.
+        When checked, a face counts only if the detector sees it too: so nothing but a face is
+        followed for longer than the time between two scans.
         """
         can = [k for k in self._known if k.shift is not None] if self.follower else []
         others = [k for k in self._known if k not in can]
         if self.follower is None or not can:
             return LookFaces.none(self._n_columns), others
         faces, seen = follow_faces(self.follower, view, can)
-        if scan is not None:
-            faces, confirmed = confirm_faces(faces, scan.faces.boxes, scan.faces.scores)
+        lost = [k for k, is_seen in zip(can, seen, strict=True) if not is_seen]
+        if is_checked:
+            near = [search_around(self.detector, view, box) for box in faces.boxes[seen]]
+            faces, confirmed = confirm_faces(faces, merge_faces(near)[0])
             seen = seen & confirmed
-        for known in (k for k, is_seen in zip(can, seen, strict=True) if not is_seen):
-            known.shift = None
-            others.append(known)
+        for known, is_seen in zip(can, seen, strict=True):
+            known.shift = known.shift if is_seen else None
         faces = faces.take(seen)
-        return faces.take(suppress_overlaps(faces.boxes, faces.scores, OVERLAP)), others
+        rows = suppress_overlaps(faces.boxes, faces.scores, OVERLAP)
+        return faces.take(rows), others + lost
 
     def _remember(self, faces: LookFaces, time_s: float) -> None:
         """Keep the faces to follow: those just found, and for a while those that were missed."""

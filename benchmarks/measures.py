@@ -29,7 +29,7 @@ from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import run_branch
 from quavf.inference.visual import VisualPredictor
 from quavf.simulate.config import SimulateConfig
-from quavf.sources.media import open_video
+from quavf.sources.media.container import open_container
 from quavf.store import ClipStore
 from quavf.utils.parallel import EngineConfig, connect_ray
 from quavf.workflows.prepare import prepare_ego4d
@@ -191,9 +191,9 @@ def measure_prepare_over_decode(setup: Setup) -> Measured:
 
 
 def decode_video(path: Path) -> None:
-    video = open_video(path)
-    with video.container:
-        for _ in video.container.decode(video=0):
+    with open_container(path) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        for _ in container.decode(video=0):
             pass
 
 

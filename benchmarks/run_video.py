@@ -45,7 +45,7 @@ from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.results.config import MomentsConfig
 from quavf.results.video import VideoResult
-from quavf.sources.video import VideoFile, open_video_file
+from quavf.sources.media.file import VideoFile, open_video_file
 from quavf.video.scoring import VideoScoring
 from quavf.workflows.config import RunConfig
 from quavf.workflows.quality import score_quality

@@ -61,7 +61,7 @@ from quavf.results.fusion import fuse_columns
 from quavf.results.scores import Scores
 from quavf.simulate.config import SimulateConfig
 from quavf.sources.ego4d import read_ego4d
-from quavf.sources.media import open_video
+from quavf.sources.media.file import open_video_file
 from quavf.store import ClipStore, CropReader
 from quavf.training.config import TrainVisualConfig
 from quavf.training.train import BranchModule
@@ -190,13 +190,12 @@ def find_boxes(data: Data, semantics: Semantics) -> dict[Key, Box]:
     found: dict[Key, Box] = {}
     annotations, clips = data.root / "annotations", data.root / "clips"
     for record in read_ego4d(annotations, clips, data.splits, semantics).records:
-        video = open_video(record.media)
-        video.container.close()
+        size = open_video_file(record.media).size
         for person, parts in record.tracks.items():
             built = [track for part in parts if (track := build_track(part, semantics)) is not None]
             if (track := merge_tracks(built, semantics)) is None:
                 continue
-            rows = list(zip(track.boxes, crop_regions(track.boxes, video.size), strict=True))
+            rows = list(zip(track.boxes, crop_regions(track.boxes, size), strict=True))
             own = [s for s in record.segments if s.person == person > 0]
             for frame, row in zip(track.frames.tolist(), rows, strict=True):
                 if any(s.start_frame <= frame <= s.last_frame for s in own):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wave
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+
+from quavf.sources.media.file import open_video_file
+from quavf.sources.media.sound import read_sound
 
 SIZE = (128, 96)  # width, height, pixels
 N_BITS = 8  # stripes across the upper third of a picture: its number, most significant first
@@ -122,6 +126,18 @@ def write_wav(path: Path, sound: Sound, rate: int = 16_000) -> Path:
         file.setframerate(rate)
         file.writeframes((np.clip(sound.T, -1, 1) * 32767).round().astype("<i2").tobytes())
     return path
+
+
+def read_samples(path: Path) -> tuple[npt.NDArray[np.int16] | None, dict[str, int]]:
+    """The sound of a file in step with its pictures, if it has any, and what was noted."""
+    notes: Counter[str] = Counter()
+    with av.open(str(path)) as container:
+        is_sound = not container.streams.video
+    if is_sound:
+        return read_sound(path, notes), dict(notes)
+    file = open_video_file(path)
+    pieces = list(file.sound())
+    return (np.concatenate(pieces) if pieces else None), dict(file.file_notes + file.sound_notes)
 
 
 def cut_short(path: Path, share: float) -> Path:

@@ -14,7 +14,9 @@ from quavf.core.windows import WindowConfig
 from quavf.faces.config import SearchConfig
 from quavf.faces.crop import decode_jpeg
 from quavf.faces.search import FaceSearch
-from quavf.sources.video import is_silent, open_video_file, stored_region
+from quavf.sources.media.file import open_video_file
+from quavf.sources.media.pictures import stored_region
+from quavf.sources.media.sound import is_silent
 from quavf.store import CropReader
 from quavf.video.config import VideoConfig
 from quavf.video.find import SEARCH_FORMAT

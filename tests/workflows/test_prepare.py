@@ -21,10 +21,9 @@ import pytest
 from quavf.core.errors import AnnotationError, ConfigError, QuavfError, StoreError
 from quavf.core.records import Interval
 from quavf.faces.crop import decode_jpeg, encode_jpeg
-from quavf.sources.media import open_video, read_sound
+from quavf.sources.media.file import VideoFile, open_video_file
 from quavf.store import ClipStore, ClipWriter, CropReader
 from quavf.store import clips as clips_module
-from quavf.workflows import prepare as module
 from quavf.workflows.prepare import PrepareSummary, prepare_ego4d
 from tests.helpers.annotations import clip, person, segment, span, still, write_annotations
 from tests.helpers.disk import full_disk
@@ -201,15 +200,14 @@ def test_crops_equal_those_of_whole_pictures(root: Path) -> None:
     prepare(root)
     store = ClipStore.open(root / "store")
     faces, reader = store.faces("a"), CropReader(store, "a", store.faces("a"))
-    video = open_video(root / "clips" / "a.mp4")
-    with video.container:
-        pictures = {p.frame: p.source.to_ndarray(format="bgr24") for p in video.pictures({5})}
+    shown = list(open_video_file(root / "clips" / "a.mp4").pictures())
+    picture = shown[5].source.to_ndarray(format="bgr24")
     (row,) = np.flatnonzero((faces.person == 1) & (faces.frame == 5))
     x1, y1, x2, y2 = faces.region[row]
     assert (x1, y1, x2, y2) == (0, 18, 46, 66)  # 24 px at (10, 30), twice as large, cut on the left
     assert faces.picture[row].tolist() == [10, 224, 0, 224]
     expected = np.zeros((224, 224, 3), np.uint8)
-    expected[:, 10:] = cv2.resize(pictures[5][y1:y2, x1:x2], (214, 224))
+    expected[:, 10:] = cv2.resize(picture[y1:y2, x1:x2], (214, 224))
     assert reader.read(int(row)) == encode_jpeg(expected)
 
 
@@ -595,12 +593,14 @@ def test_full_disk(root: Path, n_bytes: int) -> None:
 def test_media_that_goes_away_half_way(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of reading is not told as one of writing, and leaves no half a clip."""
 
-    def gone(path: Path, notes: Any) -> Any:
-        if path.name == "a.mp4":
-            path.unlink()
-        return read_sound(path, notes)
+    sound = VideoFile.sound
 
-    monkeypatch.setattr(module, "read_sound", gone)
+    def gone(file: VideoFile) -> Any:
+        if file.path.name == "a.mp4":
+            file.path.unlink()
+        return sound(file)
+
+    monkeypatch.setattr(VideoFile, "sound", gone)
     summary = prepare(root)
     assert summary.failed == {"a": f"{root / 'clips' / 'a.mp4'}: no such file"}
     assert sorted({name.split("/")[1] for name in files(root / "store") if "/" in name}) == [

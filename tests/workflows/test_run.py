@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,11 @@ from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.results.config import MomentsConfig
 from quavf.results.video import Moment, VideoResult
-from quavf.sources.media import read_sound
 from quavf.video.config import VideoConfig
 from quavf.workflows.config import RunConfig
 from quavf.workflows.run import Pipeline, VideoAnalysis, output_folders, run_video, run_videos
 from tests.helpers.face_videos import BLOCKS, still, turn, write_video
-from tests.helpers.media_files import damage, damage_sound
+from tests.helpers.media_files import damage, damage_sound, read_samples
 
 FACES = VideoConfig(search=SearchConfig(detector=BLOCKS))
 
@@ -316,8 +314,7 @@ def test_damaged_packets(tmp_path: Path, config: RunConfig) -> None:
 def test_damaged_sound(tmp_path: Path, config: RunConfig, faces: Any) -> None:
     """It is read between two passes over the pictures; without faces there is one pass alone."""
     path = damage_sound(write_video(tmp_path / "v.mp4", faces=faces))
-    counted: Counter[str] = Counter()
-    read_sound(path, counted)
+    _, counted = read_samples(path)
     assert counted["damaged packets"] > 0
     run, _ = notes_of(path, tmp_path, config)
     assert {f"In the file: {what} ({n})." for what, n in counted.items()} <= set(run.notes)

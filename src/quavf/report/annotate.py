@@ -25,7 +25,7 @@ from quavf.core.records import Image
 from quavf.report.canvas import Canvas
 from quavf.report.overlay import Overlay
 from quavf.results.video import VideoResult
-from quavf.sources.media import open_container
+from quavf.sources.media.container import open_container
 from quavf.utils.files import replace_file
 
 LONGEST_SIDE = 1920  # pixels; larger pictures are made smaller, as phones do not play them well

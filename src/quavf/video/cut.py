@@ -10,7 +10,7 @@ import numpy as np
 from quavf.core.clock import TICKS_PER_SECOND
 from quavf.core.records import CropGeometry, Floats, Ints
 from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
-from quavf.sources.video import Frame
+from quavf.sources.media.pictures import Frame
 from quavf.video.schedule import PersonSchedule
 
 

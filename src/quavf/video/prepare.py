@@ -25,8 +25,8 @@ from quavf.core.errors import MediaError, StoreError
 from quavf.core.semantics import FIXED
 from quavf.core.windows import WindowConfig
 from quavf.faces.tracker import PersonTrack, track_persons
-from quavf.sources.media import Samples
-from quavf.sources.video import VideoFile, is_silent, open_video_file
+from quavf.sources.media.file import VideoFile, open_video_file
+from quavf.sources.media.sound import Samples, is_silent
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
 from quavf.utils.files import config_hash
 from quavf.utils.memory import release_memory

@@ -11,8 +11,7 @@ from quavf.core.clock import TICKS_PER_SECOND, Clock
 from quavf.core.records import Floats, Ints
 from quavf.core.windows import WindowConfig
 from quavf.faces.tracker import PersonTrack
-from quavf.sources.media import LONGEST_HOLD_S
-from quavf.sources.video import VideoFile
+from quavf.sources.media.file import LONGEST_HOLD_S, VideoFile
 from quavf.store import ClipStore
 from quavf.video.config import VideoConfig
 from quavf.video.schedule import (

@@ -37,7 +37,9 @@ from quavf.faces.crop import (
 )
 from quavf.faces.track import build_track, has_negative_size, merge_tracks
 from quavf.sources.config import ChallengeConfig, Ego4dConfig
-from quavf.sources.media import Picture, Video, open_video, read_sound
+from quavf.sources.media.clip import ClipVideo, open_clip_video
+from quavf.sources.media.pictures import Frame
+from quavf.sources.media.sound import read_sound
 from quavf.sources.registry import CHALLENGE, EGO4D, SOURCES
 from quavf.sources.wav import read_beside
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
@@ -227,16 +229,14 @@ def _write_clip(store: ClipStore, fingerprint: str, record: ClipRecord) -> int:
     """Decode a clip once and write its crops and sound; return how many pictures were decoded."""
     semantics = get_semantics(store.config.semantics)
     notes: Notes = Counter(record.notes)
-    video = open_video(record.media)
-    with video.container, store.write_clip(record.clip) as writer:
+    video = open_clip_video(record.media)
+    with store.write_clip(record.clip) as writer:
         tracks = _tracks(record, semantics, notes)
         requests = _crop_requests(record.segments, tracks, video, notes)
         n_decoded = _write_crops(writer, video, requests, notes)
-        samples = read_sound(record.media, notes)
-        if samples is not None:
-            writer.add_sound(samples)
+        n_samples = writer.add_sound_chunks(video.file.sound())
         notes += video.notes
-        _warn(record.clip, notes - Counter(record.notes), samples)
+        _warn(record.clip, notes - Counter(record.notes), n_samples)
         writer.finish(
             Manifest(
                 clip=record.clip,
@@ -245,7 +245,7 @@ def _write_clip(store: ClipStore, fingerprint: str, record: ClipRecord) -> int:
                 segments=record.segments,
                 speaking=record.speaking,
                 looking=record.looking,
-                n_samples=None if samples is None else len(samples),
+                n_samples=n_samples,
                 n_crops=writer.n_crops,
                 frame_size=video.size,
                 fingerprint=fingerprint,
@@ -291,7 +291,7 @@ Requests = dict[int, list[tuple[int, CropGeometry]]]  # by frame: person and cro
 
 
 def _crop_requests(
-    segments: Iterable[Segment], tracks: dict[int, Track], video: Video, notes: Notes
+    segments: Iterable[Segment], tracks: dict[int, Track], video: ClipVideo, notes: Notes
 ) -> Requests:
     """The crops to cut, by frame: every box of a person inside one of that person's segments."""
     requests: Requests = defaultdict(list)
@@ -309,17 +309,19 @@ def _crop_requests(
     return requests
 
 
-def _write_crops(writer: ClipWriter, video: Video, requests: Requests, notes: Notes) -> int:
+def _write_crops(writer: ClipWriter, video: ClipVideo, requests: Requests, notes: Notes) -> int:
     n_requested, n_pictures = sum(map(len, requests.values())), 0
 
-    def jpegs(picture: Picture) -> tuple[Picture, list[bytes]]:
-        faces = (geometry for _, geometry in requests[picture.frame])
-        return picture, [encode_jpeg(render_crop(picture.bgr(g.region), g)) for g in faces]
+    def jpegs(numbered: tuple[int, Frame]) -> tuple[int, float, list[bytes]]:
+        frame, picture = numbered
+        faces = (geometry for _, geometry in requests[frame])
+        crops = [encode_jpeg(render_crop(picture.bgr(g.region), g)) for g in faces]
+        return frame, picture.time_s, crops
 
-    for picture, encoded in map_ahead(jpegs, video.pictures(set(requests))):
+    for frame, time_s, crops in map_ahead(jpegs, video.pictures(set(requests))):
         n_pictures += 1
-        for (person, geometry), jpeg in zip(requests[picture.frame], encoded, strict=True):
-            writer.add_crop(person, picture.frame, picture.time_s, geometry, jpeg)
+        for (person, geometry), jpeg in zip(requests[frame], crops, strict=True):
+            writer.add_crop(person, frame, time_s, geometry, jpeg)
     notes["boxes on pictures that are not in the video"] += n_requested - writer.n_crops
     return n_pictures
 

@@ -6,17 +6,16 @@ the sound is copied as it is where an MP4 can hold it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
-from av.packet import Packet
-from av.stream import Disposition
+from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -25,25 +24,39 @@ from quavf.core.records import Image
 from quavf.report.canvas import Canvas
 from quavf.report.overlay import Overlay
 from quavf.results.video import VideoResult
-from quavf.sources.media.container import open_container
+from quavf.sources.config import MediaOptions
+from quavf.sources.media.container import open_container, read_packets
+from quavf.sources.media.file import VideoFile, open_video_file
+from quavf.sources.media.pictures import Frame, Layout
+from quavf.sources.media.sound import SoundFormat, SoundTrack
 from quavf.utils.files import replace_file
 
 LONGEST_SIDE = 1920  # pixels; larger pictures are made smaller, as phones do not play them well
 ENCODER = "libx264"
 SETTINGS = {"preset": "ultrafast", "crf": "23"}  # half the time of superfast, twice the bytes
 COPIED_SOUND = ("aac", "mp3")  # what an MP4 can hold and every browser plays
+ENCODED_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz, of sound encoded again
+OTHER_RATE = 48_000  # Hz, for sound of any other rate
 BROWSER_PICTURES = ("yuv420p", "yuvj420p")
-FALLBACK_TIME_BASE = Fraction(1, 90_000)
+TIME_BASE = Fraction(1, 90_000)
+NO_SOUND = "The annotated video has no sound: it could not be encoded."
 
 Draw = Callable[[Canvas, float], None]
 Report = Callable[[float], None]
 
 
-def write_annotated_video(result: VideoResult, path: Path, progress: Report | None = None) -> Path:
+def write_annotated_video(
+    result: VideoResult,
+    path: Path,
+    progress: Report | None = None,
+    options: MediaOptions | None = None,
+    notes: list[str] | None = None,
+) -> Path:
     """Draw a result on its video and write it as `path`, atomically; return the path.
 
-    `progress` is called with the time reached, in seconds of video. Pictures that cannot be decoded
-    are left out. Raises MediaError when the video cannot be read.
+    `progress` is called with the time reached, in seconds of video; `options` are those that the
+    video was read with; `notes` takes what is missing. Pictures that cannot be decoded are left
+    out. Raises MediaError when the video cannot be read.
     """
     overlay: Overlay | None = None
 
@@ -52,208 +65,215 @@ def write_annotated_video(result: VideoResult, path: Path, progress: Report | No
         overlay = overlay or Overlay(result, (canvas.y.shape[1], canvas.y.shape[0]))
         overlay.draw(canvas, time_s)
 
-    return _rewrite(result.video, path, draw, progress)
+    missing = _rewrite(open_video_file(result.video, options), path, draw, progress)
+    if notes is not None:
+        notes += missing
+    return Path(path)
 
 
-def convert_video(source: Path, path: Path, progress: Report | None = None) -> Path:
+def convert_video(source: Path, path: Path, options: MediaOptions | None = None) -> Path:
     """Write a copy of a video that browsers play; otherwise as `write_annotated_video`."""
-    return _rewrite(source, path, None, progress)
+    _rewrite(open_video_file(source, options), path, None, None)
+    return Path(path)
 
 
 def plays_in_browsers(path: Path) -> bool:
-    """Whether every browser plays this file as it is. Raises MediaError when it is unreadable."""
+    """Whether every browser plays this file as it was read. Raises MediaError if it cannot be."""
+    file = open_video_file(path)
     with open_container(path) as container:
-        codec = _pictures(container, path).codec_context
-        sounds = [s.codec_context.codec.canonical_name for s in container.streams.audio]
+        codec: Any = container.streams[file.stream].codec_context
+        sounds = [getattr(s, "codec_context", None) for s in container.streams.audio]
         return (
             "mp4" in container.format.name.split(",")
             and codec.name == "h264"
             and codec.pix_fmt in BROWSER_PICTURES
-            and all(name in COPIED_SOUND for name in sounds)
+            and file.timeline.is_plain
+            and len(sounds) <= 1
+            and all(s is not None and s.codec.canonical_name in COPIED_SOUND for s in sounds)
         )
 
 
 def read_start_offset_s(path: Path) -> float:
     """Time of the first picture in a player that counts from the start of the file, s."""
+    file = open_video_file(path)
     with open_container(path) as container:
-        stream = _pictures(container, path)
-        if stream.start_time is None or stream.time_base is None:
-            return 0.0
-        first_s = float(stream.start_time * stream.time_base)
-        return max(0.0, first_s - (container.start_time or 0) / av.time_base)
+        return max(0.0, float(file.start) - (container.start_time or 0) / av.time_base)
 
 
-def _pictures(container: InputContainer, path: Path) -> VideoStream:
-    """The first video stream that is not the cover of a sound file."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            stream.thread_type = "AUTO"
-            return stream
-    raise MediaError(f"{path}: no video in this file; is it sound only?")
+class _Sound(Protocol):
+    """One sound stream of the output, written up to a time."""
+
+    def write(self, until_s: float | None) -> None:
+        """Write what is heard until then; None: all the rest."""
 
 
-def _rewrite(source: Path, path: Path, draw: Draw | None, progress: Report | None) -> Path:
-    with open_container(source) as container:
-        pictures = _pictures(container, source)
-        with replace_file(Path(path)) as temporary:
-            try:
-                options = {"movflags": "+faststart"}
-                with av.open(str(temporary), "w", format="mp4", options=options) as output:
-                    _Rewriter(container, pictures, output, draw, progress).run()
-            except av.error.FFmpegError as error:
-                raise MediaError(f"{source}: cannot be written as {path} ({error})") from error
-    return Path(path)
+MakeSound = Callable[[OutputContainer], _Sound]
+
+
+def _rewrite(file: VideoFile, path: Path, draw: Draw | None, progress: Report | None) -> list[str]:
+    """Write a file's pictures and sound as an MP4; return what is missing in it."""
+    error: Exception | None = None
+    ways = _sound_ways(file)
+    for make_sound in ways:
+        try:
+            with (
+                replace_file(Path(path)) as temporary,
+                av.open(
+                    f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}
+                ) as output,
+            ):
+                _Rewriter(file, output, draw, progress, make_sound).run()
+            return [NO_SOUND] if make_sound is None and len(ways) > 1 else []
+        except (av.error.FFmpegError, ValueError) as fault:
+            error = fault
+    raise MediaError(f"{file.path}: cannot be written as {path} ({error})") from error
+
+
+def _sound_ways(file: VideoFile) -> list[MakeSound | None]:
+    """How to write the sound: copied, else encoded again, else left out."""
+    track = file.track
+    if track is None:
+        return [None]
+
+    def copy(output: OutputContainer) -> _Sound:
+        return _CopiedSound(file, track, output)
+
+    def encode(output: OutputContainer) -> _Sound:
+        return _EncodedSound(file, track, output)
+
+    copied = track.codec in COPIED_SOUND and track.rate in ENCODED_RATES and file.timeline.is_plain
+    return [copy, encode, None] if copied else [encode, None]
 
 
 class _Rewriter:
-    """Copies a file packet by packet, and draws on its pictures."""
+    """Writes the pictures of a file, drawn upon, and its sound beside them."""
 
     def __init__(
         self,
-        source: InputContainer,
-        pictures: VideoStream,
+        file: VideoFile,
         output: OutputContainer,
         draw: Draw | None,
         progress: Report | None,
+        make_sound: MakeSound | None,
     ) -> None:
-        self.source, self.pictures, self.output = source, pictures, output
-        self.draw, self.progress = draw, progress
-        self.time_base = pictures.time_base or FALLBACK_TIME_BASE
-        self.period = max(1, round(1 / (_rate(pictures) * self.time_base)))
-        self.start: int | None = None  # pts of the first picture
+        self.file, self.output, self.draw, self.progress = file, output, draw, progress
+        self.make_sound = make_sound
         self.last = -1  # pts written last
-        self.video_out: VideoStream | None = None
-        self.sound = next(iter(source.streams.audio), None)
-        self.sound_out: _SoundOut | None = None
-        self.waiting: list[Packet[Any]] = []  # sound that came before the first picture
+        self.video: VideoStream | None = None
+        self.sound: _Sound | None = None
 
     def run(self) -> None:
-        streams = [s for s in (self.pictures, self.sound) if s is not None]
-        for packet in _read_packets(self.source, streams):
-            if packet.stream.type == "audio":
-                self._take_sound(packet)
-            else:
-                for frame in _decode(packet):
-                    self._take_picture(frame)
-        if self.video_out is None:
-            raise MediaError(f"{self.source.name}: no picture in this file can be decoded")
-        self.output.mux(self.video_out.encode(None))
-        if self.sound_out is not None:
-            self.sound_out.finish()
+        for frame in self.file.pictures():
+            self._write(frame)
+        assert self.video is not None, "a file that opens has a picture"
+        self.output.mux(self.video.encode(None))
+        if self.sound is not None:
+            self.sound.write(None)
 
-    def _take_picture(self, frame: VideoFrame) -> None:
-        """Draw, encode and write one picture; one without a time follows the one before."""
-        if self.start is None:
-            self.start = frame.pts or 0
-        pts = self.last + self.period if frame.pts is None else frame.pts - self.start
+    def _write(self, frame: Frame) -> None:
+        """Draw, encode and write one picture, and the sound until then."""
+        pts = round(frame.time / TIME_BASE)
         if pts <= self.last:
             return
         planes = _turn_upright(frame)
         if self.draw is not None:
-            self.draw(Canvas.of(planes), float(pts * self.time_base))
-        if self.video_out is None:
-            self._open_output(planes, frame)
-        assert self.video_out is not None
+            self.draw(Canvas.of(planes), frame.time_s)
+        if self.video is None:
+            self.video = self._open(planes, frame)
+            self.sound = self.make_sound(self.output) if self.make_sound else None
         shown = VideoFrame.from_ndarray(planes, format="yuv420p")
-        shown.pts, shown.time_base, self.last = pts, self.time_base, pts
-        self.output.mux(self.video_out.encode(shown))
+        shown.pts, shown.time_base, self.last = pts, TIME_BASE, pts
+        self.output.mux(self.video.encode(shown))
+        if self.sound is not None:
+            self.sound.write(frame.time_s)
         if self.progress is not None:
-            self.progress(float(pts * self.time_base))
+            self.progress(frame.time_s)
 
-    def _open_output(self, planes: Image, frame: VideoFrame) -> None:
+    def _open(self, planes: Image, frame: Frame) -> VideoStream:
         try:
-            stream: Any = self.output.add_stream(
-                ENCODER, rate=_rate(self.pictures), options=SETTINGS
-            )
+            stream: Any = self.output.add_stream(ENCODER, rate=self.file.fps, options=SETTINGS)
         except (av.codec.codec.UnknownCodecError, ValueError):
             raise MediaError(f"PyAV has no {ENCODER} encoder; install av from PyPI") from None
         stream.height, stream.width = planes.shape[0] * 2 // 3, planes.shape[1]
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = self.time_base
-        stream.codec_context.colorspace = frame.colorspace
-        self.video_out = stream
-        self.sound_out = _SoundOut(self.sound, self.output) if self.sound else None
-        for packet in self.waiting:
-            self._take_sound(packet)
-        self.waiting.clear()
-
-    def _take_sound(self, packet: Packet[Any]) -> None:
-        """Keep sound in step with the pictures; drop what precedes the first picture."""
-        if self.start is None or self.video_out is None:
-            self.waiting.append(packet)
-        elif self.sound_out is not None:
-            self.sound_out.take(packet, self.start * self.time_base)
+        stream.codec_context.time_base = TIME_BASE
+        stream.codec_context.colorspace = frame.picture.colorspace
+        video: VideoStream = stream
+        return video
 
 
-class _SoundOut:
-    """One sound stream of the output: packets copied, or decoded and encoded as AAC."""
+class _CopiedSound:
+    """Packets of the sound as they are; those before the first picture are dropped."""
 
-    def __init__(self, source: AudioStream, output: OutputContainer) -> None:
+    def __init__(self, file: VideoFile, track: SoundTrack, output: OutputContainer) -> None:
         self.output = output
-        self.is_copied = source.codec_context.codec.canonical_name in COPIED_SOUND
-        if self.is_copied:
-            self.stream = output.add_stream_from_template(source)
-        else:
-            self.stream = output.add_stream("aac", rate=source.codec_context.sample_rate or 48_000)
+        self.container = open_container(file.path)
+        source: Any = self.container.streams[track.stream]
+        self.stream = output.add_stream_from_template(source)
+        self.shift = round(file.start / source.time_base)
+        self.packets = self._read(source)
+        self.next = next(self.packets, None)
 
-    def take(self, packet: Packet[Any], start: Fraction) -> None:
-        """Write what a packet holds, `start` seconds earlier."""
-        if self.is_copied:
-            self._copy(packet, start)
-            return
-        for frame in _decode(packet):
-            if frame.pts is not None and frame.time_base is not None:
-                frame.pts -= round(start / frame.time_base)
-                if frame.pts < 0:
+    def _read(self, source: Any) -> Iterator[Any]:
+        with closing(self.container):
+            for packet in read_packets(self.container, source, Counter()):
+                if packet.pts is None or packet.dts is None or packet.is_corrupt:
                     continue
-            self.output.mux(self.stream.encode(frame))
+                packet.pts, packet.dts = packet.pts - self.shift, packet.dts - self.shift
+                if packet.pts >= 0:
+                    yield packet
 
-    def _copy(self, packet: Packet[Any], start: Fraction) -> None:
-        if packet.pts is None or packet.dts is None or packet.is_corrupt:
-            return
-        shift = round(start / packet.time_base)
-        if packet.pts - shift < 0:
-            return
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        packet.stream = self.stream
-        self.output.mux(packet)
-
-    def finish(self) -> None:
-        if not self.is_copied:
-            self.output.mux(self.stream.encode(None))
+    def write(self, until_s: float | None) -> None:
+        while self.next is not None:
+            if until_s is not None and self.next.pts * self.next.time_base > until_s:
+                return
+            self.next.stream = self.stream
+            self.output.mux(self.next)
+            self.next = next(self.packets, None)
 
 
-def _turn_upright(frame: VideoFrame) -> Image:
+class _EncodedSound:
+    """The sound decoded, put in step with the pictures, and encoded as AAC."""
+
+    def __init__(self, file: VideoFile, track: SoundTrack, output: OutputContainer) -> None:
+        rate = track.rate if track.rate in ENCODED_RATES else OTHER_RATE
+        self.form = SoundFormat(rate, min(track.channels, 2) or 1)
+        self.output = output
+        self.stream = output.add_stream("aac", rate=rate, layout=self.form.layout)
+        self.pieces = file.sound_as(self.form)
+        self.n_written = 0
+        self.is_over = False
+
+    def write(self, until_s: float | None) -> None:
+        while not self.is_over and (until_s is None or self.n_written < until_s * self.form.rate):
+            piece = next(self.pieces, None)
+            if piece is None:
+                self.is_over = True
+                self.output.mux(self.stream.encode(None))
+            elif piece.shape[1]:
+                self._encode(piece)
+
+    def _encode(self, piece: Any) -> None:
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(piece), format="s16p", layout=self.form.layout
+        )
+        frame.sample_rate, frame.time_base = self.form.rate, Fraction(1, self.form.rate)
+        frame.pts = self.n_written
+        self.n_written += piece.shape[1]
+        self.output.mux(self.stream.encode(frame))
+
+
+def _turn_upright(frame: Frame) -> Image:
     """(H * 3/2, W) I420 planes as a player shows them: turned, even, at most `LONGEST_SIDE`."""
-    shrink = min(1.0, LONGEST_SIDE / max(frame.width, frame.height))
-    width, height = (max(2, int(v * shrink) // 2 * 2) for v in (frame.width, frame.height))
-    even = frame.reformat(width=width, height=height, format="yuv420p", interpolation="AREA")
+    shown = frame.picture
+    shrink = min(1.0, LONGEST_SIDE / max(shown.width, shown.height))
+    width, height = (max(2, int(v * shrink) // 2 * 2) for v in (shown.width, shown.height))
+    even = shown.reformat(width=width, height=height, format="yuv420p", interpolation="AREA")
     planes = np.ascontiguousarray(even.to_ndarray(), np.uint8)
-    turns = round(frame.rotation / 90) % 4
-    if not turns:
+    layout: Layout = frame.layout
+    if not layout.turns and not layout.mirrored:
         return planes
     canvas = Canvas.of(planes)
-    turned = [np.rot90(plane, turns) for plane in (canvas.y, canvas.u, canvas.v)]
+    turned = [layout.upright(plane) for plane in (canvas.y, canvas.u, canvas.v)]
     flat = np.concatenate([plane.reshape(-1) for plane in turned])
     return flat.reshape(-1, turned[0].shape[1])
-
-
-def _rate(stream: VideoStream) -> Fraction:
-    return Fraction(stream.average_rate or stream.base_rate or 30)
-
-
-def _read_packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet[Any]]:
-    """Read packets until the end, or until damage that stops the reading."""
-    packets = container.demux(streams)
-    while True:
-        try:
-            yield next(packets)
-        except (StopIteration, av.error.FFmpegError):
-            return
-
-
-def _decode(packet: Packet[Any]) -> list[Any]:
-    try:
-        return list(packet.decode())
-    except av.error.FFmpegError:
-        return []

@@ -1,11 +1,33 @@
-"""The options of `quavf prepare SOURCE`: one dataclass for each built-in source."""
+"""The options of `quavf prepare SOURCE`, one dataclass for each built-in source, and of media."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from quavf.core.errors import ConfigError
 from quavf.core.semantics import FIXED, get_semantics
+
+TURNS = (0, 90, 180, 270)
+
+
+@dataclass(frozen=True)
+class MediaOptions:
+    """How a media file is read where it does not say so itself, or says it wrong.
+
+    Args:
+        turn: Degrees clockwise by which to turn the pictures: 0, 90, 180 or 270.
+        audio_track: Number of the sound track, from 1; default: the one that players choose.
+    """
+
+    turn: int = 0
+    audio_track: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.turn not in TURNS:
+            raise ConfigError(f"turn: {self.turn} is not one of {', '.join(map(str, TURNS))}")
+        if self.audio_track is not None and self.audio_track < 1:
+            raise ConfigError(f"audio_track: {self.audio_track} is under 1, the first track")
 
 
 @dataclass(frozen=True)

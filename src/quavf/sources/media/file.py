@@ -14,7 +14,8 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from quavf.core.clock import TICKS_PER_SECOND, Clock
-from quavf.core.errors import ConfigError, MediaError
+from quavf.core.errors import MediaError
+from quavf.sources.config import MediaOptions
 from quavf.sources.media.container import (
     can_decode,
     decode,
@@ -31,31 +32,11 @@ from quavf.sources.media.timeline import Timeline, read_timeline
 TICK_CLOCK = Clock()  # ticks count from the first picture
 LONGEST_HOLD_S = 1  # a picture stays on screen for at most so long
 CUT_SHORT_S = 0.5  # a file whose pictures end so much before its duration was cut short
-TURNS = (0, 90, 180, 270)
 
 ANOTHER_SIZE = "pictures of another size, scaled"
 OUT_OF_ORDER = "pictures out of order, left out"
 LONG_STRETCH = "stretches of over a second without a new picture"
 ENDS_EARLY = "pictures end before the declared duration"
-
-
-@dataclass(frozen=True)
-class MediaOptions:
-    """How a media file is read, where it does not say so itself or says it wrong.
-
-    Args:
-        turn: Degrees clockwise by which to turn the pictures: 0, 90, 180 or 270.
-        audio_track: Number of the sound track, from 1; default: the one that players choose.
-    """
-
-    turn: int = 0
-    audio_track: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.turn not in TURNS:
-            raise ConfigError(f"turn: {self.turn} is not one of {', '.join(map(str, TURNS))}")
-        if self.audio_track is not None and self.audio_track < 1:
-            raise ConfigError(f"audio_track: {self.audio_track} is under 1, the first track")
 
 
 @dataclass

@@ -58,10 +58,12 @@ class SoundFormat:
 
 @dataclass(frozen=True)
 class SoundTrack:
-    """A sound track of a file: its stream's index, and its codec's name."""
+    """A sound track of a file: its stream's index, its codec's name, rate and channels."""
 
     stream: int
     codec: str
+    rate: int
+    channels: int
 
 
 def is_silent(samples: Array) -> bool:
@@ -97,7 +99,7 @@ def choose_track(
         usable = [s for s in usable if timeline.n_packets.get(s.index)]
         numbers = {s.index: k for k, s in enumerate(streams, 1)}
         ordered = [s.index for s in sorted(usable, key=lambda s: (not is_default(s), s.index))]
-        codecs = {s.index: s.codec_context.codec.canonical_name for s in usable}
+        tracks = {s.index: _describe(s) for s in usable}
     if number is not None:
         found = [index for index in ordered if numbers[index] == number]
         if not found:
@@ -106,13 +108,20 @@ def choose_track(
                 f"{path}: audio_track: no sound track {number} that can be decoded; there is: "
                 f"{choice}"
             )
-        return SoundTrack(found[0], codecs[found[0]])
+        return tracks[found[0]]
     _count(notes, PASSED_OVER if ordered else UNKNOWN, n_unknown)
     if len(ordered) < 2:
-        return SoundTrack(ordered[0], codecs[ordered[0]]) if ordered else None
+        return tracks[ordered[0]] if ordered else None
     chosen = _first_audible(path, ordered, timeline, notes)
     notes[SEVERAL.format(numbers[chosen])] += len(ordered)
-    return SoundTrack(chosen, codecs[chosen])
+    return tracks[chosen]
+
+
+def _describe(stream: Any) -> SoundTrack:
+    codec = stream.codec_context
+    layout = getattr(codec, "layout", None)
+    channels = layout.nb_channels if layout is not None else 1
+    return SoundTrack(stream.index, codec.codec.canonical_name, codec.sample_rate or 0, channels)
 
 
 def _first_audible(path: Path, ordered: list[int], timeline: Timeline, notes: Counter[str]) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 import quavf.video.scoring
+import quavf.workflows.run
 from quavf.cli import main
 from quavf.core.errors import CheckpointError, ConfigError, MediaError
 from quavf.faces.config import SearchConfig
@@ -337,7 +339,7 @@ def test_files_without_a_picture(tmp_path: Path, config: RunConfig) -> None:
     for path, message in [
         (half, r"half\.mp4: not a readable media file .*download or export it again"),
         (tmp_path / "empty.mp4", r"empty\.mp4: not a readable media file"),
-        (sound, r"song\.wav: no video in this file; is it sound only\?"),
+        (sound, r"song\.wav: no video in this file; is it sound only, or cut short\?"),
         (text, r"notes\.mp4: not a readable media file"),
         (tmp_path / "gone.mp4", r"gone\.mp4: no such file"),
         (tmp_path, "a folder, not a media file"),
@@ -368,7 +370,7 @@ def test_the_command_says_what_is_wrong_in_a_line_each(
     words += ["--video.search.detector", BLOCKS, "--annotated=no", "--report=no"]
     code = main(["run", str(silent), str(text), "gone.mp4", "--out", str(tmp_path / "o"), *words])
     said = capsys.readouterr().out.splitlines()
-    assert code == 2  # though one of them is finished
+    assert code == 1  # one of them is finished
     assert (tmp_path / "o" / "silent" / "moments.json").is_file()
     whole = " ".join(" ".join(said).split())
     assert "The sound is silent throughout: judged by the faces alone." in whole
@@ -421,3 +423,73 @@ def test_everything_is_written_when_it_is_asked_for(tmp_path: Path, config: RunC
     strict = replace(whole, moments=MomentsConfig(threshold=0.99))
     run_video(path, tmp_path / "out", strict)  # other moments: drawn anew
     assert (tmp_path / "out" / "annotated.mp4").stat().st_mtime_ns != before
+
+
+def test_an_unexpected_error_stops_no_other_video(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is kept in a log file and named in one line."""
+    prepare = quavf.workflows.run.prepare_video
+
+    def fail(path: Path, *rest: Any) -> Any:
+        if path.stem == "bad":
+            raise ZeroDivisionError("all\nwrong")
+        return prepare(path, *rest)
+
+    monkeypatch.setattr(quavf.workflows.run, "prepare_video", fail)
+    videos = [write_video(tmp_path / f"{name}.mp4", seconds=1) for name in ("bad", "good")]
+    bad, good = run_videos(videos, tmp_path / "out", config)
+    assert good.analysis is not None
+    log = tmp_path / "out" / "bad" / "error.log"
+    assert bad.error == f"ZeroDivisionError: all wrong (unexpected; the details are in {log})"
+    assert "in fail" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [("write_annotated_video", "annotated.mp4"), ("write_report", "report.html")],
+)
+def test_what_decorates_cannot_lose_the_scores(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, name: str, note: str
+) -> None:
+    import quavf.report.annotate
+    import quavf.report.video
+
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("no ink")
+
+    module = quavf.report.annotate if "annotated" in note else quavf.report.video
+    config = replace(config, annotated=True, report=True)
+    path, out = write_video(tmp_path / "v.mp4", seconds=1), tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, fail)
+        run = run_video(path, out, config)
+    assert any(n.startswith(f"{note} could not be written: RuntimeError") for n in run.notes)
+    assert run.notes == VideoResult.read(out).notes
+    assert (out / "scores.csv").is_file()
+    assert not (out / note).exists()
+    again = run_video(path, out, config)  # writes what is missing, and says so no more
+    assert again.notes == ()
+    assert (out / note).is_file()
+
+
+def test_names_that_look_like_something_else(
+    tmp_path: Path,
+    checkpoints: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A colon, a dash in front, bytes that are no UTF-8; and a web address, which is refused."""
+    monkeypatch.chdir(tmp_path)
+    odd = os.fsdecode(b"no\xfftext.mp4")
+    for name in ("a:b.mp4", "-dash.mp4", odd):
+        write_video(tmp_path / "v.mp4", seconds=0.5).rename(tmp_path / name)
+    words = [f"--{kind}={path}" for kind, path in checkpoints.items()]
+    words += ["--video.search.detector", BLOCKS, "--annotated=no", "--report=no"]
+    videos = ["a:b.mp4", "-dash.mp4", odd, "https://example.org/x.mp4"]
+    assert main(["run", *videos, "--out", "o", *words]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "https://example.org/x.mp4: failed: https://example.org/x.mp4: a web address" in said
+    assert said.endswith("1 of 4 videos failed")
+    for folder in ("a_b", "dash", "no_text"):
+        assert (tmp_path / "o" / folder / "moments.json").is_file()

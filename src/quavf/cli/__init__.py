@@ -18,7 +18,8 @@ INTERRUPTED = 130  # exit code of shells
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0: success, 1: a check found problems, 2: the user can fix it, 130: interrupted.
+    0: success; 1: a check found problems, or some of several videos or clips failed; 2: the user
+    can fix it; 130: interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = _split_command(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 from typing import Any
@@ -72,11 +73,17 @@ def _spell(name: str) -> str:
 
 
 def spell_options(parser: ArgumentParser, words: list[str]) -> list[str]:
-    """Spell options on a command line as the parser knows them (`--n-heads` as `--n_heads`)."""
+    """Spell options on a command line as the parser knows them (`--n-heads` as `--n_heads`).
+
+    A word that begins with a dash, is no option and names a file means that file.
+    """
     known = set(parser._option_string_actions)
     spelled = []
     for word in words:
         name, equals, value = word.partition("=")
+        if word[:1] == "-" and name not in known and os.path.lexists(word):
+            spelled.append(f"./{word}")
+            continue
         other = "--" + name[2:].replace("-", "_")
         fits = name.startswith("--") and name not in known and other in known
         spelled.append(other + equals + value if fits else word)

@@ -68,11 +68,13 @@ def _name_value(field: Field[Any]) -> str:
     return "PATH" if "Path" in str(field.type) else "VALUE"
 
 
-def _prepare_source(source: str, args: Namespace, console: Any) -> None:
+def _prepare_source(source: str, args: Namespace, console: Any) -> int:
     from quavf.workflows.prepare import prepare_source
 
     config = build_config(_config_class(source), args)
-    _print_prepared(prepare_source(source, args.store, config, build_engine(args)), console)
+    summary = prepare_source(source, args.store, config, build_engine(args))
+    _print_prepared(summary, console)
+    return PROBLEMS_FOUND if summary.failed else 0
 
 
 def _add_simulated_options(parser: ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from quavf.cli.command import USER_ERROR, Command
+from quavf.cli.command import PROBLEMS_FOUND, USER_ERROR, Command
 from quavf.cli.options import (
     add_engine_options,
     add_moments_options,
@@ -47,6 +47,18 @@ def _add_run_options(parser: ArgumentParser) -> None:
         metavar="X",
         help="Score at which a moment can start; short for --moments.threshold",
     )
+    parser.add_argument(
+        "--turn",
+        type=int,
+        metavar="DEGREES",
+        help="Turn the pictures clockwise by 90, 180 or 270; short for --video.media.turn",
+    )
+    parser.add_argument(
+        "--audio-track",
+        type=int,
+        metavar="N",
+        help="Sound track to hear, from 1; short for --video.media.audio_track",
+    )
     add_weights_options(parser)
     own = {"weights", "branches", "audio", "visual", "moments"}
     parser.add_class_arguments(RunConfig, None, skip=own)
@@ -68,24 +80,35 @@ def _read_config(args: Namespace) -> RunConfig:
         config = replace(config, video=replace(config.video, rate=args.rate))
     if args.threshold is not None:
         args.moments.threshold = args.threshold
+    given = {"turn": args.turn, "audio_track": args.audio_track}
+    if media := {name: value for name, value in given.items() if value is not None}:
+        options = replace(config.video.media, **media)
+        config = replace(config, video=replace(config.video, media=options))
     return replace(config, moments=read_moments(args, config.choose_bundle().moments))
 
 
 def _run(args: Namespace, console: Any) -> int:
+    from quavf.core.names import printable
     from quavf.report.words import summarise
     from quavf.workflows.run import run_videos
 
+    def say(line: str) -> None:
+        console.print(printable(line), markup=False)
+
     outcomes = run_videos(args.videos, args.out, _read_config(args), build_engine(args))
-    for outcome in outcomes:
+    for video, outcome in zip(args.videos, outcomes, strict=True):
         if outcome.analysis is None:
-            console.print(f"{outcome.video}: failed: {outcome.error}", markup=False)
+            say(f"{video}: failed: {outcome.error}")
         else:
-            text = summarise(outcome.analysis.result).text
-            console.print(f"{outcome.video}: {text}", markup=False)
+            say(f"{video}: {summarise(outcome.analysis.result).text}")
             for note in outcome.analysis.notes:
-                console.print(f"  {note}", markup=False)
-            console.print(f"  {outcome.folder}", markup=False)
-    return USER_ERROR if any(outcome.analysis is None for outcome in outcomes) else 0
+                say(f"  {note}")
+            say(f"  {outcome.folder}")
+    n_failed = sum(outcome.analysis is None for outcome in outcomes)
+    if n_failed and len(outcomes) > 1:
+        console.print(f"{n_failed} of {len(outcomes)} videos failed", markup=False)
+        return PROBLEMS_FOUND
+    return USER_ERROR if n_failed else 0
 
 
 def _add_demo_options(parser: ArgumentParser) -> None:

@@ -39,7 +39,7 @@ ENCODED_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz, of sound
 OTHER_RATE = 48_000  # Hz, for sound of any other rate
 BROWSER_PICTURES = ("yuv420p", "yuvj420p")
 TIME_BASE = Fraction(1, 90_000)
-NO_SOUND = "The annotated video has no sound: it could not be encoded."
+NO_SOUND = "The annotated.mp4 has no sound: it could not be encoded."
 
 Draw = Callable[[Canvas, float], None]
 Report = Callable[[float], None]

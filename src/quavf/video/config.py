@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from quavf.core.clock import TICKS_PER_SECOND
 from quavf.core.errors import ConfigError
 from quavf.faces.config import SearchConfig, TrackConfig
+from quavf.sources.config import MediaOptions
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class VideoConfig:
         rate: Scores per second for each person, 0 to 30; 0: every picture (at most 30 per second).
         search: How faces are searched for.
         track: How faces become persons.
+        media: How the file is read, where it says nothing or something wrong.
     """
 
     rate: float = 10.0
     search: SearchConfig = field(default_factory=SearchConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
+    media: MediaOptions = field(default_factory=MediaOptions)
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate <= TICKS_PER_SECOND:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 from array import array
 from collections import Counter
@@ -25,6 +26,8 @@ from quavf.core.errors import MediaError, StoreError
 from quavf.core.semantics import FIXED
 from quavf.core.windows import WindowConfig
 from quavf.faces.tracker import PersonTrack, track_persons
+from quavf.sources.config import MediaOptions
+from quavf.sources.media.container import refuse_url
 from quavf.sources.media.file import VideoFile, open_video_file
 from quavf.sources.media.sound import Samples, is_silent
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
@@ -45,6 +48,8 @@ from quavf.video.prepared import PreparedVideo
 
 log = logging.getLogger(__name__)
 
+READER = 2  # of media: increased when pictures, their times or the sound come out otherwise
+
 
 def prepare_video(
     path: Path,
@@ -58,7 +63,7 @@ def prepare_video(
     skipped; an interrupted search continues. Raises MediaError when the file is not a video.
     """
     config, windows = config or VideoConfig(), windows or WindowConfig()
-    file = open_video_file(Path(path))
+    file = open_video_file(Path(path), config.media)
     target = ClipStore.create(Path(store), StoreConfig("video", FIXED.name, "grown"))
     work = _Preparation(file, target, config, windows)
     if not target.is_current(work.clip, work.fingerprint):
@@ -71,7 +76,10 @@ def video_fingerprint(path: Path, config: VideoConfig, windows: WindowConfig) ->
 
     Raises MediaError when the file is missing.
     """
-    how = [asdict(config), windows.n_slots, windows.stride, SEARCH_FORMAT]
+    settings = asdict(config)
+    if config.media == MediaOptions():
+        del settings["media"]  # as before there were any
+    how = [settings, windows.n_slots, windows.stride, SEARCH_FORMAT, READER]
     return config_hash([_media(Path(path)), *how])
 
 
@@ -79,6 +87,7 @@ def _media(path: Path) -> list[Any]:
     try:
         state = path.stat()
     except OSError as error:
+        refuse_url(path)
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise MediaError(f"{path}: {reason}") from None
     return [str(path.resolve()), state.st_size, state.st_mtime_ns]
@@ -87,7 +96,7 @@ def _media(path: Path) -> list[Any]:
 def clip_id(path: Path) -> str:
     """A safe and stable clip id from the name and location of a video file."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).strip("_-")[:60] or "video"
-    return f"{stem}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    return f"{stem}-{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
 
 
 @dataclass
@@ -99,7 +108,8 @@ class _Preparation:
 
     def __post_init__(self) -> None:
         self.clip = clip_id(self.file.path)
-        self.search_key = config_hash([_media(self.file.path), asdict(self.config.search)])
+        how = [asdict(self.config.search), self.config.media.turn, READER]
+        self.search_key = config_hash([_media(self.file.path), *how])
         self.fingerprint = video_fingerprint(self.file.path, self.config, self.windows)
 
     def write(self) -> None:

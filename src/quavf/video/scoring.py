@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from quavf.inference.predictor import Columns, Predictor
 
 REPAIRED = "n_repaired"  # in a finished part, beside its columns
+log = logging.getLogger(__name__)
+
 THUMBNAIL = 160  # pixels, both sides
 THUMBNAIL_SHARE = 0.7  # of a crop's side, which is twice the face's
 TOO_SMALL = "too small to judge"  # in the note about small faces
@@ -60,7 +63,7 @@ class VideoScoring:
         data = ClipData(video.store, video.clip)
         columns = self._score_branches(data)
         quality = data.store.quality(data.clip, self.scorer)
-        thumbnails = cut_thumbnails(data.store, data.clip, data.faces, quality)
+        thumbnails, without = _try_thumbnails(data, quality)
         result = VideoResult(
             video=file.path,
             duration_s=video.duration_s,
@@ -75,7 +78,8 @@ class VideoScoring:
             has_sound=data.manifest.n_samples is not None,
         )
         step_s = score_step_s(video.config.rate, file.fps)
-        return add_moments(replace(result, notes=tuple(self._notes(data))), moments, step_s)
+        notes = (*self._notes(data), *without)
+        return add_moments(replace(result, notes=notes), moments, step_s)
 
     def _score_branches(self, data: ClipData) -> dict[int, Columns]:
         """The columns (S,) of all branches, by person."""
@@ -151,6 +155,15 @@ class VideoScoring:
             )
         counted = sorted(data.manifest.notes.items())
         return notes + [f"In the file: {what} ({count})." for what, count in counted]
+
+
+def _try_thumbnails(data: ClipData, quality: Floats) -> tuple[dict[int, bytes], list[str]]:
+    """The thumbnails, or why there are none: they must not lose the scores."""
+    try:
+        return cut_thumbnails(data.store, data.clip, data.faces, quality), []
+    except Exception as error:
+        log.warning("no thumbnails: %s", error)
+        return {}, [f"The thumbnails could not be made: {type(error).__name__}: {error}."]
 
 
 def cut_thumbnails(store: ClipStore, clip: str, faces: Faces, quality: Floats) -> dict[int, bytes]:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from quavf.core.clock import SAMPLE_RATE, Clock
-from quavf.core.errors import MediaError, StoreError
+from quavf.core.errors import MediaError, QuavfError, StoreError
 from quavf.core.records import (
     CROP_SIZE,
     READY_MADE,
@@ -43,12 +43,15 @@ from quavf.sources.media.sound import read_sound
 from quavf.sources.registry import CHALLENGE, EGO4D, SOURCES
 from quavf.sources.wav import read_beside
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
+from quavf.utils.failures import describe_failure
 from quavf.utils.files import config_hash, write_json
 from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import show_progress
 from quavf.utils.threads import map_ahead
 
 log = logging.getLogger(__name__)
+
+ERRORS = "errors"  # folder of the store, for tracebacks of clips that failed
 
 Notes = Counter[str]
 
@@ -155,6 +158,10 @@ def _write(store: ClipStore, job: _Job) -> _Outcome:
         return _Outcome(_write_clip(store, job.fingerprint, job.record))
     except MediaError as error:
         return _Outcome(error=str(error))
+    except QuavfError:  # of the store, such as a full disk: no fault of this clip
+        raise
+    except Exception as error:  # whatever it is: the other clips shall be prepared
+        return _Outcome(error=describe_failure(error, store.path / ERRORS / f"{job.clip}.log"))
 
 
 def _prepare(

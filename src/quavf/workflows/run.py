@@ -19,6 +19,7 @@ from quavf.core.windows import WindowConfig
 from quavf.inference.config import InferenceConfig
 from quavf.models.bundled import DEFAULT, FOLDER
 from quavf.results.video import RESULT_FILE, Moment, Person, PersonScores, VideoResult
+from quavf.utils.failures import describe_failure
 from quavf.utils.files import config_hash, read_json, write_json
 from quavf.utils.memory import release_memory
 from quavf.utils.parallel import EngineConfig, run_each
@@ -38,6 +39,8 @@ PARTS = "parts"  # of scores, until all are there
 RUN_FILE = "run.json"
 ANNOTATED = "annotated.mp4"
 REPORT = "report.html"
+ERROR_LOG = "error.log"
+DECORATIONS = (f"{ANNOTATED} ", f"The {ANNOTATED} ", f"{REPORT} ")  # how notes on them begin
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ class Pipeline:
         if before != _read_run(folder):
             for name in (ANNOTATED, REPORT):
                 (folder / name).unlink(missing_ok=True)
-        write_reports(result, folder, self.config)
+        result = write_reports(result, folder, self.config)
         if not self.config.keep_store:
             shutil.rmtree(folder / STORE, ignore_errors=True)
         return VideoAnalysis(result, self.config)
@@ -241,9 +244,10 @@ def _outcome(pipeline: Pipeline, job: _Job) -> VideoOutcome:
     """Of one of several videos; a failure is told, not raised."""
     try:
         return VideoOutcome(job.video, job.folder, pipeline.run(job.video, job.folder))
-    except QuavfError as error:
-        log.warning("%s", error)
-        return VideoOutcome(job.video, job.folder, None, str(error))
+    except Exception as error:  # whatever it is: the other videos shall be run
+        reason = describe_failure(error, job.folder / ERROR_LOG)
+        log.warning("%s", reason)
+        return VideoOutcome(job.video, job.folder, None, reason)
 
 
 def output_folders(videos: Sequence[Path | str], out: Path) -> list[Path]:
@@ -263,23 +267,61 @@ def output_folders(videos: Sequence[Path | str], out: Path) -> list[Path]:
     return folders
 
 
-def write_reports(result: VideoResult, folder: Path, config: RunConfig) -> None:
-    """The annotated video and the report, where they are asked for and not there yet."""
-    from quavf.report.annotate import write_annotated_video
+def write_reports(result: VideoResult, folder: Path, config: RunConfig) -> VideoResult:
+    """Write the annotated video and the report, where they are asked for and not there yet.
+
+    Whatever goes wrong with them, the result stays: it is returned, with a note on what is missing.
+    """
     from quavf.report.video import write_report
 
-    if config.annotated and result.boxes and not (folder / ANNOTATED).is_file():
-        with show_progress("Drawing", int(result.duration_s), unit="s of video") as bar:
-            drawn = 0
-
-            def report(time_s: float) -> None:
-                nonlocal drawn
-                bar.advance(int(time_s) - drawn, 1)
-                drawn = int(time_s)
-
-            write_annotated_video(result, folder / ANNOTATED, report)
+    notes = tuple(note for note in result.notes if not note.startswith(DECORATIONS))
+    if config.annotated and result.boxes:
+        is_written = (folder / ANNOTATED).is_file()
+        notes += _kept_notes(result) if is_written else _write_annotated(result, folder, config)
+    result = _write_with_notes(result, notes, folder)
     if config.report and not (folder / REPORT).is_file():
-        write_report(result, folder)
+        try:
+            write_report(result, folder)
+        except Exception as error:  # the scores are there: nothing may lose them
+            result = _write_with_notes(result, (*notes, _missing(REPORT, error, folder)), folder)
+    return result
+
+
+def _write_annotated(result: VideoResult, folder: Path, config: RunConfig) -> tuple[str, ...]:
+    """Write the annotated video; return what is missing in it, or why it is missing."""
+    from quavf.report.annotate import write_annotated_video
+
+    notes: list[str] = []
+    with show_progress("Drawing", int(result.duration_s), unit="s of video") as bar:
+        drawn = 0
+
+        def report(time_s: float) -> None:
+            nonlocal drawn
+            bar.advance(int(time_s) - drawn, 1)
+            drawn = int(time_s)
+
+        try:
+            write_annotated_video(result, folder / ANNOTATED, report, config.video.media, notes)
+        except Exception as error:  # the scores are there: nothing may lose them
+            notes.append(_missing(ANNOTATED, error, folder))
+    return tuple(notes)
+
+
+def _missing(name: str, error: Exception, folder: Path) -> str:
+    return f"{name} could not be written: {describe_failure(error, folder / ERROR_LOG)}"
+
+
+def _kept_notes(result: VideoResult) -> tuple[str, ...]:
+    """What an earlier run noted of the annotated video that it wrote."""
+    return tuple(note for note in result.notes if note.startswith(f"The {ANNOTATED}"))
+
+
+def _write_with_notes(result: VideoResult, notes: tuple[str, ...], folder: Path) -> VideoResult:
+    if notes == result.notes:
+        return result
+    result = replace(result, notes=notes)
+    result.write(folder)
+    return result
 
 
 def _common_windows(predictors: Mapping[str, Predictor]) -> WindowConfig:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quavf.core.errors import MediaError
-from quavf.sources.media import read_sound
+from quavf.sources.media.sound import read_sound
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from quavf.faces.detect import FaceDetector, open_detector
 from quavf.faces.follow import FaceFollower
 from quavf.faces.patches import FOLLOW_SCORE
 from quavf.faces.search import FaceObservations, FaceSearch, Scan, ScanTimer, scan_picture
-from quavf.sources.video import Frame, VideoFile
+from quavf.sources.media.file import VideoFile
+from quavf.sources.media.pictures import Frame
 from quavf.utils.files import replace_file
 from quavf.utils.memory import release_memory
 from quavf.utils.progress import show_progress

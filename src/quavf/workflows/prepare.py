@@ -39,7 +39,6 @@ from quavf.faces.track import build_track, has_negative_size, merge_tracks
 from quavf.sources.config import ChallengeConfig, Ego4dConfig
 from quavf.sources.media.clip import ClipVideo, open_clip_video
 from quavf.sources.media.pictures import Frame
-from quavf.sources.media.sound import read_sound
 from quavf.sources.registry import CHALLENGE, EGO4D, SOURCES
 from quavf.sources.wav import read_beside
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig

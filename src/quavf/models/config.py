@@ -110,6 +110,29 @@ class VisualConfig:
             raise ConfigError(f"visual.size: {self.size} is not in [32, {CROP_SIZE}]")
 
 
+@dataclass(frozen=True)
+class CuesConfig:
+    """Options of the cues branch's network.
+
+    Args:
+        dim: Width of the network.
+        n_layers: Convolutions in each direction of time; each one doubles the reach.
+        dropout: Dropout before the last layers, 0 to 1.
+    """
+
+    dim: int = 48
+    n_layers: int = 7
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.dim, self.n_layers) < 1:
+            raise ConfigError(
+                f"cues: dim {self.dim} and n_layers {self.n_layers} must be at least 1"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"cues.dropout: {self.dropout} is not in [0, 1)")
+
+
 def _check_temporal(name: str, config: AudioConfig | VisualConfig) -> None:
     if min(config.dim, config.n_layers, config.n_heads) < 1 or config.dim % config.n_heads:
         raise ConfigError(

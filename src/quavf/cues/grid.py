@@ -1,0 +1,183 @@
+"""The cues of all people of a clip on one time grid, as the cues branch reads them.
+
+A tick of the grid is 1/15 s. `NaN` is a missing value: a face that is not there, or that the face
+mesh cannot read. The rule of three factors (lips move, a voice is heard, the face is turned to the
+camera) is computed here too: the network corrects it and falls back on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from quavf.core.records import Array, Floats, Ints
+
+RATE = 15  # ticks per second
+LIPS_S = 0.5  # lips are judged by their motion this far before and after
+VOICE_S = 0.27  # a voice counts this far before and after
+STEADY_S = 1.0  # of the slower measures
+LOUD_S = 10.0  # the level is compared with the loudest sound this far before and after
+LIPS_MOVE = 0.03  # standard deviation of the lip opening at which lips move with p = 0.5 ...
+LIPS_SCALE = 0.01  # ... and by how much it takes to change that
+FACING_DEG = 25.0  # yaw at which exp(-1/2) of the trust is left
+LOGIT_LIMIT = 6.0  # of the rule's logits
+ALL = None  # look-ahead of the offline form: the whole clip
+
+COLUMNS = (
+    "lip_opening",
+    "mouth_width",
+    "yaw",
+    "pitch",
+    "roll",
+    "eye_opening",
+    "confidence",
+    "face_size",
+    "x",
+    "y",
+)
+"""Columns of `CueGrid.faces`; units as in `quavf.cues.tracks`."""
+LIP, WIDTH, YAW, PITCH, ROLL, EYES, CONFIDENCE, SIZE, X, Y = range(len(COLUMNS))
+
+
+@dataclass(frozen=True)
+class CueGrid:
+    """Cues of P people over T ticks, NaN where missing."""
+
+    faces: Floats  # (P, T, len(COLUMNS))
+    voice: Floats  # (T,) probability that somebody is heard to speak
+    level_db: Floats  # (T,) dB of full scale
+
+    def __post_init__(self) -> None:
+        assert self.faces.ndim == 3, self.faces.shape
+        assert self.faces.shape[2] == len(COLUMNS), self.faces.shape
+        assert self.voice.shape == self.level_db.shape == self.faces.shape[1:2], self.voice.shape
+
+    @property
+    def n_people(self) -> int:
+        return int(self.faces.shape[0])
+
+    @property
+    def n_ticks(self) -> int:
+        return int(self.faces.shape[1])
+
+    @property
+    def is_seen(self) -> Array:
+        """(P, T) whether a face is there."""
+        return ~np.isnan(self.faces[:, :, SIZE])
+
+    @property
+    def is_read(self) -> Array:
+        """(P, T) whether the face mesh could read it."""
+        return ~np.isnan(self.faces[:, :, LIP])
+
+    def cut(self, start: int, stop: int) -> CueGrid:
+        """The ticks from `start` to `stop`."""
+        return CueGrid(self.faces[:, start:stop], self.voice[start:stop], self.level_db[start:stop])
+
+    def take(self, people: Array) -> CueGrid:
+        """The people of an index array or a mask."""
+        return replace(self, faces=self.faces[people])
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The rule's three factors and products, each (P, T) in [0, 1], NaN where not known."""
+
+    lips: Floats  # lips move
+    voice: Floats  # a voice is heard
+    facing: Floats  # the face is turned to the camera
+
+    @property
+    def speaking(self) -> Floats:
+        return self.lips * self.voice
+
+    @property
+    def to_me(self) -> Floats:
+        return self.lips * self.voice * self.facing
+
+
+def apply_rule(grid: CueGrid, look_ahead: int | None = ALL) -> Rule:
+    """Judge by three factors, with at most `look_ahead` ticks of the future (docs/cues)."""
+    motion = rolling_std(grid.faces[:, :, LIP], reach(LIPS_S), look_ahead)
+    lips = sigmoid((motion - LIPS_MOVE) / LIPS_SCALE)
+    voice = rolling_max(grid.voice, reach(VOICE_S), look_ahead)
+    facing = np.exp(-0.5 * (grid.faces[:, :, YAW] / FACING_DEG) ** 2)
+    return Rule(lips, np.broadcast_to(np.nan_to_num(voice), lips.shape), facing)
+
+
+def reach(seconds: float) -> int:
+    """Ticks that a time spans."""
+    return round(seconds * RATE)
+
+
+def rolling_mean(values: Floats, half: int, look_ahead: int | None = ALL) -> Floats:
+    """Mean over `half` ticks before and after, (..., T), without NaN; NaN where all are."""
+    total, count = _window_sums([np.nan_to_num(values), ~np.isnan(values)], half, look_ahead)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(total / count)
+
+
+def rolling_std(
+    values: Floats, half: int, look_ahead: int | None = ALL, at_least: int = 3
+) -> Floats:
+    """Standard deviation over `half` ticks before and after, (..., T).
+
+    NaN where fewer than `at_least` values are known.
+    """
+    known = np.nan_to_num(values)
+    total, square, count = _window_sums([known, known**2, ~np.isnan(values)], half, look_ahead)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / count
+        spread = np.sqrt(np.maximum(square / count - mean**2, 0.0))
+    return np.where(count >= at_least, spread, np.nan)
+
+
+def rolling_max(values: Floats, half: int, look_ahead: int | None = ALL) -> Floats:
+    """Highest value within `half` ticks before and after, (..., T); NaN where none is known."""
+    after = half if look_ahead is None else min(half, look_ahead)
+    filled = np.where(np.isnan(values), -np.inf, values)
+    pads = [(0, 0)] * (values.ndim - 1) + [(half, after)]
+    padded = np.pad(filled, pads, constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, half + 1 + after, axis=-1)
+    highest = windows.max(axis=-1)
+    return np.where(np.isinf(highest), np.nan, highest)
+
+
+def _window_sums(columns: list[Array], half: int, look_ahead: int | None) -> list[Floats]:
+    """Sums over [t - half, t + min(half, look_ahead)] of columns (..., T)."""
+    n = columns[0].shape[-1]
+    after = half if look_ahead is None else min(half, look_ahead)
+    ticks = np.arange(n)
+    first, end = np.maximum(ticks - half, 0), np.minimum(ticks + after + 1, n)
+    sums = []
+    for column in columns:
+        total = np.cumsum(column, axis=-1, dtype=float)
+        total = np.concatenate([np.zeros((*total.shape[:-1], 1)), total], axis=-1)
+        sums.append(total[..., end] - total[..., first])
+    return sums
+
+
+def sigmoid(values: Floats) -> Floats:
+    """Logistic function."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values, -40, 40))))
+
+
+def logit(values: Floats, limit: float = LOGIT_LIMIT) -> Floats:
+    """Log-odds of probabilities, within plus or minus `limit`."""
+    edge = float(sigmoid(np.array(-limit)))
+    clipped = np.clip(values, edge, 1 - edge)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def nearest_ticks(times_s: Floats, n_ticks: int) -> Ints:
+    """(T,) the row of ascending times nearest to each tick, -1 where none is within 1.5 ticks."""
+    ticks = np.arange(n_ticks) / RATE
+    if not len(times_s):
+        return np.full(n_ticks, -1)
+    after = np.searchsorted(times_s, ticks).clip(0, len(times_s) - 1)
+    before = np.maximum(after - 1, 0)
+    rows = np.where(
+        np.abs(times_s[before] - ticks) <= np.abs(times_s[after] - ticks), before, after
+    )
+    return np.where(np.abs(times_s[rows] - ticks) <= 1.5 / RATE, rows, -1)

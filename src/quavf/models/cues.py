@@ -1,0 +1,132 @@
+"""The cues branch: who speaks, looks at me and talks to me, of all people in a clip together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from quavf.cues.features import N_FACE, N_RULE, N_SOUND
+from quavf.cues.grid import RATE
+from quavf.models.branch import BranchNetwork
+from quavf.models.config import BranchSettings, CuesConfig
+
+TAPS = 3  # of each convolution over time
+OFFLINE = -1  # look-ahead: the whole clip
+
+
+@dataclass(frozen=True)
+class CueLogits:
+    """Logits for P people over T ticks."""
+
+    people: Tensor  # (B, P, T, 3): talks to me, speaks, looks at me
+    wearer: Tensor  # (B, T): the wearer speaks
+
+
+class Pool(nn.Module):
+    """Mean and maximum over the people who are seen, in any order and number."""
+
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """x (B, P, T, D), seen (B, P, T) -> (B, 1, T, 2 * D); zeros where nobody is seen."""
+        mask = seen[..., None].to(x.dtype)  # (B, P, T, 1)
+        mean = (x * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+        low = torch.full_like(x, -1e4)
+        highest = torch.where(mask > 0, x, low).amax(1, keepdim=True)
+        highest = torch.where(highest <= -1e4, torch.zeros_like(highest), highest)
+        return torch.cat([mean, highest], dim=-1)
+
+
+class TimeStack(nn.Module):
+    """Dilated convolutions over the past, with all people pooled before each of them."""
+
+    def __init__(self, dim: int, n_layers: int) -> None:
+        super().__init__()
+        self.pool = Pool()
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(n_layers))
+        self.mixes = nn.ModuleList(nn.Linear(3 * dim, dim) for _ in range(n_layers))
+        self.layers = nn.ModuleList(
+            nn.Conv1d(dim, 2 * dim, TAPS, dilation=2**k) for k in range(n_layers)
+        )
+
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """x (B, P, T, D), seen (B, P, T) -> (B, P, T, D), each tick from those up to it."""
+        there = seen.any(dim=2)  # (B, P): the others are padding, and cost nothing
+        clip = there.nonzero()[:, 0]  # (N,)
+        for k, (norm, mix, layer) in enumerate(
+            zip(self.norms, self.mixes, self.layers, strict=True)
+        ):
+            even = norm(x)
+            pooled = self.pool(even, seen)[:, 0]  # (B, T, 2 * D)
+            joined = F.gelu(mix(torch.cat([even[there], pooled[clip]], dim=-1)))  # (N, T, D)
+            line = F.pad(joined.transpose(1, 2), ((TAPS - 1) * 2**k, 0))  # (N, D, before + T)
+            change = F.glu(layer(line), dim=1).transpose(1, 2)  # (N, T, D)
+            x = x.index_put((there.nonzero(as_tuple=True)), x[there] + change)
+        return x
+
+
+class CuesBranch(BranchNetwork):
+    """Judges each person at each tick by the past, and as much of the future as it may see.
+
+    One stack of convolutions reads forwards. The causal form judges a tick when the stack has read
+    the look-ahead beyond it; the offline form judges it at once, and a second stack reads the rest
+    of the clip backwards. Both see the cues of everybody at once. The logits of a rule that holds
+    for real people are added at the end, so that the network has only the rest to learn.
+    """
+
+    name = "cues"
+    config: CuesConfig
+
+    def __init__(self, config: CuesConfig, settings: BranchSettings | None = None) -> None:
+        super().__init__(config, settings)
+        dim = config.dim
+        self.face = nn.Sequential(
+            nn.Linear(N_FACE + N_SOUND + 1, dim), nn.GELU(), nn.Linear(dim, dim)
+        )
+        self.past = TimeStack(dim, config.n_layers)
+        self.future = TimeStack(dim, config.n_layers)
+        self.pool = Pool()
+        self.dropout = nn.Dropout(config.dropout)
+        self.people_head = nn.Sequential(nn.Linear(7 * dim, dim), nn.GELU(), nn.Linear(dim, N_RULE))
+        self.wearer_head = nn.Sequential(
+            nn.Linear(4 * dim + N_SOUND, dim), nn.GELU(), nn.Linear(dim, 1)
+        )
+        self.rule_scale = nn.Parameter(torch.ones(N_RULE))
+
+    @property
+    def reach(self) -> int:
+        """Ticks that a judgement reaches back, and forward in the offline form."""
+        return (TAPS - 1) * (2**self.config.n_layers - 1)
+
+    def forward(
+        self, face: Tensor, sound: Tensor, rule: Tensor, seen: Tensor, look_ahead: Tensor
+    ) -> CueLogits:
+        """Judge P people over T ticks with `look_ahead` (B,) ticks of the future; OFFLINE: all.
+
+        face (B, P, T, N_FACE), sound (B, T, N_SOUND), rule (B, P, T, N_RULE), seen (B, P, T):
+        a batch of `quavf.cues.features.Features` that were computed with the same look-ahead.
+        """
+        heard = sound[:, None].expand(-1, face.shape[1], -1, -1)  # (B, P, T, N_SOUND)
+        horizon = (look_ahead / RATE)[:, None, None, None].expand_as(face[..., :1])
+        x = self.face(torch.cat([face, heard, horizon], dim=-1)) * seen[..., None]  # (B, P, T, D)
+        past = _shift(self.past(x, seen), look_ahead)  # (B, P, T, D)
+        whole = (look_ahead == OFFLINE).nonzero()[:, 0]  # samples that may see the whole clip
+        future = torch.zeros_like(past)
+        if len(whole):
+            back = self.future(x[whole].flip(2), seen[whole].flip(2)).flip(2)  # (.., P, T, D)
+            future = future.index_copy(0, whole, back)
+        both = self.dropout(torch.cat([past, future], dim=-1))  # (B, P, T, 2 * D)
+        around = self.pool(both, seen)  # (B, 1, T, 4 * D)
+        pooled = around.expand(-1, face.shape[1], -1, -1)
+        people = self.people_head(torch.cat([both, x, pooled], dim=-1))  # (B, P, T, 3)
+        wearer = self.wearer_head(torch.cat([around[:, 0], sound], dim=-1))[..., 0]  # (B, T)
+        return CueLogits(people + self.rule_scale * rule, wearer)
+
+
+def _shift(x: Tensor, ticks: Tensor) -> Tensor:
+    """x (B, P, T, D): each tick from `ticks` (B,) later; the last ones from the end."""
+    n = x.shape[2]
+    rows = torch.arange(n, device=x.device) + ticks.clamp(min=0)[:, None]  # (B, T)
+    rows = rows.clamp(max=n - 1)[:, None, :, None]
+    return x.gather(2, rows.expand(-1, x.shape[1], -1, x.shape[3]))

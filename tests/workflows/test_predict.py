@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,13 +13,16 @@ import torch
 
 import quavf
 from quavf.core.errors import CheckpointError, ConfigError, QuavfError, StoreError
+from quavf.core.records import Segment
 from quavf.evaluation.config import EvaluateConfig
+from quavf.inference.clip import ClipData
 from quavf.inference.config import PredictConfig
 from quavf.inference.loading import resolve_device
 from quavf.results.scores import read_config, read_scores
 from quavf.store import ClipStore, StoreConfig
-from quavf.workflows.predict import predict
+from quavf.workflows.predict import predict, score_clip
 from tests.helpers.scored_stores import CONFIG, FACES
+from tests.helpers.stores import make_store
 
 
 def test_predict_without_a_checkpoint(store: Path, tmp_path: Path) -> None:
@@ -38,6 +41,22 @@ def test_one_row_for_each_face(store: Path, scores: Path) -> None:
     np.testing.assert_allclose(
         found.fused, (1 - found.quality) * found.audio + found.quality * found.visual, atol=1e-12
     )
+
+
+class Anywhere:
+    """Stands for a predictor with a score for every other face of a clip, in segments or not."""
+
+    def score_faces(self, data: ClipData) -> dict[str, Any]:
+        return {"audio": np.where(np.arange(len(data.faces)) % 2, 0.25, np.nan)}
+
+
+def test_faces_outside_segments_are_kept_where_a_branch_scores_them(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", {1: range(8)}, [Segment(1, 0, 2, 1)])
+    scores = score_clip(ClipData(store, "clip"), cast(Any, {"audio": Anywhere()}))
+    assert scores.frame.tolist() == [0, 1, 2, 3, 5, 7]
+    expected = [np.nan, 0.25, np.nan, 0.25, 0.25, 0.25]
+    np.testing.assert_array_equal(scores.audio, expected)
+    np.testing.assert_array_equal(scores.fused, expected)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

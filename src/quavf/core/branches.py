@@ -19,6 +19,8 @@ Reference = Any  # a class or function, or "module:attribute" where importing it
 
 QUALITY = "quality"  # column: the mean face quality of a visual window
 FUSED = "fused"  # column: the fused score
+SPEAKING = "speaking"  # column: the probability of speaking, to anybody
+LOOKING = "looking"  # column: the probability of looking at the camera wearer
 
 
 def trust_evenly(quality: Floats) -> Floats:
@@ -111,7 +113,8 @@ VISUAL = BranchSpec(
     published="quavf.models.published:read_visual",
 )
 
-BUILT_IN = (AUDIO, VISUAL)
+STANDARD = (AUDIO, VISUAL)  # those of the published system: every table has their columns
+BUILT_IN = STANDARD
 BRANCHES: Registry[BranchSpec] = Registry(
     "branch",
     "quavf.branches",
@@ -135,8 +138,8 @@ def branch_specs() -> tuple[BranchSpec, ...]:
 
 
 def score_columns() -> tuple[str, ...]:
-    """The columns of scores that are always there: those of the built-in branches, then fused."""
-    own = [column for spec in BUILT_IN for column in (spec.name, *spec.columns)]
+    """The columns of scores that are always there: those of the standard branches, then fused."""
+    own = [column for spec in STANDARD for column in (spec.name, *spec.columns)]
     return (*own, FUSED)
 
 

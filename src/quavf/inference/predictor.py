@@ -53,7 +53,11 @@ class Predictor(ABC):
 
     @abstractmethod
     def score_faces(self, data: ClipData) -> Columns:
-        """Columns (N,) for the N faces of a clip; NaN outside the clip's spans."""
+        """Columns (N,) for the N faces of a clip, NaN where there is no score.
+
+        Faces inside the clip's spans must have one; those outside may, if the branch can judge
+        them: what it says there is judged against labels of speaking and looking.
+        """
 
     @abstractmethod
     def score_person(self, data: ClipData, spans: Spans) -> Columns:

@@ -15,8 +15,9 @@ class ScoreColumns(ABC):
     """Base of a table with score columns: `table["fused"]` or `table.fused`.
 
     `columns` maps names to (N,) values in [0, 1], where NaN means missing: for each branch the
-    probability of talking to me, `quality` of the visual window's faces, and the `fused` score. A
-    column that a table lacks reads as NaN throughout.
+    probability of talking to me, what it writes beside it (`quality` of the visual window's faces,
+    the probabilities of `speaking` and of `looking` at me), and the `fused` score. A column that a
+    table lacks reads as NaN throughout.
     """
 
     columns: Mapping[str, Floats]

@@ -194,12 +194,12 @@ class _Prediction:
 def score_clip(
     data: ClipData, predictors: Mapping[str, Predictor], fusion: Fusion = PUBLISHED
 ) -> Scores:
-    """The scores of all faces inside a clip's spans, fused."""
+    """The scores of all faces inside a clip's spans, and of others that a branch scores, fused."""
     columns = {}
     for predictor in predictors.values():
         columns.update(predictor.score_faces(data))
     columns[FUSED] = fuse_columns(columns, fusion)
-    rows = np.flatnonzero(data.scored_mask())
+    rows = np.flatnonzero(data.scored_mask() | ~np.isnan([*columns.values()]).all(axis=0))
     clips = np.full(len(rows), data.clip, object)
     values = {name: column[rows] for name, column in columns.items()}
     return Scores(clips, data.faces.person[rows], data.faces.frame[rows], values)

@@ -24,7 +24,7 @@ from quavf.core.config import from_dict
 from quavf.core.records import Floats
 from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import bootstrap_by_clip, mean_average_precision
-from quavf.evaluation.protocols import Rows
+from quavf.evaluation.rows import Rows
 from quavf.inference.config import PredictConfig
 from quavf.models.bundled import weights_path
 from quavf.models.tensors import read_weights

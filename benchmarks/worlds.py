@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from quavf.core.records import Array, Floats, Ints
 from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import mean_average_precision
-from quavf.evaluation.protocols import Evaluation, Protocol, compute_systems
+from quavf.evaluation.protocols import Evaluation, Protocol
+from quavf.evaluation.rows import compute_systems
 from quavf.results.scores import Scores, read_scores
 from quavf.simulate.config import SimulateConfig
 from quavf.store import ClipStore

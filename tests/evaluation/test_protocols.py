@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -14,13 +15,15 @@ from rich.console import Console
 
 from quavf.core.branches import BranchSpec
 from quavf.core.errors import ConfigError, ScoresError
-from quavf.core.records import Segment
+from quavf.core.records import Interval, Segment
+from quavf.evaluation.calibration import bin_by_score, compute_calibration_error
 from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import bootstrap_by_clip, mean_average_precision
 from quavf.evaluation.protocols import Evaluation, evaluate_scores
 from quavf.report.evaluation import print_evaluation, write_evaluation
-from quavf.results.fusion import fuse_columns
+from quavf.results.fusion import PublishedFormula, fuse_columns
 from quavf.results.scores import Scores
+from tests.helpers.toy_branch import cues_branch
 
 NAN = float("nan")
 FAST = EvaluateConfig(n_resamples=20)
@@ -151,6 +154,15 @@ def test_systems_are_judged_on_their_rows_and_compared_on_common_rows() -> None:
     assert difference.map == pytest.approx(maps["fused"] - maps["audio"], abs=1e-12)
     boot = bootstrap_by_clip(rows.labels, rows.systems, rows.clip, n_resamples=20)
     assert difference.ci == boot.differences["fused-audio"]
+
+
+def test_highest_score_of_a_segment() -> None:
+    extra = [("a", 1, 6, 0.5, NAN, 0.2), ("a", 1, 26, 0.3, 0.7, 0.9)]
+    config = replace(FAST, segment_score="max")
+    rows = evaluate_scores(pair(extra), [POSITIVE, NEGATIVE], config).segment.rows
+    np.testing.assert_allclose(rows.systems["audio"], [0.9, 0.3])
+    np.testing.assert_allclose(rows.systems["visual"], [0.8, 0.7])
+    np.testing.assert_allclose(rows.quality, [0.35, 0.7])  # the mean, always
 
 
 def test_row_order_does_not_matter() -> None:
@@ -288,11 +300,13 @@ def test_no_scores_at_all() -> None:
         ("n_bins", 0),
         ("face_weight", 1.1),
         ("face_weight", NAN),
+        ("n_reliability_bins", 0),
+        ("segment_score", "median"),
     ],
 )
-def test_config_names_the_bad_field(field: str, value: float) -> None:
+def test_config_names_the_bad_field(field: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=rf"evaluate\.{field} is {value}"):
-        EvaluateConfig(**{field: value})  # type: ignore[arg-type]
+        EvaluateConfig(**{field: value})
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +323,8 @@ def tiny() -> Evaluation:
 def test_written_files(tmp_path: Path, evaluation: Evaluation) -> None:
     folder = tmp_path / "deep" / "evaluation"
     paths = write_evaluation(folder, evaluation)
-    names = ["metrics.json", "metrics.md", "precision_recall.png", "quality_bins.png"]
+    figures = ["precision_recall.png", "quality_bins.png", "reliability.png"]
+    names = ["metrics.json", "metrics.md", *figures]
     assert sorted(p.name for p in folder.iterdir()) == sorted(paths) == names
     content = json.loads(paths["metrics.json"].read_text())
     for protocol in ("frame", "segment"):
@@ -332,7 +347,7 @@ def test_written_files(tmp_path: Path, evaluation: Evaluation) -> None:
 def test_markdown_tables_are_rectangular(tmp_path: Path, evaluation: Evaluation) -> None:
     text = write_evaluation(tmp_path, evaluation)["metrics.md"].read_text()
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 5
+    assert len(tables) == 6
     for lines in tables:
         assert len({line.count("|") for line in lines}) == 1
     assert "Fused − audio" in text
@@ -365,7 +380,7 @@ def test_printed_table_fits_and_says_what_is_clear(width: int, evaluation: Evalu
 def test_printed_smallest_evaluation() -> None:
     stream = StringIO()
     print_evaluation(tiny(), Console(file=stream, width=80, color_system=None))
-    assert "No intervals" in stream.getvalue()
+    assert "No intervals" in " ".join(stream.getvalue().split())
 
 
 def test_former_name_of_the_face_weight() -> None:
@@ -373,6 +388,189 @@ def test_former_name_of_the_face_weight() -> None:
         config = EvaluateConfig(fixed_weight=0.7)
     assert config == EvaluateConfig(face_weight=0.7)
     assert replace(config, seed=3).face_weight == 0.7
+
+
+# Calibration.
+
+
+def test_calibration_of_every_system(evaluation: Evaluation) -> None:
+    for name, result in evaluation.frame.systems.items():
+        assert result is not None
+        scores, labels = evaluation.frame.rows.systems[name], evaluation.frame.rows.labels
+        known = ~np.isnan(scores)
+        bins = bin_by_score(labels[known], scores[known], 15)
+        assert result.reliability == bins
+        assert result.ece == compute_calibration_error(bins)
+        assert sum(b.n_rows for b in bins) == result.n_rows
+
+
+def test_values_that_are_not_finite_are_missing_and_counted() -> None:
+    scores, segments = synthetic(4)
+    gaps = {name: values.copy() for name, values in scores.columns.items()}
+    gaps["visual"][::7] = np.inf
+    result = evaluate_scores(replace(scores, columns=gaps), segments, FAST)
+    gaps["visual"][::7] = NAN
+    expected = evaluate_scores(replace(scores, columns=gaps), segments, FAST)
+    assert result.counts == {**expected.counts, "scores_not_finite": len(scores.clip[::7])}
+    assert result.frame.systems == expected.frame.systems
+
+
+# What each part adds.
+
+
+def test_contributions_of_two_branches(evaluation: Evaluation) -> None:
+    """Without one of two branches, the other one is left."""
+    for protocol in (evaluation.frame, evaluation.segment):
+        assert {n: c.gain for n, c in protocol.contributions.items()} == {
+            "audio": protocol.differences["fused-visual"],
+            "visual": protocol.differences["fused-audio"],
+            "quality": protocol.differences["fused-constant"],
+        }
+
+
+def test_no_contribution_of_a_single_branch() -> None:
+    assert tiny().frame.contributions == {}
+
+
+def test_contributions_of_three_branches(toy_spec: BranchSpec) -> None:
+    """Against fusing again and judging on the rows that all fusions have."""
+    scores, segments = synthetic(6)
+    toy = np.random.default_rng(1).random(len(scores))
+    columns = {**scores.columns, toy_spec.name: toy}
+    columns["fused"] = fuse_columns(columns)
+    frame = evaluate_scores(replace(scores, columns=columns), segments, FAST).frame
+    assert list(frame.contributions) == ["audio", "visual", "toy", "quality"]
+    keys = zip(scores.clip.tolist(), scores.person.tolist(), scores.frame.tolist(), strict=True)
+    label_of = {
+        (clip, s.person, f): s.label
+        for clip, s in segments
+        for f in range(s.start_frame, s.last_frame + 1)
+    }
+    labels = np.array([label_of.get(key, -1) for key in keys])
+    fusions = {
+        name: fuse_columns({n: v for n, v in columns.items() if n not in (name, "fused")})
+        for name in ("audio", "visual", "toy")
+    }
+    even = {**columns, "quality": np.full(len(scores), 0.5)}
+    fusions |= {"quality": fuse_columns(even), "fused": columns["fused"]}
+    keep = (labels >= 0) & ~np.isnan([*fusions.values()]).any(axis=0)
+    judged = {name: values[keep] for name, values in fusions.items()}
+    maps = {name: mean_average_precision(labels[keep], v) for name, v in judged.items()}
+    boot = bootstrap_by_clip(labels[keep], judged, scores.clip[keep], n_resamples=20)
+    for name, contribution in frame.contributions.items():
+        assert contribution.map_without == pytest.approx(maps[name], abs=1e-12)
+        assert contribution.gain.map == pytest.approx(maps["fused"] - maps[name], abs=1e-12)
+        assert contribution.gain.ci == pytest.approx(boot.differences[f"fused-{name}"], abs=1e-12)
+
+
+def test_another_fusion_tells_what_its_parts_add(toy_spec: BranchSpec) -> None:
+    scores, segments = synthetic(4)
+    columns = {**scores.columns, toy_spec.name: 1 - scores.audio}
+    given: list[set[str]] = []
+
+    class Recorded(PublishedFormula):
+        def fuse(self, columns: Any) -> Any:
+            given.append({*columns})
+            return super().fuse(columns)
+
+    evaluate_scores(replace(scores, columns=columns), segments, FAST, fusion=Recorded())
+    everything = {"audio", "visual", "toy", "quality"}
+    left_out = [everything - {n} for n in ("audio", "visual", "toy")]
+    assert given == [everything, *left_out, everything]  # gaps are filled first
+
+
+# Speaking and looking.
+
+
+@pytest.fixture
+def cues() -> Iterator[None]:
+    with cues_branch():
+        yield
+
+
+def with_cues(scores: Scores, **columns: Any) -> Scores:
+    return replace(scores, columns={**scores.columns, **columns})
+
+
+def test_tasks_are_judged_in_whole_clips(cues: None) -> None:
+    """By hand: person 1 of clip a looks in frames 3 to 6; clip b is not labelled."""
+    rows = [("a", 1, f, 0.5, 0.5, 0.5) for f in range(10)] + [("b", 1, 0, 0.5, 0.5, 0.5)]
+    rows += [("a", 2, f, 0.5, 0.5, 0.5) for f in range(3)] + [("a", 0, 0, 0.5, 0.5, 0.5)]
+    looking = [0.1, 0.2, 0.3, 0.9, NAN, 0.8, 0.4, 0.6, 0.3, 0.1, 1.0, 0.2, 0.1, 0.3, 0.9]
+    scores = with_cues(make(rows), looking=np.array(looking))
+    segments = [("a", Segment(1, 0, 4, 1)), ("a", Segment(1, 5, 9, 0))]
+    intervals = {"a": [Interval(1, 3, 6), Interval(2, 50, 60)]}
+    result = evaluate_scores(scores, segments, FAST, {"looking": intervals, "speaking": {}})
+    assert list(result.tasks) == ["looking"]  # speaking has neither scores nor labels
+    frame, segment = result.tasks["looking"].frame, result.tasks["looking"].segment
+    labels = [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0]  # of persons 1 and 2 where there is a score
+    known = [0.1, 0.2, 0.3, 0.9, 0.8, 0.4, 0.6, 0.3, 0.1, 0.2, 0.1, 0.3]
+    assert (frame.n_rows, frame.n_positive, frame.n_clips) == (12, 3, 1)
+    assert frame.map == pytest.approx(mean_average_precision(np.array(labels), np.array(known)))
+    assert frame.accuracy == pytest.approx(10 / 12)
+    # Stretches: frames 0-2, 3-6 and 7-9 of person 1, all of person 2.
+    means = np.array([0.2, 0.7, 1 / 3, 0.2])
+    assert (segment.n_rows, segment.n_positive, segment.accuracy) == (4, 1, 1.0)
+    assert segment.map == pytest.approx(mean_average_precision(np.array([0, 1, 0, 0]), means))
+    highest = replace(FAST, segment_score="max")
+    segment = (
+        evaluate_scores(scores, segments, highest, {"looking": intervals}).tasks["looking"].segment
+    )
+    assert segment.accuracy == 0.75  # frame 7 has 0.6
+
+
+def test_intervals_of_tasks_are_those_of_the_bootstrap(cues: None) -> None:
+    scores, segments = synthetic(6)
+    positive = {(clip, s.person, s.start_frame): s for clip, s in segments if s.label}
+    speaking: dict[str, list[Interval]] = {f"clip{i}": [] for i in range(6)}
+    for (clip, *_), s in positive.items():
+        speaking[clip].append(Interval(s.person, s.start_frame, s.last_frame))
+    scores = with_cues(scores, speaking=scores.audio)
+    frame = evaluate_scores(scores, segments, FAST, {"speaking": speaking}).tasks["speaking"].frame
+    labels = np.array(
+        [
+            any(i.person == p and i.start_frame <= f <= i.last_frame for i in speaking[clip])
+            for clip, p, f in zip(scores.clip, scores.person, scores.frame, strict=True)
+        ]
+    )
+    boot = bootstrap_by_clip(labels, {"s": scores.audio}, scores.clip, n_resamples=20)
+    assert frame.map_ci == pytest.approx(boot.intervals["s"], abs=1e-12)
+
+
+def test_a_task_of_one_class_has_no_map(cues: None, tmp_path: Path) -> None:
+    scores, segments = synthetic(2)
+    scores = with_cues(scores, looking=scores.visual)
+    result = evaluate_scores(scores, segments, FAST, {"looking": {"clip0": []}})
+    frame = result.tasks["looking"].frame
+    assert (frame.map, frame.map_ci, frame.n_positive) == (None, None, 0)
+    assert frame.accuracy > 0
+    write_evaluation(tmp_path, result)
+    print_evaluation(result, Console(file=StringIO(), width=80))
+
+
+def test_files_with_tasks(cues: None, tmp_path: Path) -> None:
+    scores, segments = synthetic(4)
+    labels = {"clip0": [Interval(1, 0, 100)], "clip1": [Interval(2, 40, 99)]}
+    scores = with_cues(scores, cues=scores.visual, looking=scores.visual, speaking=scores.audio)
+    tasks = {"looking": labels, "speaking": labels}
+    result = evaluate_scores(scores, segments, FAST, tasks)
+    paths = write_evaluation(tmp_path, result)
+    content = json.loads(paths["metrics.json"].read_text())
+    for protocol in ("frame", "segment"):
+        for name in ("looking", "speaking", "fused", "cues"):
+            assert 0 <= content[protocol][name]["map"] <= 1
+            assert 0 <= content[protocol][name]["ece"] <= 1
+            bins = content["reliability"][protocol][name]
+            assert sum(b["n_rows"] for b in bins) == content[protocol][name]["n_rows"]
+        assert [*content["contributions"][protocol]] == ["audio", "visual", "cues", "quality"]
+    text = paths["metrics.md"].read_text()
+    assert "| Looking at me | Frames |" in text
+    stream = StringIO()
+    print_evaluation(result, Console(file=stream, width=80, color_system=None))
+    printed = stream.getvalue()
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "Speaking and looking at me" in printed
+    assert "What each part adds" in printed
 
 
 # A third branch.

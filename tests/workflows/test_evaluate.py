@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from quavf.core.errors import ScoresError, StoreError
+from quavf.core.records import Interval, Segment
 from quavf.evaluation.config import EvaluateConfig
-from quavf.results.scores import read_scores, write_scores
-from quavf.workflows.evaluate import evaluate, read_labels
+from quavf.results.scores import Scores, read_scores, write_scores
+from quavf.workflows.evaluate import count_unmatched, evaluate, read_intervals, read_labels
 from quavf.workflows.predict import predict
 from tests.helpers.scored_stores import CONFIG, SEGMENTS
+from tests.helpers.stores import make_store
+from tests.helpers.toy_branch import cues_branch
 
 
 def test_labels(store: Path) -> None:
@@ -46,3 +49,61 @@ def test_evaluation_writes_figures(store: Path, scores: Path, tmp_path: Path) ->
     result = evaluation.frame.systems["fused"]
     assert result is not None
     assert metrics["frame"]["fused"]["map"] == result.map
+    assert metrics["counts"]["store_faces"] == 12
+    assert metrics["counts"]["store_faces_without_score"] == 0
+    assert metrics["counts"]["scores_without_face"] == 0
+
+
+def test_faces_without_a_score_and_scores_without_a_face(tmp_path: Path) -> None:
+    segments = [Segment(1, 0, 2, 1), Segment(2, 5, 6, 0), Segment(0, 0, 9, 1)]
+    faces = {1: range(5), 2: [5, 6, 9]}
+    store = make_store(tmp_path / "store", faces, segments, clips=("a", "b"))
+    # No score: 1/1 and 2/6 of clip a, all of clip b. No face: 1/7, 3/5, clip c.
+    rows = [("a", 1, 0), ("a", 1, 1), ("a", 1, 2), ("a", 2, 5), ("a", 2, 9), ("a", 1, 7)]
+    rows += [("a", 3, 5), ("c", 1, 0)]
+    clip, person, frame = zip(*rows, strict=True)
+    audio = np.array([0.5, np.nan, *[0.5] * 6])
+    scores = Scores(np.array(clip, object), np.array(person), np.array(frame), {"audio": audio})
+    assert count_unmatched(scores, store) == {
+        "store_faces": 10,
+        "store_faces_without_score": 2 + 5,
+        "store_clips_without_score": 1,
+        "scores_without_face": 3,
+    }
+
+
+def test_speaking_and_looking_of_a_store(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", {1: range(4)}, [Segment(1, 0, 3, 1)], clips=("a", "b"))
+    store.write_intervals("a", (Interval(0, 0, 9), Interval(1, 0, 1)), None)
+    store.write_intervals("b", None, ())
+    assert read_intervals(store) == {
+        "speaking": {"a": (Interval(0, 0, 9), Interval(1, 0, 1))},
+        "looking": {"b": ()},
+    }
+
+
+def test_evaluation_of_speaking_and_looking(tmp_path: Path) -> None:
+    """From files to files, with scores of all faces."""
+    segments = [Segment(1, 0, 3, 1), Segment(2, 4, 9, 0)]
+    faces = {1: range(10), 2: range(10)}
+    store = make_store(tmp_path / "store", faces, segments, clips=("a", "b"))
+    for name in store.clips():
+        store.write_intervals(name, (Interval(1, 0, 4),), (Interval(2, 7, 9), Interval(1, 0, 0)))
+    keys = [(c, p, f) for c in ("a", "b") for p in (1, 2) for f in range(10)]
+    clip, person, frame = (np.array(part) for part in zip(*keys, strict=True))
+    columns = {"cues": np.where(person == 1, 0.9, 0.1)}
+    columns |= {"speaking": columns["cues"], "looking": np.where(frame > 6, 0.9, 0.2)}
+    columns["fused"] = columns["cues"]
+    with cues_branch():
+        found = Scores(clip.astype(object), person, frame, columns)
+        write_scores(tmp_path / "scores", found, {})
+        assert read_scores(tmp_path / "scores").columns.keys() >= {"cues", "speaking", "looking"}
+        evaluate(tmp_path / "scores", store.path, tmp_path / "eval", EvaluateConfig(20))
+    metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())["frame"]
+    assert metrics["fused"]["n_rows"] == 20
+    assert metrics["speaking"]["n_rows"] == metrics["looking"]["n_rows"] == 40
+    assert metrics["speaking"]["accuracy"] == 0.75
+    assert metrics["looking"]["accuracy"] == 0.8
+    for name in ("speaking", "looking"):
+        low, high = metrics[name]["map_ci"]
+        assert low <= metrics[name]["map"] <= high

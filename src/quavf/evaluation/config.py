@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import InitVar, dataclass
+from typing import Literal
 
 from quavf.core.errors import ConfigError
 
+SegmentScore = Literal["mean", "max"]
 EVEN_WEIGHT = 0.5  # face weight at which the constant fusion is the plain mean
 
 
@@ -23,6 +25,9 @@ class EvaluateConfig:
         n_bins: Number of equal bins of face quality, from 0 to 1.
         face_weight: Weight of the face in the fusion "constant", which assumes this face quality
             in every row; at 0.5 that is "mean".
+        n_reliability_bins: Number of bins of the reliability diagram and the calibration error;
+            all hold about the same number of rows.
+        segment_score: Score of a segment, from those of its faces: mean or max.
         fixed_weight: Former name of `face_weight`.
     """
 
@@ -31,6 +36,8 @@ class EvaluateConfig:
     seed: int = 0
     n_bins: int = 10
     face_weight: float = EVEN_WEIGHT
+    n_reliability_bins: int = 15
+    segment_score: SegmentScore = "mean"
     fixed_weight: InitVar[float | None] = None
 
     def __post_init__(self, fixed_weight: float | None) -> None:
@@ -44,6 +51,8 @@ class EvaluateConfig:
             "confidence": (0 < self.confidence < 1, "between 0 and 1, both excluded"),
             "seed": (self.seed >= 0, "0 or more"),
             "n_bins": (self.n_bins >= 1, "1 or more"),
+            "n_reliability_bins": (self.n_reliability_bins >= 1, "1 or more"),
+            "segment_score": (self.segment_score in ("mean", "max"), "mean or max"),
             "face_weight": (0 <= self.face_weight <= 1, "in [0, 1]"),
         }
         for name, (is_good, expected) in checks.items():

@@ -21,7 +21,7 @@ Vector = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 Ties = Literal["safe", "stable"]
 OneClass = Literal["raise", "nan"]
-Interval = tuple[float, float]
+Bounds = tuple[float, float]  # of a confidence interval
 TINY = np.finfo(np.float64).tiny
 
 
@@ -98,8 +98,8 @@ class Bootstrap:
     the rows that all systems have are of one class.
     """
 
-    intervals: dict[str, Interval]
-    differences: dict[str, Interval]
+    intervals: dict[str, Bounds]
+    differences: dict[str, Bounds]
     n_resamples: int  # those that counted
     n_skipped: int  # those in which a system had one class only
 
@@ -266,7 +266,7 @@ def _draw_clips(n_clips: int, n_resamples: int, seed: int) -> npt.NDArray[np.int
     return random.multinomial(n_clips, np.full(n_clips, 1 / n_clips), size=n_resamples)
 
 
-def _compute_interval(values: Vector, confidence: float) -> Interval:
+def _compute_interval(values: Vector, confidence: float) -> Bounds:
     if len(values) < 2:
         return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])

@@ -1,49 +1,47 @@
-"""Evaluation of scores against labelled segments: systems, intervals, bins of face quality.
+"""Evaluation of scores against labels: systems, intervals, calibration, what each part adds.
 
-Two protocols. *Frame*, which mimics the challenge's test layout: one row for every scored (clip,
-person, frame) inside a labelled segment. *Segment*: one row for every labelled segment that has a
-scored frame; its score is the mean over those frames. Only persons other than the camera wearer.
+See `quavf.evaluation.rows` for the two protocols, by frame and by segment.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
-from quavf.core.branches import FUSED, QUALITY, branch_names
+from quavf.core.branches import FUSED
 from quavf.core.errors import ScoresError
-from quavf.core.records import WEARER, Floats, Ints, Segment
-from quavf.evaluation.config import EVEN_WEIGHT, EvaluateConfig
+from quavf.core.records import WEARER, Floats, Interval, Ints, Segment
+from quavf.evaluation.calibration import ReliabilityBin, bin_by_score, compute_calibration_error
+from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import (
     Bootstrap,
-    Interval,
+    Bounds,
     Ties,
     accuracy,
     bootstrap_by_clip,
     mean_average_precision,
 )
-from quavf.results.fusion import average_branches, encode_clips, fuse_at_quality, fuse_columns
+from quavf.evaluation.rows import (
+    CONSTANT,
+    Rows,
+    Table,
+    build_interval_rows,
+    build_talking_rows,
+    compute_systems,
+    leave_one_out,
+    list_systems,
+)
+from quavf.results.fusion import PUBLISHED, Fusion
 from quavf.results.scores import Scores
 
-MEAN = "mean"  # system: the plain mean of the branches
-CONSTANT = "constant"  # system: the fusion at one face quality for all rows
-
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What a protocol judges, all (N,); a system's NaN means that it has no value for the row."""
-
-    clip: Ints  # index of the clip
-    labels: Ints
-    quality: Floats
-    systems: dict[str, Floats]  # those that have any value
+Labels = Mapping[str, Mapping[str, Sequence[Interval]]]
+"""Of speaking and looking: score column, then clip, then when the answer is yes."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,14 @@ class SystemResult:
 
     map: float | None  # tie-safe
     map_official: float | None  # equal scores in the order clip, person, frame
-    map_ci: Interval | None
+    map_ci: Bounds | None
     accuracy: float
+    ece: float  # expected calibration error
     n_rows: int
     n_missing: int  # rows of the protocol for which it has no value
     n_positive: int
     n_clips: int
+    reliability: tuple[ReliabilityBin, ...]  # the bins behind `ece`
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,15 @@ class Difference:
     """mAP of one system less another's, on the rows that all systems have."""
 
     map: float | None
-    ci: Interval | None
+    ci: Bounds | None
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one branch, or the face quality, adds to the fused score."""
+
+    map_without: float | None  # of the fusion that lacks it, on the rows that all fusions have
+    gain: Difference  # fused less that
 
 
 @dataclass(frozen=True)
@@ -85,9 +93,18 @@ class Protocol:
 
     systems: dict[str, SystemResult | None]
     differences: dict[str, Difference]  # "fused-audio": fused less audio
+    contributions: dict[str, Contribution]  # by branch, and "quality"
     quality_bins: tuple[QualityBin, ...]
     counts: dict[str, int]
     rows: Rows  # for the figures
+
+
+@dataclass(frozen=True)
+class Task:
+    """How well one score column answers another question than "talking to me"."""
+
+    frame: SystemResult
+    segment: SystemResult
 
 
 @dataclass(frozen=True)
@@ -98,27 +115,62 @@ class Evaluation:
     segment: Protocol
     counts: dict[str, int]
     config: EvaluateConfig
+    tasks: dict[str, Task] = field(default_factory=dict)  # "speaking", "looking"
 
 
 def evaluate_scores(
-    scores: Scores, segments: Sequence[tuple[str, Segment]], config: EvaluateConfig | None = None
+    scores: Scores,
+    segments: Sequence[tuple[str, Segment]],
+    config: EvaluateConfig | None = None,
+    labels: Labels | None = None,
+    fusion: Fusion = PUBLISHED,
 ) -> Evaluation:
     """Judge scores against (clip, segment) pairs under both protocols.
 
     Frames that segments of both labels claim are left out of the frame protocol and counted; a
-    segment listed twice counts once. Raises ScoresError when a row occurs twice, when no scored
-    row lies in a labelled segment, or when those that do are of one class.
+    segment listed twice counts once. `labels` of speaking and looking judge the columns of these
+    names. `fusion`, which made the fused scores, also fuses fewer branches, to tell what each adds.
+    Raises ScoresError when a row occurs twice, when no scored row lies in a labelled segment, or
+    when those that do are of one class.
     """
     config = config or EvaluateConfig()
-    table, n_unscored = _table_of(scores, config)
+    scores, n_not_finite = _drop_infinite(scores)
+    systems = compute_systems(scores, config.face_weight, fusion)
+    if not systems:
+        raise ScoresError(f"none of the {len(scores)} rows has a score; predict again")
+    table = Table.build(scores, systems, leave_one_out(scores, fusion, config.face_weight))
     labelled = [(clip, segment) for clip, segment in segments if segment.person > WEARER]
     distinct = sorted(set(labelled))
-    bounds = [table.rows_of(clip, segment) for clip, segment in distinct]
-    frame, n_contradictory = _frame_rows(table, distinct, bounds)
-    segment = _segment_rows(table, distinct, bounds)
+    frame, segment, n_contradictory = build_talking_rows(table, distinct, config)
+    _check_classes(table, frame, segment, len(distinct))
+    counts = {
+        "scored_rows": len(table.frame),
+        "unscored_rows": table.n_unscored,
+        "scores_not_finite": n_not_finite,
+        "rows_in_no_segment": len(table.frame) - len(frame.labels) - n_contradictory,
+        "contradictory_rows": n_contradictory,
+        "segments": len(distinct),
+        "segments_of_wearer": len(segments) - len(labelled),
+        "repeated_segments": len(labelled) - len(distinct),
+        "segments_without_scores": len(distinct) - len(segment.labels),
+    }
+    tasks = _judge_tasks(scores, labels or {}, config)
+    return Evaluation(_judge(frame, config), _judge(segment, config), counts, config, tasks)
+
+
+def _drop_infinite(scores: Scores) -> tuple[Scores, int]:
+    """Scores in which an infinite value counts as missing, and how many there were."""
+    n = sum(int(np.isinf(values).sum()) for values in scores.columns.values())
+    if not n:
+        return scores, 0
+    columns = {k: np.where(np.isinf(v), np.nan, v) for k, v in scores.columns.items()}
+    return replace(scores, columns=columns), n
+
+
+def _check_classes(table: Table, frame: Rows, segment: Rows, n_segments: int) -> None:
     if not len(segment.labels):
         raise ScoresError(
-            f"none of the {len(table.frame)} scored rows lies in one of the {len(distinct)} "
+            f"none of the {len(table.frame)} scored rows lies in one of the {n_segments} "
             "labelled segments: the scores and the clip store do not belong together; "
             "predict on the store that is evaluated"
         )
@@ -128,149 +180,39 @@ def evaluate_scores(
             f"the scored rows inside labelled segments have {found}; mean average precision "
             "needs both, so evaluate on more clips"
         )
-    counts = {
-        "scored_rows": len(table.frame),
-        "unscored_rows": n_unscored,
-        "rows_in_no_segment": len(table.frame) - len(frame.labels) - n_contradictory,
-        "contradictory_rows": n_contradictory,
-        "segments": len(distinct),
-        "segments_of_wearer": len(segments) - len(labelled),
-        "repeated_segments": len(labelled) - len(distinct),
-        "segments_without_scores": len(distinct) - len(segment.labels),
-    }
-    return Evaluation(_judge(frame, config), _judge(segment, config), counts, config)
 
 
-@dataclass(frozen=True)
-class _Table:
-    """Scored rows sorted by clip, person and frame, with every system's value."""
-
-    clip: Ints
-    frame: Ints
-    quality: Floats
-    systems: dict[str, Floats]
-    groups: dict[tuple[str, int], slice]  # rows of each (clip, person)
-
-    def rows_of(self, clip: str, segment: Segment) -> slice:
-        """Where the rows inside a segment lie; empty when there are none."""
-        group = self.groups.get((clip, segment.person), slice(0, 0))
-        ends = (segment.start_frame, segment.last_frame + 1)
-        first, stop = (group.start + np.searchsorted(self.frame[group], ends)).tolist()
-        return slice(first, max(first, stop))
+def _judge_tasks(scores: Scores, labels: Labels, config: EvaluateConfig) -> dict[str, Task]:
+    """Each column that has both scores and labels."""
+    tasks = {}
+    for name, intervals in labels.items():
+        column = scores.columns.get(name)
+        if column is None or np.isnan(column).all():
+            continue
+        table = Table.build(scores, {name: column})
+        frame, segment = build_interval_rows(table, intervals, config)
+        if len(frame.labels):
+            tasks[name] = Task(*(_judge_alone(rows, name, config) for rows in (frame, segment)))
+    return tasks
 
 
-def _table_of(scores: Scores, config: EvaluateConfig) -> tuple[_Table, int]:
-    """The table, and how many rows were left out because no system has a value for them."""
-    systems = compute_systems(scores, config.face_weight)
-    if not systems:
-        raise ScoresError(f"none of the {len(scores)} rows has a score; predict again")
-    scored = np.any([~np.isnan(values) for values in systems.values()], axis=0)
-    names, codes = encode_clips(scores.clip)
-    order = np.lexsort((scores.frame, scores.person, codes))
-    order = order[scored[order]]
-    clip, person, frame = codes[order], scores.person[order], scores.frame[order]
-    new_group = (np.diff(clip) != 0) | (np.diff(person) != 0)
-    repeated = np.flatnonzero(~new_group & (np.diff(frame) == 0))
-    if len(repeated):
-        row = repeated[0]
-        raise ScoresError(
-            f"clip {names[clip[row]]}, person {person[row]}, frame {frame[row]} is scored twice "
-            f"({len(repeated)} repeated rows in all); predict again into an empty folder"
-        )
-    starts = [0, *(np.flatnonzero(new_group) + 1).tolist()]
-    groups = {
-        (str(names[clip[start]]), int(person[start])): slice(start, stop)
-        for start, stop in zip(starts, [*starts[1:], len(frame)], strict=True)
-    }
-    values = {name: column[order] for name, column in systems.items()}
-    return _Table(clip, frame, scores.quality[order], values, groups), int((~scored).sum())
-
-
-def list_systems() -> tuple[str, ...]:
-    """All systems that can be compared: every branch alone, and their fusions."""
-    return (*branch_names(), MEAN, CONSTANT, FUSED)
-
-
-def compute_systems(scores: Scores, face_weight: float = EVEN_WEIGHT) -> dict[str, Floats]:
-    """Every system's scores (N,), without the systems that have no value at all.
-
-    "mean", "constant" and the gaps of "fused" need two branches to be there; within them, a
-    row that misses a branch takes the others. "constant" is left out where it would be the
-    mean.
-    """
-    branches = _drop_empty({name: scores[name] for name in branch_names()})
-    fused = scores.fused
-    fusions: dict[str, Floats] = {}
-    if len(branches) > 1:
-        columns = {**branches, QUALITY: scores.quality}
-        fusions[MEAN] = average_branches(columns)
-        if face_weight != EVEN_WEIGHT:
-            fusions[CONSTANT] = fuse_at_quality(columns, face_weight)
-        fused = np.where(np.isnan(fused), fuse_columns(columns), fused)
-    return _drop_empty({**branches, **fusions, FUSED: fused})
-
-
-def _frame_rows(
-    table: _Table, segments: list[tuple[str, Segment]], bounds: list[slice]
-) -> tuple[Rows, int]:
-    """The rows of the frame protocol, and how many were left out for contradictory labels."""
-    claimed = np.zeros((2, len(table.frame)), bool)
-    for (_, segment), rows in zip(segments, bounds, strict=True):
-        claimed[segment.label, rows] = True
-    keep = np.flatnonzero(claimed[0] ^ claimed[1])
-    judged = Rows(
-        clip=table.clip[keep],
-        labels=claimed[1, keep].astype(int),
-        quality=table.quality[keep],
-        systems=_drop_empty({name: values[keep] for name, values in table.systems.items()}),
-    )
-    return judged, int((claimed[0] & claimed[1]).sum())
-
-
-def _segment_rows(table: _Table, segments: list[tuple[str, Segment]], bounds: list[slice]) -> Rows:
-    """The rows of the segment protocol, one for every segment that has scored frames."""
-    pairs = [
-        (segment.label, rows)
-        for (_, segment), rows in zip(segments, bounds, strict=True)
-        if rows.stop > rows.start
-    ]
-    slices = [rows for _, rows in pairs]
-    return Rows(
-        clip=table.clip[np.array([rows.start for rows in slices], int)],
-        labels=np.array([label for label, _ in pairs], int),
-        quality=_means(table.quality, slices),
-        systems=_drop_empty({k: _means(values, slices) for k, values in table.systems.items()}),
-    )
-
-
-def _drop_empty(systems: dict[str, Floats]) -> dict[str, Floats]:
-    return {name: values for name, values in systems.items() if not np.isnan(values).all()}
-
-
-def _means(values: Floats, slices: list[slice]) -> Floats:
-    """Mean of each stretch without its NaN; NaN where nothing is left.
-
-    Rounded to 12 decimals, so that stretches of one constant score stay tied.
-    """
-    means = np.full(len(slices), np.nan)
-    for index, rows in enumerate(slices):
-        present = values[rows][~np.isnan(values[rows])]
-        if len(present):
-            means[index] = present.mean()
-    return np.round(means, 12)
+def _judge_alone(rows: Rows, name: str, config: EvaluateConfig) -> SystemResult:
+    return _judge_system(rows, name, _bootstrap(rows, rows.systems, config), config)
 
 
 def _judge(rows: Rows, config: EvaluateConfig) -> Protocol:
     common = np.all([~np.isnan(scores) for scores in rows.systems.values()], axis=0)
-    boot = _bootstrap(rows, config)
+    boot = _bootstrap(rows, rows.systems, config)
     systems: dict[str, SystemResult | None] = {
-        name: _judge_system(rows, name, boot.intervals) if name in rows.systems else None
+        name: _judge_system(rows, name, boot, config) if name in rows.systems else None
         for name in list_systems()
         if name in rows.systems or name != CONSTANT
     }
+    differences = _differences(rows.labels, rows.systems, boot)
     return Protocol(
         systems=systems,
-        differences=_differences(rows, common, boot.differences),
+        differences=differences,
+        contributions=_judge_contributions(rows, differences, config),
         quality_bins=_quality_bins(rows, common, config.n_bins),
         counts={
             "rows": len(common),
@@ -285,14 +227,14 @@ def _judge(rows: Rows, config: EvaluateConfig) -> Protocol:
     )
 
 
-def _bootstrap(rows: Rows, config: EvaluateConfig) -> Bootstrap:
+def _bootstrap(rows: Rows, systems: Mapping[str, Floats], config: EvaluateConfig) -> Bootstrap:
     """Of the systems whose rows hold both classes.
 
     Where one of them fails that, so do the rows that all have: then no difference exists.
     """
     judged = {
         name: scores
-        for name, scores in rows.systems.items()
+        for name, scores in systems.items()
         if len(np.unique(rows.labels[~np.isnan(scores)])) == 2
     }
     boot = bootstrap_by_clip(
@@ -303,38 +245,71 @@ def _bootstrap(rows: Rows, config: EvaluateConfig) -> Bootstrap:
         confidence=config.confidence,
         seed=config.seed,
     )
-    return boot if len(judged) == len(rows.systems) else replace(boot, differences={})
+    return boot if len(judged) == len(systems) else replace(boot, differences={})
 
 
-def _judge_system(rows: Rows, name: str, intervals: Mapping[str, Interval]) -> SystemResult:
+def _judge_system(rows: Rows, name: str, boot: Bootstrap, config: EvaluateConfig) -> SystemResult:
     has_value = ~np.isnan(rows.systems[name])
     labels, scores = rows.labels[has_value], rows.systems[name][has_value]
+    reliability = bin_by_score(labels, scores, config.n_reliability_bins)
     return SystemResult(
         map=_map(labels, scores, "safe"),
         map_official=_map(labels, scores, "stable"),
-        map_ci=_drop_missing(intervals.get(name)),
+        map_ci=_drop_missing(boot.intervals.get(name)),
         accuracy=accuracy(labels, scores),
+        ece=compute_calibration_error(reliability),
         n_rows=len(labels),
         n_missing=int((~has_value).sum()),
         n_positive=int(labels.sum()),
         n_clips=len(np.unique(rows.clip[has_value])),
+        reliability=reliability,
     )
 
 
 def _differences(
-    rows: Rows, common: Mask, intervals: Mapping[str, Interval]
+    labels: Ints, systems: Mapping[str, Floats], boot: Bootstrap
 ) -> dict[str, Difference]:
-    """Every pair, the later system less the earlier."""
-    maps = {
-        name: _map(rows.labels[common], scores[common], "safe")
-        for name, scores in rows.systems.items()
+    """Every pair, the later system less the earlier, on the rows that all have."""
+    maps = _map_common(labels, systems)
+    return {
+        f"{b}-{a}": _compare(maps[b], maps[a], boot.differences.get(f"{b}-{a}"))
+        for a, b in combinations(maps, 2)
     }
-    differences = {}
-    for a, b in combinations(maps, 2):
-        first, second = maps[a], maps[b]
-        gain = None if first is None or second is None else second - first
-        differences[f"{b}-{a}"] = Difference(gain, _drop_missing(intervals.get(f"{b}-{a}")))
-    return differences
+
+
+def _map_common(labels: Ints, systems: Mapping[str, Floats]) -> dict[str, float | None]:
+    """mAP of each system on the rows that all have."""
+    common = np.all([~np.isnan(scores) for scores in systems.values()], axis=0)
+    return {name: _map(labels[common], s[common], "safe") for name, s in systems.items()}
+
+
+def _compare(one: float | None, other: float | None, bounds: Bounds | None) -> Difference:
+    return Difference(None if one is None or other is None else one - other, _drop_missing(bounds))
+
+
+def _judge_contributions(
+    rows: Rows, differences: Mapping[str, Difference], config: EvaluateConfig
+) -> dict[str, Contribution]:
+    """Fused less the fusion without each part, on the rows that all of them have."""
+    if FUSED not in rows.systems or not rows.without:
+        return {}
+    fusions, rival = rows.systems, {n: _find_equal(s, rows) for n, s in rows.without.items()}
+    if not all(rival.values()):  # with two branches they are, and the bootstrap has been done
+        rival = {name: f"without {name}" for name in rows.without}
+        fusions = {rival[name]: scores for name, scores in rows.without.items()}
+        fusions[FUSED] = rows.systems[FUSED]
+        differences = _differences(rows.labels, fusions, _bootstrap(rows, fusions, config))
+    maps = _map_common(rows.labels, fusions)
+    return {
+        name: Contribution(maps[other], differences[f"{FUSED}-{other}"])
+        for name, other in rival.items()
+    }
+
+
+def _find_equal(scores: Floats, rows: Rows) -> str:
+    """The first system with these scores; empty if there is none."""
+    equal = (n for n, s in rows.systems.items() if np.array_equal(scores, s, equal_nan=True))
+    return next(equal, "")
 
 
 def _quality_bins(rows: Rows, common: Mask, n_bins: int) -> tuple[QualityBin, ...]:
@@ -356,5 +331,5 @@ def _map(labels: Ints, scores: Floats, ties: Ties) -> float | None:
     return mean_average_precision(labels, scores, ties=ties)
 
 
-def _drop_missing(interval: Interval | None) -> Interval | None:
+def _drop_missing(interval: Bounds | None) -> Bounds | None:
     return None if interval is None or math.isnan(interval[0]) else interval

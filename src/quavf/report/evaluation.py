@@ -1,4 +1,4 @@
-"""Reports of an evaluation: metrics.json, a Markdown table, two figures, a table on the screen.
+"""Reports of an evaluation: metrics.json, Markdown tables, three figures, tables on the screen.
 
 Fractions in the file, percent for the reader.
 """
@@ -14,22 +14,29 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from quavf.core.branches import FUSED
-from quavf.evaluation.metrics import Interval
+from quavf.core.branches import FUSED, LOOKING, QUALITY, SPEAKING
+from quavf.evaluation.metrics import Bounds
 from quavf.evaluation.protocols import Difference, Evaluation, Protocol, SystemResult
-from quavf.report.figures import draw_precision_recall, draw_quality_bins
+from quavf.report.figures import draw_precision_recall, draw_quality_bins, draw_reliability
 from quavf.utils.files import write_json, write_text
 
 METRICS_FILE = "metrics.json"
 TABLE_FILE = "metrics.md"
 PRECISION_RECALL_FILE = "precision_recall.png"
 QUALITY_BINS_FILE = "quality_bins.png"
+RELIABILITY_FILE = "reliability.png"
+FIGURE_FILES = (PRECISION_RECALL_FILE, QUALITY_BINS_FILE, RELIABILITY_FILE)
 TITLES = {
     "frame": "Frames: one row for every scored face frame",
     "segment": "Segments: one row for every labelled stretch of speech",
 }
 NONE = "–"
-SYSTEM_HEADER = ("System", "mAP % [interval]", "Accuracy %", "Rows", "Talking to me", "Clips")
+SYSTEM_HEADER = ("System", "mAP % [interval]", "Accuracy %", "ECE %", "Rows", "To me", "Clips")
+TASK_TITLES = {SPEAKING: "Speaking", LOOKING: "Looking at me"}
+TASK_HEADER = ("Task", "Rows are", *SYSTEM_HEADER[1:5], "Positive", "Clips")
+SHOWN = 6  # columns of it that the screen has room for
+DIFFERENCE_TITLE = "Differences of mAP, in points"
+PART_TITLE = "What each part adds: fused less fused without it, in points of mAP"
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Path]:
@@ -38,12 +45,13 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Path]:
     In `metrics.json`, `frame.<system>.map` and `segment.<system>.map` are fractions in [0, 1];
     null means that there was nothing to judge.
     """
-    names = (METRICS_FILE, TABLE_FILE, PRECISION_RECALL_FILE, QUALITY_BINS_FILE)
+    names = (METRICS_FILE, TABLE_FILE, *FIGURE_FILES)
     paths = {name: Path(folder) / name for name in names}
     write_json(paths[METRICS_FILE], collect_metrics(evaluation))
     write_text(paths[TABLE_FILE], format_markdown(evaluation))
     draw_precision_recall(paths[PRECISION_RECALL_FILE], evaluation.frame)
     draw_quality_bins(paths[QUALITY_BINS_FILE], evaluation.frame)
+    draw_reliability(paths[RELIABILITY_FILE], evaluation)
     return paths
 
 
@@ -51,9 +59,21 @@ def collect_metrics(evaluation: Evaluation) -> dict[str, Any]:
     """What `metrics.json` holds: each protocol's systems first, then everything else by name."""
     protocols = {"frame": evaluation.frame, "segment": evaluation.segment}
     content: dict[str, Any] = {
-        name: {key: asdict(result) if result else None for key, result in p.systems.items()}
+        name: {
+            key: asdict(result) if result else None
+            for key, result in (p.systems | _task_results(evaluation, name)).items()
+        }
         for name, p in protocols.items()
     }
+    reliability = {
+        name: {key: result.pop("reliability") for key, result in results.items() if result}
+        for name, results in content.items()
+    }
+    content["contributions"] = {
+        name: {part: asdict(contribution) for part, contribution in p.contributions.items()}
+        for name, p in protocols.items()
+    }
+    content["reliability"] = reliability
     content["differences"] = {
         name: {pair: asdict(difference) for pair, difference in p.differences.items()}
         for name, p in protocols.items()
@@ -70,6 +90,10 @@ def collect_metrics(evaluation: Evaluation) -> dict[str, Any]:
     return content
 
 
+def _task_results(evaluation: Evaluation, protocol: str) -> dict[str, SystemResult]:
+    return {name: getattr(task, protocol) for name, task in evaluation.tasks.items()}
+
+
 def format_markdown(evaluation: Evaluation) -> str:
     """Format results, differences, face quality and what was left out as Markdown."""
     lines = ["# Evaluation", "", _explain(evaluation), ""]
@@ -81,8 +105,14 @@ def format_markdown(evaluation: Evaluation) -> str:
         if protocol.counts["common_rows"] < protocol.counts["rows"]:
             lines += [_common_rows_note(protocol), ""]
     lines += ["Official mAP: the challenge's own way with equal scores, in row order.", ""]
-    lines += ["## Differences of mAP, in points", ""]
+    lines += [f"## {DIFFERENCE_TITLE}", ""]
     lines += _markdown_table(("Difference", "Frames", "Segments"), _difference_rows(evaluation))
+    if parts := _part_rows(evaluation):
+        lines += [f"## {PART_TITLE}", ""]
+        lines += _markdown_table(("Part", "Frames", "Segments"), parts)
+    if evaluation.tasks:
+        lines += ["## Speaking and looking at me", "", _explain_tasks(evaluation), ""]
+        lines += _markdown_table(TASK_HEADER, _task_rows(evaluation))
     lines += ["## By face quality (frames, mAP %)", ""]
     systems = list(evaluation.frame.rows.systems)
     header = ("Quality", "Rows", "Talking to me", *(name.capitalize() for name in systems))
@@ -103,13 +133,21 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         if protocol.counts["common_rows"] < protocol.counts["rows"]:
             console.print(_common_rows_note(protocol), style="dim", highlight=False)
         console.print()
-    rows = _difference_rows(evaluation)
-    if rows:
-        title = "Differences of mAP, in points"
-        table = _screen_table(title, ("Difference", "Frames", "Segments"))
-        for row in rows:
-            table.add_row(*map(Text, row))
-        console.print(table)
+    tasks = _task_rows(evaluation)
+    further: list[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = [
+        ("Speaking and looking at me", TASK_HEADER[:SHOWN], [r[:SHOWN] for r in tasks]),
+        (DIFFERENCE_TITLE, ("Difference", "Frames", "Segments"), _difference_rows(evaluation)),
+        (PART_TITLE, ("Part", "Frames", "Segments"), _part_rows(evaluation)),
+    ]
+    for title, header, cells in further:
+        if cells:
+            table = _screen_table(title, header)
+            for each in cells:
+                table.add_row(*map(Text, each))
+            console.print(table)
+            console.print()
+    for line in _describe_unmatched(evaluation):
+        console.print(line, highlight=False)
     console.print(_explain(evaluation), style="dim", highlight=False)
 
 
@@ -121,7 +159,8 @@ def _explain(evaluation: Evaluation) -> str:
     config, counts = evaluation.config, evaluation.frame.counts
     text = (
         "mAP: mean of the average precisions of “talking to me” and “not talking to me”; "
-        "100 is perfect. "
+        "100 is perfect. ECE: expected calibration error, the mean distance between a score and "
+        "the share of rows like it that are positive; 0 is perfect. "
     )
     if not counts["resamples"]:
         return text + "No intervals: they need two clips or more, and resamples."
@@ -150,6 +189,7 @@ def _system_cells(result: SystemResult | None) -> tuple[str, ...]:
     return (
         _percent(result.map) + _bracket(result.map_ci),
         _percent(result.accuracy),
+        _percent(result.ece),
         f"{result.n_rows:,}",
         f"{result.n_positive / result.n_rows:.0%}",
         f"{result.n_clips:,}",
@@ -172,6 +212,54 @@ def _difference_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         )
         for pair in pairs
     ]
+
+
+def _part_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    frame, segment = (
+        {name: part.gain for name, part in p.contributions.items()}
+        for _, p in _protocols(evaluation)
+    )
+    return [
+        (
+            f"{name.capitalize()} of faces" if name == QUALITY else name.capitalize(),
+            _difference_cell(frame.get(name)),
+            _difference_cell(segment.get(name)),
+        )
+        for name in dict.fromkeys([*frame, *segment])
+    ]
+
+
+def _task_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    return [
+        (TASK_TITLES.get(name, name), protocol, *_system_cells(result))
+        for name, task in evaluation.tasks.items()
+        for protocol, result in (("Frames", task.frame), ("Segments", task.segment))
+    ]
+
+
+def _explain_tasks(evaluation: Evaluation) -> str:
+    how = {"mean": "mean", "max": "highest"}[evaluation.config.segment_score]
+    return (
+        "Judged on all scored faces of clips that are labelled for it, in segments of speech or "
+        "not. A segment is a stretch of a person's faces with one label; its score is the "
+        f"{how} of theirs."
+    )
+
+
+def _describe_unmatched(evaluation: Evaluation) -> list[str]:
+    """What of the store has no score, and what of the scores fits no face; empty if nothing."""
+    counts = evaluation.counts
+    lines = []
+    if n := counts.get("store_faces_without_score"):
+        lines.append(
+            f"{n:,} of {counts['store_faces']:,} faces in labelled segments of the store have no "
+            f"score ({counts['store_clips_without_score']:,} clips have none at all)."
+        )
+    if n := counts.get("scores_without_face"):
+        lines.append(f"{n:,} scores belong to no face of the store.")
+    if n := counts.get("scores_not_finite"):
+        lines.append(f"{n:,} scores are not finite and count as missing.")
+    return lines
 
 
 def _difference_cell(difference: Difference | None) -> str:
@@ -201,7 +289,7 @@ def _percent(fraction: float | None) -> str:
     return NONE if fraction is None else f"{fraction * 100:.1f}"
 
 
-def _bracket(interval: Interval | None, sign: str = "") -> str:
+def _bracket(interval: Bounds | None, sign: str = "") -> str:
     if interval is None:
         return ""
     low, high = (f"{value * 100:{sign}.1f}" for value in interval)

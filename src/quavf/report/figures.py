@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quavf.core.branches import BRANCHES, FUSED
+from quavf.core.branches import BRANCHES, FUSED, LOOKING, SPEAKING
 from quavf.core.records import Floats, Ints
 from quavf.evaluation.metrics import average_precision, precision_recall
-from quavf.evaluation.protocols import CONSTANT, MEAN, Protocol
+from quavf.evaluation.protocols import Evaluation, Protocol, SystemResult
+from quavf.evaluation.rows import CONSTANT, MEAN
 from quavf.utils.files import replace_file
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FUSIONS = {MEAN: ("#009E73", "--"), CONSTANT: ("#CC79A7", ":"), FUSED: ("#D55E00", "-")}
+TASKS = {
+    SPEAKING: ("Speaking", ("#56B4E9", "-")),
+    LOOKING: ("Looking at me", ("#009E73", "-")),
+}
 INK = "#333333"
 GRID = "#DDDDDD"
 DPI = 150
@@ -46,6 +51,41 @@ def draw_quality_bins(path: Path, protocol: Protocol) -> None:
         axes.set_xlim(0, 1)
         axes.set_xticks(np.linspace(0, 1, 11))
     _save(figure, path)
+
+
+def draw_reliability(path: Path, evaluation: Evaluation) -> None:
+    """Share of positive frames over mean score, in bins of equal size, with the bins' counts."""
+    talking = {n: r for n, r in evaluation.frame.systems.items() if r is not None}
+    panels = [("Talking to me", talking)]
+    for name, task in evaluation.tasks.items():
+        panels.append((TASKS[name][0], {name: task.frame}))
+    figure, axes = _figure(len(panels), size=(1.2 + 4.6 * len(panels), 5.6))
+    for each, (title, results) in zip(axes, panels, strict=True):
+        _draw_reliability(each, title, results)
+    axes[0].set_ylabel("Frames that are positive (%)")
+    title = f"Reliability: up to {evaluation.config.n_reliability_bins} bins of equally many frames"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
+    _save(figure, path)
+
+
+def _draw_reliability(axes: Axes, title: str, results: dict[str, SystemResult]) -> None:
+    axes.plot([0, 100], [0, 100], color=INK, linewidth=1, linestyle=(0, (2, 3)), label="Calibrated")
+    for name, result in results.items():
+        counts = [b.n_rows for b in result.reliability]
+        size = "–".join(f"{n:,}" for n in sorted({min(counts), max(counts)}))
+        axes.plot(
+            [b.score * 100 for b in result.reliability],
+            [b.share * 100 for b in result.reliability],
+            marker="o",
+            markersize=4,
+            **_line_style(name),
+            label=f"{name.capitalize()} · ECE {result.ece * 100:.1f} % · {len(counts)} × {size}",
+        )
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_xlabel("Mean score (%)")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), fontsize=9)
 
 
 def _draw_bin_maps(axes: Axes, protocol: Protocol) -> None:
@@ -136,7 +176,10 @@ def _draw_class(
 
 def _line_style(system: str) -> dict[str, Any]:
     """Colour, dashes and width of a system's curve."""
-    colour, dashes = FUSIONS.get(system) or (BRANCHES.get(system).colour, "-")
+    if system in TASKS:
+        colour, dashes = TASKS[system][1]
+    else:
+        colour, dashes = FUSIONS.get(system) or (BRANCHES.get(system).colour, "-")
     return {
         "color": colour,
         "linestyle": dashes,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from quavf.core.branches import FUSED, LOOKING, SPEAKING, branch_names
 from quavf.core.errors import StoreError
-from quavf.core.records import Segment
+from quavf.core.records import WEARER, Interval, Ints, Segment
 from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.protocols import Evaluation, evaluate_scores
-from quavf.results.scores import read_scores
+from quavf.results.fusion import encode_clips, read_fusion
+from quavf.results.scores import Scores, read_config, read_scores
 from quavf.store import ClipStore
 
 
@@ -21,7 +27,12 @@ def evaluate(
     """Judge a scores folder against a store's labels; write figures, tables and pictures."""
     from quavf.report.evaluation import write_evaluation
 
-    evaluation = evaluate_scores(read_scores(Path(scores)), read_labels(Path(store)), config)
+    found, clips = read_scores(Path(scores)), ClipStore.open(Path(store))
+    segments, labels = read_labels(Path(store)), read_intervals(clips)
+    fusion = read_fusion(read_config(Path(scores)).get("fusion"))
+    evaluation = evaluate_scores(found, segments, config, labels, fusion)
+    counts = {**evaluation.counts, **count_unmatched(found, clips)}
+    evaluation = replace(evaluation, counts=counts)
     write_evaluation(Path(out), evaluation)
     return evaluation
 
@@ -33,3 +44,43 @@ def read_labels(store: Path) -> list[tuple[str, Segment]]:
     if not found:
         raise StoreError(f"{store}: nothing is labelled in this store; a challenge set is not")
     return found
+
+
+def read_intervals(store: ClipStore) -> dict[str, dict[str, tuple[Interval, ...]]]:
+    """When people speak and look at the wearer: by score column, then by labelled clip."""
+    found: dict[str, dict[str, tuple[Interval, ...]]] = {SPEAKING: {}, LOOKING: {}}
+    for clip in store.clips():
+        manifest = store.manifest(clip)
+        for name, intervals in ((SPEAKING, manifest.speaking), (LOOKING, manifest.looking)):
+            if intervals is not None:
+                found[name][clip] = intervals
+    return found
+
+
+def count_unmatched(scores: Scores, store: ClipStore) -> dict[str, int]:
+    """Faces in labelled segments of the store that have no score, and scores without a face."""
+    scored = np.any([~np.isnan(scores[name]) for name in (*branch_names(), FUSED)], axis=0)
+    names, codes = encode_clips(scores.clip)
+    rows_of = {str(name): np.flatnonzero(codes == code) for code, name in enumerate(names)}
+    counts = Counter(store_faces=0, store_faces_without_score=0, store_clips_without_score=0)
+    counts["scores_without_face"] = len(scores)
+    for clip in store.clips():
+        faces, own = store.faces(clip), rows_of.get(clip, np.empty(0, int))
+        inside = np.zeros(len(faces), bool)
+        for segment in store.manifest(clip).segments:
+            if segment.person > WEARER:
+                frames = (segment.start_frame <= faces.frame) & (faces.frame <= segment.last_frame)
+                inside |= frames & (faces.person == segment.person)
+        keys = _encode_faces(faces.person, faces.frame)
+        found = _encode_faces(scores.person[own], scores.frame[own])
+        counts["store_faces"] += int(inside.sum())
+        missing = inside & ~np.isin(keys, found[scored[own]])
+        counts["store_faces_without_score"] += int(missing.sum())
+        counts["store_clips_without_score"] += bool(inside.any() and missing.sum() == inside.sum())
+        counts["scores_without_face"] -= int(np.isin(found, keys).sum())
+    return dict(counts)
+
+
+def _encode_faces(person: Ints, frame: Ints) -> Ints:
+    """One number for each (person, frame)."""
+    return np.asarray(person, np.int64) * (1 << 32) + frame

@@ -1,116 +1,108 @@
-"""How well single cues predict the addressee in simulated worlds, measured on the ground truth.
+"""Measure how fast cues are read: the mesh, crops of a store, and sound.
 
-    python benchmarks/cues.py [--clips 150] [--presets table ...]
+    python benchmarks/cues.py [--crops 512] [--rounds 5]
 
-Prints a Markdown table with the area under the ROC curve of each cue for "talking to the wearer",
-by turns without back-channels. 0.5 is chance; below it the cue points the other way. The values are
-upper bounds for a model that uses one cue.
+One thread. Prints the processor time of the fastest round: milliseconds a face for the mesh alone,
+crops a second for everything that `quavf cues` does with a crop, and how many times faster than
+real time the voice detector is.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
+import cv2
 import numpy as np
-from scipy.stats import rankdata
 
-from quavf.core.records import WEARER, Array
-from quavf.simulate.config import PRESETS, SimulateConfig
-from quavf.simulate.conversation import Utterance
-from quavf.simulate.scene import measure_face_angles
-from quavf.simulate.truth import NOBODY, compute_addressees
-from quavf.simulate.world import ClipKey, ClipWorld, draw_world
-from quavf.utils.progress import show_progress
+from quavf.core.clock import SAMPLE_RATE, Clock
+from quavf.cues.mesh import MESH_SIZE, FaceMesh
+from quavf.cues.voice import VoiceDetector
+from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
+from quavf.store import ClipStore, Manifest, StoreConfig
+from quavf.workflows.cues import compute_cues
 
-SEED = 904
-CUES = {
-    "yaw": "mean yaw of the face",
-    "gaze": "share of the turn that the speaker looks at the wearer",
-    "before": "the wearer spoke last",
-    "distance": "distance",
-}
+FRAME = (1280, 720)
+BOX = np.array([600.0, 300, 690, 420])
+SOUND_S = 60
 
 
-def list_turns(world: ClipWorld) -> list[Utterance]:
-    """All turns of partners, without back-channels."""
-    return [u for u in world.conversation.utterances if u.speaker != WEARER and not u.backchannel]
+@dataclass(frozen=True)
+class Speed:
+    """Of one thread, by its processor time."""
 
-
-def find_frames(world: ClipWorld, turn: Utterance) -> slice:
-    """The frames of a turn: at least one."""
-    start = min(round(turn.start_s * float(world.fps)), world.n_frames - 1)
-    return slice(start, max(start + 1, round(turn.end_s * float(world.fps))))
-
-
-def measure_cues(world: ClipWorld, turn: Utterance) -> dict[str, float]:
-    """Measure the cues of one turn, signed so that higher should mean addressing the wearer."""
-    motion, frames = world.motion, find_frames(world, turn)
-    heads, turned = motion.heads[turn.speaker, frames], motion.turns[turn.speaker, frames]
-    camera = motion.heads[WEARER, frames]
-    sides = [measure_face_angles(h, t, c)[0] for h, t, c in zip(heads, turned, camera, strict=True)]
-    floor = world.conversation.find_floor(turn.speaker)
-    earlier = [
-        u
-        for u in world.conversation.utterances
-        if u.start_s < turn.start_s
-        and not u.backchannel
-        and u.speaker != turn.speaker
-        and u.speaker in floor
-    ]
-    return {
-        "yaw": -float(np.mean(np.abs(sides))),
-        "gaze": float(np.mean(motion.gaze[turn.speaker, frames] == WEARER)),
-        "before": float(bool(earlier) and earlier[-1].speaker == WEARER),
-        "distance": -float(np.linalg.norm(heads - camera, axis=1).mean()),
-    }
-
-
-def compute_auc(labels: Array, values: Array) -> float:
-    """Area under the ROC curve; ties count half (Mann and Whitney)."""
-    n = int(labels.sum())
-    ranks = rankdata(values)[labels].sum()
-    return float((ranks - n * (n + 1) / 2) / (n * (len(labels) - n)))
-
-
-def measure_preset(preset: str, n_clips: int) -> dict[str, float]:
-    """Measure all figures of one preset."""
-    config = SimulateConfig(seed=SEED, preset=preset)
-    values: dict[str, list[float]] = defaultdict(list)
-    labels: list[bool] = []
-    speaking: list[Array] = []
-    with show_progress(f"Worlds of {preset}", n_clips) as bar:
-        for index in range(n_clips):
-            world = draw_world(config, ClipKey(SEED, "train", index))
-            speaking.append((compute_addressees(world) != NOBODY).sum(axis=0))
-            for turn in list_turns(world):
-                labels.append(turn.to_wearer)
-                for name, value in measure_cues(world, turn).items():
-                    values[name].append(value)
-                values["seconds"].append(turn.end_s - turn.start_s)
-            bar.advance(n_frames=world.n_frames)
-    to_me, seconds = np.array(labels), np.array(values["seconds"])
-    at_once = np.concatenate(speaking)
-    found = {CUES[name]: compute_auc(to_me, np.array(values[name])) for name in CUES}
-    found["speech for the wearer, by time"] = float(seconds[to_me].sum() / seconds.sum())
-    found["time with nobody speaking"] = float((at_once == 0).mean())
-    found["time with several speaking"] = float((at_once > 1).mean())
-    return found | {"turns": float(len(labels))}
+    mesh_ms: float  # a face
+    crops_per_s: float
+    sound_rate: float  # seconds of sound a second
 
 
 def main() -> None:
-    """Measure all presets and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--clips", type=int, default=150, help="clips of 30 s per preset")
-    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=list(PRESETS))
+    parser.add_argument("--crops", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    found = {preset: measure_preset(preset, options.clips) for preset in options.presets}
-    print(f"| | {' | '.join(found)} |")
-    print("|---|" + "---|" * len(found))
-    for name in next(iter(found.values())):
-        digits = 0 if name == "turns" else 2
-        cells = " | ".join(f"{figures[name]:.{digits}f}" for figures in found.values())
-        print(f"| {name} | {cells} |")
+    speed = measure(options.crops, options.rounds)
+    print(f"mesh: {speed.mesh_ms:.2f} ms a face")
+    print(f"store: {speed.crops_per_s:.0f} crops a second")
+    print(f"voice: {speed.sound_rate:.0f} times real time")
+
+
+def measure(n_crops: int, rounds: int) -> Speed:
+    """Measure in the current process."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    cv2.setNumThreads(1)
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (64, MESH_SIZE, MESH_SIZE, 3), np.uint8)
+    sound = random.normal(0, 0.1, SOUND_S * SAMPLE_RATE).astype(np.float32)
+    mesh, voice = FaceMesh(), VoiceDetector()
+    with tempfile.TemporaryDirectory() as folder:
+        store = make_store(Path(folder) / "store", n_crops, random)
+        store_s = fastest(lambda: remove_and_compute(store), rounds)
+    return Speed(
+        mesh_ms=fastest(lambda: mesh.run(pictures), rounds) / len(pictures) * 1e3,
+        crops_per_s=n_crops / store_s,
+        sound_rate=SOUND_S / fastest(lambda: voice.run(sound), rounds),
+    )
+
+
+def fastest(work: Callable[[], object], rounds: int) -> float:
+    """Return the processor seconds of the fastest of some rounds, after one to warm up."""
+    work()
+    found = []
+    for _ in range(rounds):
+        start = time.process_time()
+        work()
+        found.append(time.process_time() - start)
+    return min(found)
+
+
+def remove_and_compute(store: ClipStore) -> None:
+    for path in store.folder("clip").glob("cues*.parquet"):
+        path.unlink()
+    compute_cues(store.path)
+
+
+def make_store(path: Path, n_crops: int, random: np.random.Generator) -> ClipStore:
+    """Make a store of one clip of smooth noise, without sound."""
+    store = ClipStore.create(path, StoreConfig("ego4d", "fixed", "grown"))
+    geometry = crop_geometry(BOX, FRAME)
+    assert geometry is not None
+    x1, y1, x2, y2 = geometry.region
+    with store.write_clip("clip") as writer:
+        for frame in range(n_crops):
+            noise = random.integers(0, 256, (15, 12, 3), np.uint8)
+            patch = np.asarray(cv2.resize(noise, (x2 - x1, y2 - y1)), np.uint8)
+            jpeg = encode_jpeg(render_crop(patch, geometry))
+            writer.add_crop(1, frame, frame / 30, geometry, jpeg)
+        writer.finish(
+            Manifest("clip", "val", Clock(), (), None, n_crops, FRAME, "f", store.config.hash)
+        )
+    return store
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ from .utils.parallel import EngineConfig as EngineConfig
 from .video.config import VideoConfig as VideoConfig
 from .workflows.check import check_store as check_store
 from .workflows.config import RunConfig as RunConfig
+from .workflows.cues import compute_cues as compute_cues
 from .workflows.evaluate import evaluate as evaluate
 from .workflows.fuse import fuse as fuse
 from .workflows.import_scores import import_scores as import_scores

@@ -51,7 +51,7 @@ def made_up_face(yaw: float = 0, pitch: float = 0, roll: float = 0) -> np.ndarra
     turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
     nod = np.array([[1, 0, 0], [0, np.cos(b), np.sin(b)], [0, -np.sin(b), np.cos(b)]])
     tilt = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    return (points @ (tilt @ nod @ turn).T).astype(np.float32)
+    return np.asarray(points @ (tilt @ nod @ turn).T, np.float32)
 
 
 def cues_of(points: np.ndarray, confidence: float = 0.9) -> dict[str, float]:

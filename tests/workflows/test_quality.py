@@ -26,6 +26,7 @@ from quavf.faces.crop import (
 from quavf.faces.quality.light import LightScorer
 from quavf.inference.config import InferenceConfig
 from quavf.store import ClipStore, CropReader, Manifest, StoreConfig
+from quavf.workflows import clip_rows
 from quavf.workflows import quality as module
 from quavf.workflows.quality import QUALITY_INFERENCE, QualitySummary, import_quality, score_quality
 
@@ -164,7 +165,7 @@ def test_interrupted_scoring_goes_on(
     monkeypatch.setattr(module, "CHUNK", 3)
     whole = make(store.path.parent / "whole", CLIPS)
     score_quality(whole.path)
-    monkeypatch.setattr(module, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(clip_rows, "SAVE_EVERY_S", -1.0)
     with pytest.raises(KeyboardInterrupt):
         score_with(store, Counting(stop_after), monkeypatch)
     done = stop_after // 3 * 3 if stop_after < 10 else 10
@@ -179,7 +180,7 @@ def test_a_part_of_other_settings_is_not_used(
     store: ClipStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", 3)
-    monkeypatch.setattr(module, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(clip_rows, "SAVE_EVERY_S", -1.0)
     with pytest.raises(KeyboardInterrupt):
         score_with(store, Counting(6), monkeypatch)
     other = Counting()
@@ -193,7 +194,7 @@ def test_a_damaged_part_is_not_used(
     store: ClipStore, monkeypatch: pytest.MonkeyPatch, content: bytes | None
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", 3)
-    monkeypatch.setattr(module, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(clip_rows, "SAVE_EVERY_S", -1.0)
     with pytest.raises(KeyboardInterrupt):
         score_with(store, Counting(6), monkeypatch)
     (part,) = (store.folder("a") / "quality").glob(".*.npy")
@@ -451,7 +452,7 @@ def test_partial_scores_of_another_version_of_a_clip(
     store: ClipStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", 4)
-    monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(clip_rows, "SAVE_EVERY_S", 0.0)
     with pytest.raises(KeyboardInterrupt):
         score_with(store, Counting(stop_after=4), monkeypatch)
     (part,) = (store.folder("a") / "quality").glob(".light.*.npy")

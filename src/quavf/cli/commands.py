@@ -18,6 +18,7 @@ def group_commands() -> dict[str, dict[str, Command]]:
             **{f"prepare {name}": stores.make_prepare_command(name) for name in source_names()},
             "prepare simulated": stores.PREPARE_SIMULATED,
             "quality": stores.QUALITY,
+            "cues": stores.CUES,
             "check": stores.CHECK,
         },
         "Models": {

@@ -1,4 +1,4 @@
-"""The commands on clips and stores: `simulate`, `prepare NAME`, `quality` and `check`."""
+"""The commands on clips and stores: `simulate`, `prepare NAME`, `quality`, `cues` and `check`."""
 
 from __future__ import annotations
 
@@ -193,6 +193,25 @@ def _score_quality(args: Namespace, console: Any) -> None:
     print_summary(console, f"Quality by {summary.scorer!r}", figures, notes)
 
 
+def _add_cues_options(parser: ArgumentParser) -> None:
+    parser.add_argument("store", metavar="STORE", help="Store made by `quavf prepare`")
+    add_engine_options(parser)
+
+
+def _compute_cues(args: Namespace, console: Any) -> None:
+    from quavf.report.summaries import print_summary
+    from quavf.workflows.cues import compute_cues
+
+    summary = compute_cues(args.store, build_engine(args))
+    figures: dict[str, object] = {"clips": summary.clips, "faces": summary.faces}
+    if summary.faces:
+        figures["faces that the mesh reads"] = f"{summary.read / summary.faces:.0%}"
+    if summary.sound_s:
+        figures["sound with a voice"] = f"{summary.voice_s / summary.sound_s:.0%}"
+    notes = {"clips without sound": summary.without_sound} if summary.without_sound else {}
+    print_summary(console, "Cues", figures, notes)
+
+
 def _add_check_options(parser: ArgumentParser) -> None:
     parser.add_argument("store", metavar="STORE", help="Store made by `quavf prepare`")
     add_engine_options(parser)
@@ -231,6 +250,12 @@ QUALITY = Command(
     "STORE [options]",
     _add_quality_options,
     _score_quality,
+)
+CUES = Command(
+    "Read lips, head pose, eyes and voice from the faces and sound of a store.",
+    "STORE [options]",
+    _add_cues_options,
+    _compute_cues,
 )
 CHECK = Command(
     "Check that a store is as it was written: every file, table and crop.",

@@ -31,6 +31,12 @@ CUE_COLUMNS = (
 )
 FACE_COLUMNS = (*CUE_COLUMNS, "x", "y")  # middle of the face box, 0 to 1 over the frame
 SOUND_COLUMNS = ("voice", "level_db")
+CUE_SETTINGS = {
+    "format": 1,
+    "mesh": "mediapipe 0.10.14",
+    "voice": "silero-vad 6.2.3",
+}
+"""Identifies how cues are computed; stored tables with other settings count as missing."""
 
 LEAST_CONFIDENCE = 0.5  # of the mesh; below it the geometry is missing
 LOWEST_DB = -100.0  # level of digital silence
@@ -113,12 +119,13 @@ def _distance(points: Floats, pair: tuple[int, int]) -> Floats:
     return np.asarray(np.linalg.norm(points[:, pair[0], :2] - points[:, pair[1], :2], axis=1))
 
 
-def with_places(values: Floats, boxes: Floats, frame_size: tuple[int, int]) -> Floats:
+def with_places(values: Floats, boxes: Floats, frame_size: tuple[int, int] | None) -> Floats:
     """Add where faces are: (N, len(CUE_COLUMNS)) become (N, len(FACE_COLUMNS)).
 
-    `boxes` (N, 4) xyxy pixels; `frame_size` is width, height.
+    `boxes` (N, 4) xyxy pixels; `frame_size` is width, height, None if it is not known.
     """
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2 / np.array(frame_size, float)  # (N, 2)
+    size = np.array(frame_size or (np.nan, np.nan), float)
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2 / size  # (N, 2)
     return np.column_stack([values, middles]).astype(np.float32)
 
 

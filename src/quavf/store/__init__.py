@@ -8,6 +8,8 @@
                        sound.wav         16-bit mono 16 kHz; absent when the clip has no sound
                        confidence.parquet   the face detector's; absent where faces were annotated
                        quality/<scorer>.parquet   one score a row of faces.parquet
+                       cues.parquet      cues of faces, one row a person and frame
+                       cues_sound.parquet   cues of the sound, one row per 32 ms
 
 A clip's folder appears complete or not at all.
 """

@@ -19,7 +19,18 @@ from quavf.core.errors import AnnotationError, ConfigError, StoreError
 from quavf.core.names import is_safe_name
 from quavf.core.records import Floats, Intervals
 from quavf.core.semantics import get_semantics
+from quavf.cues.tracks import CUE_SETTINGS, FaceCues, SoundCues
 from quavf.store.clip_tables import read_origin, write_clip_table
+from quavf.store.cue_tables import (
+    FACES_NAME,
+    FACES_SCHEMA,
+    SOUND_NAME,
+    SOUND_SCHEMA,
+    face_table,
+    read_face_table,
+    read_sound_table,
+    sound_table,
+)
 from quavf.store.integrity import (
     REMEDY,
     check_faces,
@@ -106,7 +117,8 @@ class ClipStore:
         """Remove half-written files of killed runs; the store must be locked."""
         for leftover in (self.path / "clips").glob(".*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
-        tables = self.path.glob("clips/*/quality/.*.tmp")  # scorers do not lock the store
+        # Commands that add tables to clips do not lock the store.
+        tables = [*self.path.glob("clips/*/.*.tmp"), *self.path.glob("clips/*/quality/.*.tmp")]
         for leftover in [*self.path.glob(".*.tmp"), *filter(_is_abandoned, tables)]:
             leftover.unlink(missing_ok=True)
 
@@ -332,6 +344,27 @@ class ClipStore:
         if read_origin(path) is not None and not self.has_table(clip, name):
             raise StoreError(f"{path}: made from an earlier version of the clip; {remedy}")
         return read_table(path, schema, remedy)
+
+    def has_cues(self, clip: str) -> bool:
+        """Whether the clip as it is has its cues, of faces and of sound, by this version."""
+        return all(self.has_table(clip, name, CUE_SETTINGS) for name in (FACES_NAME, SOUND_NAME))
+
+    def write_cues(
+        self, clip: str, faces: FaceCues, sound: SoundCues, fingerprint: str | None = None
+    ) -> None:
+        """Write the cues of a clip; see `write_table`."""
+        self.write_table(clip, SOUND_NAME, sound_table(sound), CUE_SETTINGS, fingerprint)
+        self.write_table(clip, FACES_NAME, face_table(faces), CUE_SETTINGS, fingerprint)
+
+    def cues(self, clip: str) -> FaceCues:
+        """The cues of a clip's faces. Raises StoreError if they are missing, stale or damaged."""
+        remedy = f"run `quavf cues {self.path}`"
+        return read_face_table(self.table(clip, FACES_NAME, FACES_SCHEMA, remedy))
+
+    def sound_cues(self, clip: str) -> SoundCues:
+        """The cues of a clip's sound. Raises StoreError if they are missing, stale or damaged."""
+        remedy = f"run `quavf cues {self.path}`"
+        return read_sound_table(self.table(clip, SOUND_NAME, SOUND_SCHEMA, remedy))
 
     def has_quality(self, clip: str, scorer: str, settings: dict[str, Any] | None = None) -> bool:
         """Whether a scorer has scored the clip as it is, with these `settings` if given."""

@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 
 from quavf.core.clock import SAMPLE_RATE
 from quavf.core.records import CropGeometry, Ints
+from quavf.cues.tracks import CUE_SETTINGS, FaceCues, SoundCues
 from quavf.store.clip_tables import write_clip_table
+from quavf.store.cue_tables import FACES_NAME, SOUND_NAME, face_table, sound_table
 from quavf.store.integrity import sum_files
 from quavf.store.manifest import Manifest
 from quavf.store.tables import SCHEMA
@@ -85,6 +87,11 @@ class ClipWriter:
     def add_table(self, name: str, table: pa.Table, settings: dict[str, Any]) -> None:
         """Add a table that belongs to this clip, under a file name; see `ClipStore.write_table`."""
         self._tables[name] = table, settings
+
+    def add_cues(self, faces: FaceCues, sound: SoundCues) -> None:
+        """Add the clip's cues; see `ClipStore.write_cues`."""
+        self.add_table(FACES_NAME, face_table(faces), CUE_SETTINGS)
+        self.add_table(SOUND_NAME, sound_table(sound), CUE_SETTINGS)
 
     @property
     def n_crops(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -15,25 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from quavf.core.errors import AnnotationError, ConfigError, QuavfError, StoreError
+from quavf.core.errors import AnnotationError, ConfigError
 from quavf.core.names import is_safe_name
 from quavf.core.records import Floats, Image
 from quavf.core.semantics import get_semantics
-from quavf.faces.crop import decode_jpeg, quality_region
+from quavf.faces.crop import quality_region
 from quavf.faces.quality.scorer import NetworkRunner, QualityScorer, open_scorer
 from quavf.inference.config import InferenceConfig
 from quavf.store import ClipStore, CropReader, Faces
-from quavf.utils.files import config_hash, read_json, replace_file
+from quavf.utils.files import config_hash, read_json
 from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import show_progress
+from quavf.workflows.clip_rows import PartialRows, compute_rows, read_crop, repeat_if_replaced
 
 log = logging.getLogger(__name__)
 
 CHUNK = 32  # crops in memory at once; a close face in 4K video takes 4 MB
 QUALITY_INFERENCE = InferenceConfig(device="cpu", batch_size=8)
 RENAMED = ("device", "batch_size", "runtime", "precision")  # now in InferenceConfig
-REPLACED_S = 1.0  # to wait for a clip's folder while another process replaces it
-SAVE_EVERY_S = 30.0  # an interrupted clip loses at most this much work
 
 
 @dataclass(frozen=True)
@@ -95,32 +93,16 @@ class _Scoring:
         return _Scoring, self._settings
 
     def __call__(self, clip: str) -> Counter[str]:
-        """Write the clip's scores and return counts of its faults.
-
-        Starts again when the clip is prepared again in the meantime.
-        """
-        while True:
-            fingerprint = self.store.fingerprint(clip)
-            try:
-                return self._score(clip, fingerprint)
-            except (QuavfError, IndexError):
-                if not self._has_changed(clip, fingerprint):
-                    raise
+        """Write the clip's scores and return counts of its faults."""
+        return repeat_if_replaced(self.store, clip, partial(self._score, clip))
 
     def _score(self, clip: str, fingerprint: str) -> Counter[str]:
         notes: Counter[str] = Counter()
         run = _ClipScoring(self.store, clip, fingerprint, self.judge, self.report)
         scores, name = run.scores(notes), self.judge.name
         self.store.write_quality(clip, name, scores, self.judge.settings, fingerprint)
-        run.remove_partial()
+        run.partial.remove()
         return notes
-
-    def _has_changed(self, clip: str, fingerprint: str) -> bool:
-        """Whether the clip is another now; waits while `prepare` replaces its folder."""
-        deadline = time.monotonic() + REPLACED_S
-        while not self.store.has_clip(clip) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return self.store.has_clip(clip) and self.store.fingerprint(clip) != fingerprint
 
 
 def _open(scorer: str, weights: Path | None, config: InferenceConfig) -> QualityScorer:
@@ -174,35 +156,15 @@ class _ClipScoring:
         self.reader = CropReader(store, clip, self.faces)
         self.semantics = get_semantics(store.config.semantics)
         key = config_hash([judge.name, judge.settings, fingerprint])
-        self.partial = store.folder(clip) / "quality" / f".{judge.name}.{key}.npy"
+        self.partial = PartialRows(store.folder(clip) / "quality", judge.name, key)
 
     def scores(self, notes: Counter[str]) -> Floats:
         """(N,) scores of the clip's crops; 0 for those that show nothing."""
-        done = self._load_partial()
-        saved = time.monotonic()
-        while len(done) < len(self.faces):
-            rows = range(len(done), min(len(done) + CHUNK, len(self.faces)))
-            done = np.concatenate([done, self._chunk(rows, notes)])
-            self.report(len(rows))
-            if time.monotonic() - saved > SAVE_EVERY_S and len(done) < len(self.faces):
-                with replace_file(self.partial) as temporary, temporary.open("wb") as file:
-                    np.save(file, done)
-                saved = time.monotonic()
+        done = compute_rows(
+            len(self.faces), CHUNK, lambda rows: self._chunk(rows, notes), self.partial
+        )
         self.reader.close()
         return done
-
-    def remove_partial(self) -> None:
-        """Remove partial results of this scorer, also those with other settings."""
-        for part in self.partial.parent.glob(f".{self.judge.name}.*.npy"):
-            part.unlink(missing_ok=True)
-
-    def _load_partial(self) -> Floats:
-        """Scores that an interrupted run saved; none if there is no file or it is damaged."""
-        try:
-            done: Floats = np.load(self.partial)
-        except (OSError, ValueError, EOFError):
-            return np.empty(0)
-        return done if done.ndim == 1 and len(done) <= len(self.faces) else np.empty(0)
 
     def _chunk(self, rows: range, notes: Counter[str]) -> Floats:
         regions = [self._region(row) for row in rows]
@@ -212,15 +174,11 @@ class _ClipScoring:
         if seen:
             sure = None if self.confidences is None else self.confidences[rows.start :][seen]
             scores[seen] = self.judge.score([r for r in regions if r is not None], sure)
+        self.report(len(regions))
         return scores
 
     def _region(self, row: int) -> Image | None:
-        picture = decode_jpeg(self.reader.read(row))
-        if picture is None:
-            raise StoreError(
-                f"{self.reader.path}: crop {row} is damaged; delete the clip's folder and prepare "
-                "again"
-            )
+        picture = read_crop(self.reader, row)
         return quality_region(picture, self.faces.geometry(row), self.semantics)
 
 

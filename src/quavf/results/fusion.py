@@ -12,6 +12,7 @@ import numpy.typing as npt
 from quavf.core.branches import FUSED, QUALITY, branch_names, branch_specs, known_columns
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Array, Floats, Ints
+from quavf.results.stacker import read_stacker
 
 if TYPE_CHECKING:  # pyarrow would slow down `quavf run --help`
     from quavf.results.scores import Scores
@@ -63,7 +64,9 @@ def read_fusion(content: Any) -> Fusion:
     kind = content.get("kind") if isinstance(content, dict) else content
     if kind == "published":
         return PUBLISHED
-    raise ConfigError(f"fusion.kind: {kind!r:.40} is not known; use published")
+    if kind == "stacker":
+        return read_stacker(content)
+    raise ConfigError(f"fusion.kind: {kind!r:.40} is not known; use published or stacker")
 
 
 def fuse_columns(columns: Mapping[str, Floats], fusion: Fusion = PUBLISHED) -> Floats:

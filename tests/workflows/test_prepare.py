@@ -21,10 +21,11 @@ import pytest
 from quavf.core.errors import AnnotationError, ConfigError, QuavfError, StoreError
 from quavf.core.records import Interval
 from quavf.faces.crop import decode_jpeg, encode_jpeg
+from quavf.sources.config import Ego4dConfig
 from quavf.sources.media.file import VideoFile, open_video_file
 from quavf.store import ClipStore, ClipWriter, CropReader
 from quavf.store import clips as clips_module
-from quavf.workflows.prepare import PrepareSummary, prepare_ego4d
+from quavf.workflows.prepare import PrepareSummary, prepare_ego4d, prepare_source
 from tests.helpers.annotations import clip, person, segment, span, still, write_annotations
 from tests.helpers.disk import full_disk
 from tests.helpers.media_files import (
@@ -219,6 +220,24 @@ def test_second_prepare_changes_nothing(root: Path) -> None:
     assert second.to_json() == first.to_json()
     assert files(root / "store") == before
     assert times(root / "store") == stamps
+
+
+def test_faces_outside_segments(root: Path) -> None:
+    prepare(root)
+    folder = root / "annotations"
+    config = Ego4dConfig(folder, root / "clips", every=4)
+    prepare_source("ego4d", root / "store", config)
+    faces = ClipStore.open(root / "store").faces("a")
+    keys = list(zip(faces.person.tolist(), faces.frame.tolist(), strict=True))
+    inside = {1: {*range(3, 11)}, 2: {*range(15, 20)}}
+    assert keys == [
+        (person, f) for person, own in inside.items() for f in sorted(own | {*range(0, 20, 4)})
+    ]
+    before = times(root / "store" / "clips")
+    assert prepare_source("ego4d", root / "store", config).skipped == 3
+    assert times(root / "store" / "clips") == before
+    with pytest.raises(ConfigError, match="every is -1, expected 0 or more"):
+        Ego4dConfig(folder, root / "clips", every=-1)
 
 
 def test_labels_of_speaking_and_looking(root: Path) -> None:

@@ -121,6 +121,7 @@ class ClipRecord:
     notes: dict[str, int] = field(default_factory=dict)  # what was dropped or corrected, counted
     speaking: Intervals = None  # of everyone, the wearer included
     looking: Intervals = None  # at the wearer
+    every: int = 0  # frames between the faces to keep outside labelled segments; 0: none
 
 
 @dataclass(frozen=True)

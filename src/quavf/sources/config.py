@@ -40,15 +40,20 @@ class Ego4dConfig:
         semantics: Tracks and quality regions: fixed, or reference, exactly as published.
         splits: Folder of train.txt, val.txt (valid.txt), test.txt with one clip id per line;
             default: av_train.json is train, av_val.json is val.
+        every: Also keep every N-th frame's faces outside labelled segments, to train on and judge
+            who speaks and who looks at the wearer; 0: none.
     """
 
     annotations: Path
     clips: Path
     semantics: str = FIXED.name
     splits: Path | None = None
+    every: int = 0
 
     def __post_init__(self) -> None:
         get_semantics(self.semantics)
+        if self.every < 0:
+            raise ConfigError(f"prepare.every is {self.every}, expected 0 or more")
 
 
 @dataclass(frozen=True)

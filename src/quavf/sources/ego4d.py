@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -83,7 +83,15 @@ def index_ego4d(config: Ego4dConfig) -> ClipIndex:
     index = read_ego4d(
         Path(config.annotations), Path(config.clips), Path(splits) if splits else None, semantics
     )
-    return ClipIndex(index.records, dict(index.notes), config.semantics)
+    records = [_keep_every(record, config.every) for record in index.records]
+    return ClipIndex(records, dict(index.notes), config.semantics)
+
+
+def _keep_every(record: ClipRecord, every: int) -> ClipRecord:
+    """With another fingerprint, since other faces belong to the clip."""
+    if not every:
+        return record
+    return replace(record, every=every, fingerprint=config_hash([record.fingerprint, every]))
 
 
 def read_splits(folder: Path) -> dict[str, str]:

@@ -23,7 +23,6 @@ from quavf.core.records import (
     ClipRecord,
     CropGeometry,
     CroppedClip,
-    Segment,
     Track,
     TrackRows,
 )
@@ -238,7 +237,7 @@ def _write_clip(store: ClipStore, fingerprint: str, record: ClipRecord) -> int:
     video = open_clip_video(record.media)
     with store.write_clip(record.clip) as writer:
         tracks = _tracks(record, semantics, notes)
-        requests = _crop_requests(record.segments, tracks, video, notes)
+        requests = _crop_requests(record, tracks, video, notes)
         n_decoded = _write_crops(writer, video, requests, notes)
         n_samples = writer.add_sound_chunks(video.file.sound())
         notes += video.notes
@@ -297,13 +296,18 @@ Requests = dict[int, list[tuple[int, CropGeometry]]]  # by frame: person and cro
 
 
 def _crop_requests(
-    segments: Iterable[Segment], tracks: dict[int, Track], video: ClipVideo, notes: Notes
+    record: ClipRecord, tracks: dict[int, Track], video: ClipVideo, notes: Notes
 ) -> Requests:
-    """The crops to cut, by frame: every box of a person inside one of that person's segments."""
+    """The crops to cut, by frame: every box of a person inside one of that person's segments.
+
+    With `record.every`, also those of every N-th frame elsewhere.
+    """
     requests: Requests = defaultdict(list)
     for person, track in sorted(tracks.items()):
         inside = np.zeros(len(track.frames), bool)
-        for s in segments:
+        if record.every:
+            inside |= track.frames % record.every == 0
+        for s in record.segments:
             if s.person == person:
                 inside |= (track.frames >= s.start_frame) & (track.frames <= s.last_frame)
         for frame, box in zip(track.frames[inside].tolist(), track.boxes[inside], strict=True):

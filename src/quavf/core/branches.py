@@ -113,8 +113,22 @@ VISUAL = BranchSpec(
     published="quavf.models.published:read_visual",
 )
 
+CUES = BranchSpec(
+    name="cues",
+    title="Cues",
+    summary="what lips, head and voices tell",
+    colour="#56B4E9",
+    model_config="quavf.models.config:CuesConfig",
+    network="quavf.models.cues:CuesBranch",
+    predictor="quavf.inference.cues:CuesPredictor",
+    training="quavf.training.cues:CuesTraining",
+    train_config="quavf.training.config:TrainCuesConfig",
+    columns=(SPEAKING, LOOKING),
+    uses_sound=True,
+)
+
 STANDARD = (AUDIO, VISUAL)  # those of the published system: every table has their columns
-BUILT_IN = STANDARD
+BUILT_IN = (*STANDARD, CUES)
 BRANCHES: Registry[BranchSpec] = Registry(
     "branch",
     "quavf.branches",

@@ -81,7 +81,7 @@ def _face_features(grid: CueGrid, look_ahead: int | None) -> tuple[Floats, Float
         rolling_mean(facing, lips, look_ahead),
         rolling_mean(facing, 2 * steady, look_ahead),
         np.clip(rolling_std(yaw, steady, look_ahead) / 10, 0, 3),
-        np.clip(f[:, :, PITCH] / 20, -3, 3),
+        np.clip(-f[:, :, PITCH] / 20, -3, 3),
         np.clip(f[:, :, ROLL] / 20, -3, 3),
         np.clip(f[:, :, EYES], 0, 0.6) * 4,
         np.log2(size / 100) / 2,

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from quavf.core.records import Array, Floats, Ints
+from quavf.cues.tracks import FaceCues, SoundCues
+from quavf.cues.voice import STEP_S
 
 RATE = 15  # ticks per second
 LIPS_S = 0.5  # lips are judged by their motion this far before and after
@@ -181,3 +183,32 @@ def nearest_ticks(times_s: Floats, n_ticks: int) -> Ints:
         np.abs(times_s[before] - ticks) <= np.abs(times_s[after] - ticks), before, after
     )
     return np.where(np.abs(times_s[rows] - ticks) <= 1.5 / RATE, rows, -1)
+
+
+def build_grid(faces: FaceCues, sound: SoundCues, people: Ints, ticks: range) -> CueGrid:
+    """The cues of some people on the ticks of a stretch of a clip.
+
+    A face is taken from the nearest time within 1.5 ticks, the sound from the loudest step within
+    half a tick.
+    """
+    n_ticks = len(ticks)
+    start_s = ticks.start / RATE
+    grid = np.full((len(people), n_ticks, len(COLUMNS)), np.nan)
+    values = np.stack([faces[name] for name in COLUMNS], axis=1)
+    for k, person in enumerate(people):
+        own = np.flatnonzero(faces.person == person)
+        rows = nearest_ticks(faces.time_s[own] - start_s, n_ticks)
+        grid[k, rows >= 0] = values[own[rows[rows >= 0]]]
+    voice = _sample_sound(sound.voice, ticks)
+    return CueGrid(grid, voice, _sample_sound(sound.level_db, ticks))
+
+
+def _sample_sound(steps: Floats, ticks: range) -> Floats:
+    """(T,) the highest of the sound's steps (S,) of 32 ms in each tick; NaN where there is none."""
+    at = np.arange(ticks.start, ticks.stop) / RATE
+    first = np.maximum(np.round((at - 0.5 / RATE) / STEP_S), 0).astype(int)
+    n_steps = max(round(1 / RATE / STEP_S), 1)
+    rows = first[:, None] + np.arange(n_steps)  # (T, steps of a tick)
+    padded = np.append(steps, np.nan)
+    found = padded[np.minimum(rows, len(steps))]
+    return np.fmax.reduce(found, axis=1)

@@ -112,7 +112,7 @@ def _observe_face(
     shaky = 0.8 * small + 9 * doubt
     out[:, YAW] = yaw * rng.uniform(0.8, 1.15) * (1 - 0.4 * doubt) + rng.normal(0, 4.0)
     out[:, YAW] += rng.standard_normal(n) * shaky
-    out[:, PITCH] = -pitch * rng.uniform(0.7, 1.15) + rng.normal(5, 6.0)
+    out[:, PITCH] = pitch * rng.uniform(0.7, 1.15) + rng.normal(-5, 6.0)
     out[:, PITCH] += rng.standard_normal(n) * shaky
     out[:, ROLL] = roll + rng.normal(0, 2.0) + rng.standard_normal(n) * 0.5 * shaky
     idle_open, idle_wide = draw_idle_lips(n, rng)

@@ -8,7 +8,7 @@ from dataclasses import InitVar, dataclass, field
 from quavf.core.errors import ConfigError
 from quavf.core.semantics import FIXED, get_semantics
 from quavf.core.windows import WindowConfig
-from quavf.models.config import AudioConfig, VisualConfig, check_context
+from quavf.models.config import AudioConfig, CuesConfig, VisualConfig, check_context
 
 CACHED_PRECISIONS = ("16", "bf16", "32", "64")  # as Lightning's names of them start
 
@@ -239,6 +239,41 @@ class TrainVisualConfig(TrainConfig):
                 "the frozen image network move, and its features with them; leave the cache "
                 "out, or use semantics: fixed"
             )
+
+
+@dataclass(frozen=True)
+class TrainCuesConfig(TrainConfig):
+    """Options of training the cues branch.
+
+    Args:
+        stores: Further stores to train on; missing labels count for nothing.
+        simulated: Clips of simulated cues to train on, beside those of stores.
+        footage: Share of simulated clips that show other videos than egocentric conversations:
+            people who talk to the camera, to each other, or not at all.
+        seconds: Length of a sample.
+        look_ahead: Look-aheads of the causal form, s; half of the samples train the offline form.
+        cues: The model.
+    """
+
+    stores: tuple[str, ...] = ()
+    simulated: int = 0
+    footage: float = 0.5
+    seconds: float = 20.0
+    look_ahead: tuple[float, ...] = (0.0, 0.3, 1.0)
+    cues: CuesConfig = field(default_factory=CuesConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.simulated < 0:
+            raise ConfigError(f"simulated: {self.simulated} is under 0")
+        if not 0 <= self.footage <= 1:
+            raise ConfigError(f"footage: {self.footage} is not in [0, 1]")
+        if not 1 <= self.seconds <= 600:
+            raise ConfigError(f"seconds: {self.seconds} is not in 1 to 600")
+        if not all(0 <= value <= 10 for value in self.look_ahead):
+            raise ConfigError(f"look_ahead: {self.look_ahead} is not in 0 to 10 s")
+        if self.trainer.cache:
+            raise ConfigError("trainer.cache: the cues branch has no cache; leave it out")
 
 
 def _check_cache(branch: str, trainer: TrainerConfig, frozen: bool) -> None:

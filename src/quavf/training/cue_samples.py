@@ -1,0 +1,172 @@
+"""Training samples of the cues branch: stretches of cues, from stores and simulated on the spot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from quavf.core.clock import SAMPLE_RATE
+from quavf.core.records import WEARER, Array, Interval, Ints
+from quavf.cues.features import N_FACE, N_RULE, N_SOUND, compute_features
+from quavf.cues.grid import RATE, CueGrid, build_grid
+from quavf.models.cues import OFFLINE
+from quavf.simulate.cue_noise import observe
+from quavf.simulate.cue_scenes import draw_scene_truth
+from quavf.store import ClipStore, Manifest
+from quavf.training.config import TrainCuesConfig
+from quavf.training.datasets import IGNORED, ClassCounts, Sample, TrainSet, count_classes
+
+MOST_PEOPLE = 6  # in a sample; of more, some are drawn
+KEPT_CLIPS = 4096  # simulated clips that are kept in memory: about 60 kB each
+TO_ME, SPEAKING, LOOKING = range(N_RULE)
+
+
+@dataclass(frozen=True)
+class LabelledCues:
+    """Cues of P people over T ticks with their labels: 1, 0, or IGNORED where not known."""
+
+    grid: CueGrid
+    people: Ints  # (P, T, 3): talks to me, speaks, looks at me
+    wearer: Ints  # (T,): the wearer speaks
+
+    def cut(self, start: int, stop: int) -> LabelledCues:
+        """The ticks from `start` to `stop`."""
+        grid = self.grid.cut(start, stop)
+        return LabelledCues(grid, self.people[:, start:stop], self.wearer[start:stop])
+
+    def take(self, people: Array) -> LabelledCues:
+        """The people of an index array or a mask."""
+        return replace(self, grid=self.grid.take(people), people=self.people[people])
+
+
+class CuesTrainSet(TrainSet):
+    """Stretches of `config.seconds`: features, look-ahead and labels.
+
+    Each draws its place in the clip and its look-ahead anew in every epoch.
+    """
+
+    def __init__(self, store: ClipStore, config: TrainCuesConfig) -> None:
+        self.config = config
+        self.n_ticks = round(config.seconds * RATE)
+        self.stores = [store, *(ClipStore.open(Path(path)) for path in config.stores)]
+        self.items: list[tuple[int, str]] = []  # store and clip, once for each stretch
+        positive = negative = 0
+        for k, source in enumerate(self.stores):
+            for clip in source.clips("train"):
+                manifest = source.manifest(clip)
+                source.cues(clip)  # says what is missing before training starts
+                for segment in manifest.segments:
+                    positive += segment.n_frames * segment.label
+                    negative += segment.n_frames * (1 - segment.label)
+                n_stretches = max(round(_seconds(source, clip) / config.seconds), 1)
+                self.items += [(k, clip)] * n_stretches
+        self.counts = self._count(store, positive, negative)
+
+    def _count(self, store: ClipStore, positive: int, negative: int) -> ClassCounts:
+        if self.config.simulated and not (positive and negative):
+            return ClassCounts(positive + 1, negative + 1)
+        return count_classes(positive, negative, store, "labelled faces")
+
+    def __len__(self) -> int:
+        return len(self.items) + self.config.simulated
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = np.random.default_rng((self.config.trainer.seed, self.epoch, index))
+        if index < len(self.items):
+            number, name = self.items[index]
+            clip = read_labelled_cues(self.stores[number], name)
+        else:
+            clip = simulate_labelled_cues(self.config, index - len(self.items))
+        start = int(rng.integers(max(clip.grid.n_ticks - self.n_ticks, 0) + 1))
+        clip = clip.cut(start, start + self.n_ticks)
+        present = np.flatnonzero(clip.grid.is_seen.any(axis=1))
+        clip = clip.take(rng.permutation(present)[:MOST_PEOPLE])
+        choices = [OFFLINE, OFFLINE, *(round(s * RATE) for s in self.config.look_ahead)]
+        return make_sample(clip, self.n_ticks, int(rng.choice(choices)))
+
+
+def make_sample(clip: LabelledCues, n_ticks: int, look_ahead: int) -> Sample:
+    """Features, look-ahead and labels of a stretch, padded to `n_ticks` and MOST_PEOPLE.
+
+    face (P, T, N_FACE), sound (T, N_SOUND), rule (P, T, 3), seen (P, T), look_ahead (),
+    labels ((3 * P + 1) * T,) in the order of the network's outputs.
+    """
+    features = compute_features(clip.grid, None if look_ahead == OFFLINE else look_ahead)
+    n_people, n = clip.grid.n_people, clip.grid.n_ticks
+    face = np.zeros((MOST_PEOPLE, n_ticks, N_FACE), np.float32)
+    sound = np.zeros((n_ticks, N_SOUND), np.float32)
+    rule = np.zeros((MOST_PEOPLE, n_ticks, N_RULE), np.float32)
+    seen = np.zeros((MOST_PEOPLE, n_ticks), bool)
+    people = np.full((MOST_PEOPLE, n_ticks, N_RULE), IGNORED)
+    wearer = np.full(n_ticks, IGNORED)
+    face[:n_people, :n], rule[:n_people, :n] = features.face, features.rule
+    sound[:n], seen[:n_people, :n] = features.sound, features.seen
+    people[:n_people, :n] = np.where(features.seen[..., None], clip.people, IGNORED)
+    wearer[:n] = np.where(np.isnan(clip.grid.level_db), IGNORED, clip.wearer)
+    labels = np.concatenate([people.transpose(2, 0, 1).ravel(), wearer])
+    arrays = (face, sound, rule, seen, np.array(look_ahead), labels)
+    return tuple(torch.from_numpy(array) for array in arrays)
+
+
+def simulate_labelled_cues(config: TrainCuesConfig, index: int) -> LabelledCues:
+    """One simulated clip; the same for the same seed and index."""
+    seconds = config.seconds * 1.5
+    return _simulate(config.trainer.seed, index, seconds, config.footage)
+
+
+@lru_cache(maxsize=KEPT_CLIPS)
+def _simulate(seed: int, index: int, seconds: float, footage: float) -> LabelledCues:
+    rng = np.random.default_rng((seed, index))
+    scene = draw_scene_truth(rng, seconds, footage)
+    grid = observe(scene, rng)
+    people = np.stack([scene.to_me, scene.speaking.astype(np.int64), scene.looking], axis=-1)
+    return LabelledCues(grid, np.where(people < 0, IGNORED, people), scene.wearer.astype(np.int64))
+
+
+@lru_cache(maxsize=256)
+def read_labelled_cues(store: ClipStore, clip: str) -> LabelledCues:
+    """The cues of a store's clip, with the labels that it has."""
+    manifest = store.manifest(clip)
+    faces = store.cues(clip)
+    persons = np.unique(faces.person)
+    ticks = range(int(_seconds(store, clip) * RATE) + 1)
+    grid = build_grid(faces, store.sound_cues(clip), persons, ticks)
+    frames = np.floor(np.arange(len(ticks)) / RATE * float(manifest.clock.fps) + 0.5).astype(int)
+    people = np.full((len(persons), len(ticks), N_RULE), IGNORED)
+    for k, person in enumerate(persons):
+        people[k, :, TO_ME] = _label_to_me(manifest, int(person), frames)
+        people[k, :, SPEAKING] = _label(manifest.speaking, int(person), frames)
+        people[k, :, LOOKING] = _label(manifest.looking, int(person), frames)
+    return LabelledCues(grid, people, _label(manifest.speaking, WEARER, frames))
+
+
+def _label(intervals: tuple[Interval, ...] | None, person: int, frames: Ints) -> Ints:
+    """(T,) whether each frame lies in an interval of a person; IGNORED if nothing is labelled."""
+    if intervals is None:
+        return np.full(len(frames), IGNORED)
+    inside = np.zeros(len(frames), bool)
+    for interval in intervals:
+        if interval.person == person:
+            inside |= (frames >= interval.start_frame) & (frames <= interval.last_frame)
+    return inside.astype(np.int64)
+
+
+def _label_to_me(manifest: Manifest, person: int, frames: Ints) -> Ints:
+    """(T,) labels of a person's segments; 0 outside them if speech is labelled, else IGNORED."""
+    labels = np.full(len(frames), IGNORED if manifest.speaking is None else 0)
+    for segment in reversed(manifest.segments):
+        if segment.person == person:
+            inside = (frames >= segment.start_frame) & (frames <= segment.last_frame)
+            labels[inside] = segment.label
+    return labels
+
+
+def _seconds(store: ClipStore, clip: str) -> float:
+    """Length of a clip's cues and sound."""
+    faces = store.cues(clip)
+    last = float(faces.time_s.max()) if len(faces) else 0.0
+    return max(last, (store.manifest(clip).n_samples or 0) / SAMPLE_RATE)

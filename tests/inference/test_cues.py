@@ -1,0 +1,107 @@
+"""Prediction with the cues branch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from quavf.core.errors import StoreError
+from quavf.core.windows import Span
+from quavf.cues.grid import RATE, build_grid
+from quavf.inference import cues
+from quavf.inference.clip import ClipData
+from quavf.inference.cues import COLUMNS, CuesPredictor
+from quavf.models.config import CuesConfig
+from quavf.models.cues import CuesBranch
+from quavf.store import ClipStore
+from tests.helpers.cue_stores import make_cue_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    return make_cue_store(tmp_path_factory.mktemp("cues") / "store", ("val",), seed=2)
+
+
+@pytest.fixture(scope="module")
+def predictor() -> CuesPredictor:
+    torch.manual_seed(0)
+    return CuesPredictor(CuesBranch(CuesConfig(dim=8, n_layers=3)).eval())
+
+
+def test_grid_holds_the_table(store: ClipStore) -> None:
+    faces, sound = store.cues("clip0"), store.sound_cues("clip0")
+    people = np.unique(faces.person)
+    grid = build_grid(faces, sound, people, range(180))
+    own = faces.person == people[0]
+    ticks = np.round(faces.time_s[own] * RATE).astype(int)
+    np.testing.assert_allclose(grid.faces[0, ticks, 2], faces["yaw"][own], atol=1e-4)
+    assert grid.voice.shape == (180,)
+    part = build_grid(faces, sound, people, range(60, 120))
+    np.testing.assert_array_equal(part.faces, grid.faces[:, 60:120])
+    np.testing.assert_array_equal(part.voice, grid.voice[60:120])
+    beyond = build_grid(faces, sound, people, range(170, 400))
+    assert np.isnan(beyond.voice[-1])
+
+
+def test_scores_of_a_store(store: ClipStore, predictor: CuesPredictor) -> None:
+    data = ClipData(store, "clip0")
+    scores = predictor.score_faces(data)
+    assert tuple(scores) == COLUMNS
+    for column in scores.values():
+        assert column.shape == (len(data.faces),)
+        known = column[~np.isnan(column)]
+        assert len(known)
+        assert known.min() >= 0
+        assert known.max() <= 1
+    assert not np.isnan(scores["speaking"][~data.scored_mask()]).all()
+
+
+def test_a_video_has_the_scores_of_its_clip(store: ClipStore, predictor: CuesPredictor) -> None:
+    data = ClipData(store, "clip0")
+    person = data.faces.persons()[0]
+    ticks = np.arange(0, 300, 3)
+    spans = [(Span(person, 0, 400), ticks)]
+    kept: dict[str, object] = {}
+
+    def once(name: str, make):  # type: ignore[no-untyped-def]
+        kept[name] = make()
+        return kept[name]
+
+    rows = predictor.score_video(data, {person: spans, 99: spans}, once)
+    alone = predictor.score_person(data, spans)
+    for name in COLUMNS:
+        np.testing.assert_array_equal(rows[person][name], alone[name])
+        assert np.isnan(rows[99][name]).all(), "somebody without cues has no score"
+    assert list(kept) == ["cues"]
+
+
+def test_long_clips_are_judged_in_stretches(
+    store: ClipStore, predictor: CuesPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ClipData(store, "clip0")
+    whole = predictor.score_faces(data)
+    monkeypatch.setattr(cues, "STRETCH_S", 4.0)
+    monkeypatch.setattr(cues, "CONTEXT_S", 12.0)
+    parts = predictor.score_faces(data)
+    for name in COLUMNS:
+        np.testing.assert_allclose(parts[name], whole[name], atol=1e-5)
+
+
+def test_faces_that_nobody_can_read_have_no_score(
+    predictor: CuesPredictor, store: ClipStore
+) -> None:
+    faces = store.cues("clip0")
+    grid = build_grid(faces, store.sound_cues("clip0"), np.unique(faces.person), range(180))
+    grid.faces[0, 60:120, :6] = np.nan
+    judged = predictor.judge_grid(grid)
+    assert np.isnan(judged[0, :, 75:105]).all()
+
+
+def test_a_store_without_cues_says_what_to_do(tmp_path: Path, predictor: CuesPredictor) -> None:
+    store = make_cue_store(tmp_path / "store", ("val",))
+    (store.folder("clip0") / "cues.parquet").unlink()
+    with pytest.raises(StoreError, match="quavf cues"):
+        predictor.score_faces(ClipData(store, "clip0"))

@@ -1,0 +1,110 @@
+"""Training of the cues branch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from quavf.core.errors import ConfigError
+from quavf.cues.features import N_FACE, N_RULE, N_SOUND
+from quavf.models.config import CuesConfig
+from quavf.models.cues import OFFLINE, CuesBranch
+from quavf.store import ClipStore
+from quavf.training.config import TrainCuesConfig, TrainerConfig
+from quavf.training.cue_samples import (
+    LOOKING,
+    MOST_PEOPLE,
+    SPEAKING,
+    TO_ME,
+    CuesTrainSet,
+    make_sample,
+    read_labelled_cues,
+    simulate_labelled_cues,
+)
+from quavf.training.cues import CuesTraining
+from quavf.training.datasets import IGNORED
+from quavf.workflows.train import train
+from tests.helpers.cue_stores import make_cue_store
+
+TRAINER = TrainerConfig(epochs=2, batch_size=4, lr=3e-3, class_weights=False, save_every=2)
+CONFIG = TrainCuesConfig(
+    simulated=4, seconds=6.0, cues=CuesConfig(dim=8, n_layers=3), trainer=TRAINER
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    return make_cue_store(tmp_path_factory.mktemp("train") / "store")
+
+
+def test_samples(store: ClipStore) -> None:
+    data = CuesTrainSet(store, CONFIG)
+    assert len(data) == 2 * 2 + 4, "two clips of 12 s in samples of 6 s, and simulated ones"
+    face, sound, rule, seen, look_ahead, labels = data[0]
+    n_ticks = 90
+    assert face.shape == (MOST_PEOPLE, n_ticks, N_FACE)
+    assert sound.shape == (n_ticks, N_SOUND)
+    assert rule.shape == (MOST_PEOPLE, n_ticks, N_RULE)
+    assert seen.shape == (MOST_PEOPLE, n_ticks)
+    assert labels.shape == ((N_RULE * MOST_PEOPLE + 1) * n_ticks,)
+    assert int(look_ahead) in (OFFLINE, 0, 4, 5, 15)
+    again = CuesTrainSet(store, CONFIG)[0]
+    assert all(torch.equal(a, b) for a, b in zip(data[0], again, strict=True))
+    data.epoch = 1
+    assert not all(torch.equal(a, b) for a, b in zip(data[0], again, strict=True))
+
+
+def test_labels_of_a_store(store: ClipStore) -> None:
+    clip = read_labelled_cues(store, "clip0")
+    manifest = store.manifest("clip0")
+    segment = manifest.segments[0]
+    person = int(np.flatnonzero(np.unique(store.cues("clip0").person) == segment.person)[0])
+    tick = (segment.start_frame + segment.last_frame) // 4
+    assert clip.people[person, tick, TO_ME] == segment.label
+    assert clip.people[person, tick, SPEAKING] == 1
+    assert set(np.unique(clip.people[..., LOOKING])) <= {0, 1}
+    assert not (clip.people[..., TO_ME] > clip.people[..., SPEAKING]).any()
+    assert clip.wearer.max() <= 1
+
+
+def test_unseen_people_and_missing_labels_are_ignored() -> None:
+    clip = simulate_labelled_cues(CONFIG, 0)
+    clip.people[..., LOOKING] = IGNORED
+    *_, seen, _, labels = make_sample(clip.cut(0, 90), 90, OFFLINE)
+    people = labels[: N_RULE * MOST_PEOPLE * 90].reshape(N_RULE, MOST_PEOPLE, 90)
+    assert (people[LOOKING] == IGNORED).all()
+    assert (people[SPEAKING][~seen] == IGNORED).all()
+    assert (people[SPEAKING][seen] != IGNORED).all()
+
+
+def test_logits_are_in_the_order_of_the_labels(store: ClipStore) -> None:
+    network = CuesBranch(CONFIG.cues).eval()
+    with torch.no_grad():
+        network.people_head[-1].bias[SPEAKING] += 100.0
+        network.wearer_head[-1].bias += 200.0
+    batch = torch.utils.data.default_collate([CuesTrainSet(store, CONFIG)[0]])
+    logits, labels = CuesTraining().logits(network, batch)
+    assert logits.shape == (1, 2, labels.shape[1])
+    n = MOST_PEOPLE * 90
+    assert logits[0, 1, n : 2 * n].min() > 50
+    assert logits[0, 1, 2 * n : 3 * n].max() < 50
+    assert logits[0, 1, 3 * n :].min() > 100
+
+
+def test_train_writes_weights_and_validates(store: ClipStore, tmp_path: Path) -> None:
+    summary = train("cues", store.path, tmp_path / "run", CONFIG)
+    assert summary.epochs == 2
+    assert summary.best_map is not None
+    assert (tmp_path / "run" / "best.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("simulated", -1), ("footage", 2.0), ("seconds", 0.0), ("look_ahead", (-1.0,))],
+)
+def test_bad_options_are_refused(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=field):
+        TrainCuesConfig(**{field: value})  # type: ignore[arg-type]

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pytest
 
 from quavf.core.records import Floats
 from quavf.faces.config import SearchConfig
@@ -64,9 +63,8 @@ class Eyes:
 class Mesh:
     """A mesh that sees every face near the box it is given, somewhat beside it."""
 
-    columns: tuple[str, ...] = ("yaw", "confidence")
-    settings: dict[str, Any] = field(default_factory=dict)
-    confidence: float = 0.99
+    columns: tuple[str, ...] = ("yaw", "pitch")
+    is_sure: bool = True
     n_looks: int = 0
 
     def look(self, view: View, boxes: Floats) -> MeshFaces:
@@ -74,8 +72,7 @@ class Mesh:
         self.n_looks += len(boxes)
         own = np.array([_nearest(view.faces, box) for box in boxes])
         side = np.max(own[:, 2:] - own[:, :2], axis=1)[:, None]
-        sure = np.full(len(own), self.confidence)
-        return MeshFaces(own - SHIFT * side, sure, np.stack([own[:, 0], sure], axis=1))
+        return MeshFaces(own - SHIFT * side, np.full(len(own), self.is_sure), own[:, :2])
 
 
 def _nearest(faces: Floats, box: Floats) -> Floats:
@@ -112,10 +109,9 @@ def test_the_detector_runs_once_a_second_while_the_mesh_sees_the_face() -> None:
     assert found.cues.dtype == np.float32
 
 
-@pytest.mark.parametrize("confidence", [0.0, 0.69])
-def test_the_detector_follows_faces_that_the_mesh_does_not_see(confidence: float) -> None:
+def test_the_detector_follows_faces_that_the_mesh_does_not_see() -> None:
     eyes = Eyes()
-    found = run(moving(15), eyes, Mesh(confidence=confidence)).observations()
+    found = run(moving(15), eyes, Mesh(is_sure=False)).observations()
     assert eyes.n == {"scans": 1, "patches": 14}
     np.testing.assert_allclose(found.boxes, np.concatenate(moving(15)), atol=1)
 

@@ -27,7 +27,7 @@ from quavf.workflows.quality import score_quality
 from tests.helpers.face_videos import BLOCKS, FACE, still, turn, write_video
 from tests.helpers.media_files import damage_sound
 
-CONFIG = VideoConfig(search=SearchConfig(detector=BLOCKS))
+CONFIG = VideoConfig(search=SearchConfig(detector=BLOCKS, look_rate=10))
 
 
 def prepared(path: Path, store: Path, **settings: Any) -> PreparedVideo:

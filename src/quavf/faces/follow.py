@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from quavf.faces.patches import View, box_overlaps
 
 SMALLEST_MESH = 24  # pixels, longer side of a face box: below it a mesh sees nothing
 SMALLEST_FOLLOWED = 35  # pixels: smaller faces are followed by the detector
-SURE = 0.7  # lowest confidence of a mesh that follows a face
 FARTHEST = 0.5  # face sizes: a mesh further from where the face is expected is on something else
 SIZE_RATIO = 1.5  # over which a mesh is not of the face that was expected
 LARGEST_SHIFT = 0.25  # face sizes between detector and mesh: beyond, they see different faces
@@ -26,15 +25,14 @@ class MeshFaces:
     """What the mesh makes of N faces of one picture."""
 
     boxes: Floats  # (N, 4) about where a detector would see the faces, pixels
-    confidence: Floats  # (N,) that there is a face, in [0, 1]
+    is_sure: Array  # (N,) bool: the mesh sees the face well enough to follow it
     cues: Floats  # (N, C) one column per `columns` of the follower; NaN: missing
 
 
 class FaceFollower(Protocol):
-    """Interface of a mesh; `settings` holds everything that affects its results, for JSON."""
+    """Interface of a mesh that reads `columns` of each face."""
 
     columns: tuple[str, ...]
-    settings: dict[str, Any]
 
     def look(self, view: View, boxes: Floats) -> MeshFaces:
         """Read the mesh of the faces that are expected in `boxes` (N, 4)."""
@@ -102,7 +100,7 @@ def follow_faces(
     sides = box_side(boxes)
     middles, aims = ((b[:, :2] + b[:, 2:]) / 2 for b in (boxes, expected))
     ratio = sides / box_side(expected)
-    seen = (mesh.confidence >= SURE) & (sides >= SMALLEST_FOLLOWED)
+    seen = mesh.is_sure & (sides >= SMALLEST_FOLLOWED)
     seen &= np.linalg.norm(middles - aims, axis=1) <= FARTHEST * sides
     seen &= (ratio <= SIZE_RATIO) & (ratio >= 1 / SIZE_RATIO)
     seen &= np.all((middles >= 0) & (middles < np.array(view.size)), axis=1)
@@ -136,7 +134,7 @@ def meet_faces(
         mesh = follower.look(view, boxes[large])
         cues[large] = mesh.cues
         differ = (boxes[large] - mesh.boxes) / box_side(mesh.boxes)[:, None]
-        good = (mesh.confidence >= SURE) & (scores[large] >= min_score)
+        good = mesh.is_sure & (scores[large] >= min_score)
         good &= (box_side(boxes[large]) >= SMALLEST_FOLLOWED) & (
             np.abs(differ).max(axis=1) <= LARGEST_SHIFT
         )

@@ -44,6 +44,7 @@ from quavf.video.find import (
     FoundFaces,
     save_arrays,
 )
+from quavf.video.follow import MeshFollower
 from quavf.video.prepared import PreparedVideo
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,8 @@ class _Preparation:
 
     def _find(self) -> FoundFaces:
         path = self.store.path / "search" / f"{self.clip}.{self.search_key}.npz"
-        return FaceFinder(self.file, self.config.search, path).run()
+        follower = MeshFollower() if self.config.search.mesh else None
+        return FaceFinder(self.file, self.config.search, path, follower).run()
 
     def _cut(self, writer: ClipWriter, video: PreparedVideo) -> Counter[str]:
         """Second pass: cut the crops of all persons."""

@@ -3,11 +3,11 @@
     python benchmarks/raw_faces.py --data DIR [--clips 8] [--seconds 20] [--preset table]
         [--audio CKPT] [--visual CKPT] [--out FILE.json]
 
-Simulates the clips missing in DIR. Faces are evaluated five times per second, when
-pictures are both searched (15 a second) and scored (10). A true face counts if at least half of it is visible, its yaw is below 90 degrees and it is at least
-24 pixels high; detections on other true faces are ignored. With checkpoints, also compares the mAP
-of raw tracks with that of annotated boxes on the same faces: those annotated inside labelled
-segments. A face without a raw track gets score 0.
+Simulates the clips missing in DIR. Faces are evaluated five times per second, when pictures are
+both searched (15 a second) and scored (10). A true face counts if at least half of it is visible,
+its yaw is below 90 degrees and it is at least 24 pixels high; detections on other true faces are
+ignored. With checkpoints, also compares the mAP of raw tracks with that of annotated boxes on the
+same faces: those annotated inside labelled segments. A face without a raw track gets score 0.
 """
 
 from __future__ import annotations

@@ -82,14 +82,14 @@ def test_trajectory(numbers: list[int], switches: int, fragments: int) -> None:
 
 def test_tally() -> None:
     """Two people at three times; the second is hidden at first, then changes its track number."""
-    frames = np.repeat([0, 3, 6], 2)
+    frames = np.repeat([0, 6, 12], 2)
     person = np.tile([1, 2], 3)
     box = np.tile(boxes(LEFT, RIGHT), (3, 1))
     counts = np.array([True, False, True, True, True, True])
     size = np.full(6, 40.0)
     zeros = np.zeros(6)
     truth = raw_faces.TrueFaces(frames, person, box, size, zeros, zeros, zeros > 0, counts)
-    detections = {0: boxes(LEFT, RIGHT), 3: boxes(LEFT, FAR), 6: boxes(RIGHT)}
+    detections = {0: boxes(LEFT, RIGHT), 6: boxes(LEFT, FAR), 12: boxes(RIGHT)}
     tracks = {
         1: boxes(LEFT, LEFT, [NAN] * 4),
         2: boxes([NAN] * 4, RIGHT, LEFT),

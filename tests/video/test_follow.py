@@ -12,7 +12,7 @@ from quavf.cues.tracks import CUE_COLUMNS
 from quavf.faces.config import DetectorOptions
 from quavf.faces.detect import open_detector
 from quavf.faces.patches import box_overlaps
-from quavf.sources.video import open_video_file
+from quavf.sources.media.file import open_video_file
 from quavf.video.follow import MeshFollower, cut_square
 from tests.helpers.data import SHARED
 

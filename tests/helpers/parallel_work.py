@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 
 from quavf.core.errors import MediaError
+from quavf.utils.files import replace_file
 
 
 class Squaring:
@@ -50,3 +52,16 @@ class Dying:
             left[0].touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return item
+
+
+class HalfWriting:
+    """Starts to write a file and does not come to an end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, item: int) -> None:
+        with replace_file(self.folder / f"{item}.txt") as temporary:
+            temporary.write_text("half")
+            (self.folder / f"pid-{os.getpid()}").touch()
+            time.sleep(600)

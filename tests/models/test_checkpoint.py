@@ -422,7 +422,7 @@ def test_plain_weights(tmp_path: Path) -> None:
         torch.save(state, tmp_path / "x.ckpt")
         save_file(state, tmp_path / "x.safetensors")
         for name in ("x.ckpt", "x.safetensors"):
-            loaded = load_branch(tmp_path / name, n_heads=2, **options)  # type: ignore[arg-type]
+            loaded = load_branch(tmp_path / name, n_heads=2, **options)
             assert same_weights(loaded, branch)
 
 

@@ -38,7 +38,7 @@ def interrupt(store: ClipStore, out: Path, after: int) -> None:
         return original(self, batch, index)
 
     handler = signal.getsignal(signal.SIGINT)
-    BranchModule.training_step = step  # type: ignore[method-assign]
+    BranchModule.training_step = step  # type: ignore[method-assign, assignment]
     try:
         with pytest.raises(KeyboardInterrupt):
             train_audio(store.path, out, AUDIO)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.results.config import MomentsConfig
 from quavf.results.video import Moment, VideoResult
+from quavf.utils.holding import hold_folder
 from quavf.video.config import VideoConfig
+from quavf.workflows import run as run_module
 from quavf.workflows.config import RunConfig
 from quavf.workflows.run import Pipeline, VideoAnalysis, output_folders, run_video, run_videos
 from tests.helpers.face_videos import BLOCKS, still, turn, write_video
@@ -493,3 +496,53 @@ def test_names_that_look_like_something_else(
     assert said.endswith("1 of 4 videos failed")
     for folder in ("a_b", "dash", "no_text"):
         assert (tmp_path / "o" / folder / "moments.json").is_file()
+
+
+def test_a_run_that_goes_on_after_its_result_draws_the_same(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From files that keep fewer digits than the memory does; at 23.976 pictures a second."""
+    path = write_video(tmp_path / "v.mp4", seconds=2.5, fps=Fraction(24_000, 1001))
+    config = replace(
+        config,
+        annotated=True,
+        video=replace(FACES, rate=0),
+        moments=MomentsConfig(threshold=0.05, min_length=0.0, min_face=0, min_face_share=0),
+    )
+    shown: list[VideoResult] = []
+    write = run_module.write_reports
+
+    def keep(result: VideoResult, *others: Any) -> VideoResult:
+        shown.append(result)
+        return write(result, *others)
+
+    monkeypatch.setattr(run_module, "write_reports", keep)
+    run_video(path, tmp_path / "out", config)
+    first = (tmp_path / "out" / "annotated.mp4").read_bytes()
+    (tmp_path / "out" / "annotated.mp4").unlink()
+    run_video(path, tmp_path / "out", config)
+    assert shown[0].moments
+    assert shown[0].moments == shown[1].moments
+    assert (tmp_path / "out" / "annotated.mp4").read_bytes() == first
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path, config: RunConfig) -> None:
+    out = tmp_path / "out"
+    path = write_video(tmp_path / "v.mp4", seconds=1)
+    run_video(path, out, config)
+    for name in (".annotated.mp4.x.tmp", "parts/abc/.audio.npz.x.tmp", "parts/abc/audio.npz"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("half")
+    run_video(path, out, config)
+    assert {p.name for p in out.iterdir()} == {
+        "boxes.parquet", "moments.json", "result.json", "run.json", "scores.csv", "scores.parquet",
+    }  # fmt: skip
+
+
+def test_a_folder_that_another_process_holds(tmp_path: Path, config: RunConfig) -> None:
+    path = write_video(tmp_path / "v.mp4", seconds=1)
+    with hold_folder(tmp_path / "out"):
+        before = [p.name for p in (tmp_path / "out").iterdir()]
+        with pytest.raises(ConfigError, match=r"out: process \d+ on .* is writing here; wait"):
+            run_video(path, tmp_path / "out", config)
+        assert [p.name for p in (tmp_path / "out").iterdir()] == before

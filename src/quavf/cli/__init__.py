@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from quavf.cli.command import USER_ERROR
@@ -28,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in list_commands():
         return _fail(f"no command {name!r}; see `quavf --help`")
     try:
-        return _run(name, rest) or 0
+        with _stop_on_sigterm():
+            return _run(name, rest) or 0
     except QuavfError as error:
         return _fail(str(error))
     except SystemExit as stop:  # raised by the parser after --help
@@ -38,6 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return 0
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does; schedulers send it before they kill."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals belong to the main thread
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(name: str, words: list[str]) -> int | None:

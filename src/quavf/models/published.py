@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from torch import Tensor
 
@@ -69,7 +70,7 @@ def published_state(path: Path) -> StateDict:
     return state
 
 
-def _is_state(state: object) -> bool:
+def _is_state(state: object) -> TypeGuard[StateDict]:
     return isinstance(state, dict) and all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     )

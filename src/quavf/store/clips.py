@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import time
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,13 +46,13 @@ from quavf.utils.files import (
     explain_os_errors,
     lock_file,
     read_json,
+    remove_leftovers,
     replace_folder,
     write_json,
 )
 
 log = logging.getLogger(__name__)
 
-OLD_S = 3600.0  # a temporary quality table older than this is abandoned
 PATIENCE_S = 1.0  # to wait for the lock: longer than removing leftovers takes
 
 
@@ -115,12 +113,12 @@ class ClipStore:
 
     def _remove_leftovers(self) -> None:
         """Remove half-written files of killed runs; the store must be locked."""
-        for leftover in (self.path / "clips").glob(".*.tmp"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        # Commands that add tables to clips do not lock the store.
-        tables = [*self.path.glob("clips/*/.*.tmp"), *self.path.glob("clips/*/quality/.*.tmp")]
-        for leftover in [*self.path.glob(".*.tmp"), *filter(_is_abandoned, tables)]:
-            leftover.unlink(missing_ok=True)
+        remove_leftovers(self.path, ".*.tmp", "clips/.*.tmp", "search/.*.tmp")
+        self.remove_table_leftovers()
+
+    def remove_table_leftovers(self) -> None:
+        """Remove half-written tables of killed runs; others may write tables meanwhile."""
+        remove_leftovers(self.path, "clips/*/.*.tmp", "clips/*/quality/.*.tmp")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -406,10 +404,3 @@ class ClipStore:
 def _quality_name(scorer: str) -> str:
     assert is_safe_name(scorer), scorer
     return f"quality/{scorer}.parquet"
-
-
-def _is_abandoned(path: Path) -> bool:
-    try:
-        return time.time() - path.stat().st_mtime > OLD_S
-    except FileNotFoundError:  # it was finished in the meantime
-        return False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from quavf.core.errors import ConfigError
 from quavf.utils.files import read_json, write_json
+from quavf.utils.holding import LOCK, hold_folder
 
 SETTINGS = "config.json"
 FINISHED = "training.json"
@@ -41,10 +43,17 @@ class RunFolder:
         file = self.path / SETTINGS
         if file.is_file():
             _check_same(file, read_json(file), settings)
-        elif self.is_leader and self.path.is_dir() and any(self.path.iterdir()):
+        elif self.is_leader and self._has_content():
             raise ConfigError(
                 f"{self.path}: is not empty and no training run; choose another --out"
             )
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Hold the folder for this run. ConfigError if another process trains in it."""
+        return hold_folder(self.path) if self.is_leader else nullcontext()
+
+    def _has_content(self) -> bool:
+        return self.path.is_dir() and any(p.name != LOCK for p in self.path.iterdir())
 
     def claim(self, settings: dict[str, Any]) -> None:
         """Keep the settings: from now on the folder is this run's."""

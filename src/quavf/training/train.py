@@ -38,7 +38,7 @@ from quavf.training.run_folder import RunFolder, TrainSummary
 from quavf.training.start import start_from
 from quavf.training.state import StateIO, find_state, resume_checkpoint
 from quavf.training.validate import Validator
-from quavf.utils.files import config_hash
+from quavf.utils.files import config_hash, explain_os_errors
 
 log = logging.getLogger(__name__)
 
@@ -222,7 +222,12 @@ class TrainingRun:
         n_devices = self._trainer(1, []).world_size
         if not is_leader():
             logging.getLogger("quavf").setLevel(logging.ERROR)  # warnings once, not from each
-        folder, settings = RunFolder(self.out, is_leader()), self._settings()
+        folder = RunFolder(self.out, is_leader())
+        with folder.hold():
+            return self._train(folder, n_devices)
+
+    def _train(self, folder: RunFolder, n_devices: int) -> TrainSummary:
+        settings = self._settings()
         folder.check(settings)
         if (done := folder.read_summary(self.config.trainer.epochs)) is not None:
             log.warning("%s is finished; nothing to do", self.out)
@@ -287,7 +292,8 @@ class TrainingRun:
             for message in IGNORED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
             try:
-                trainer.fit(module, ckpt_path=find_state(self.out), weights_only=True)
+                with explain_os_errors(self.out):
+                    trainer.fit(module, ckpt_path=find_state(self.out), weights_only=True)
             except SystemExit:  # Lightning turns Ctrl-C into it
                 raise KeyboardInterrupt from None
         return saver
@@ -295,25 +301,31 @@ class TrainingRun:
     def _trainer(self, n_chunks: int, callbacks: list[Callback]) -> L.Trainer:
         t = self.config.trainer
         logger = TensorBoardLogger(self.out, name="", version="tensorboard") if callbacks else False
-        return L.Trainer(
-            accelerator=t.accelerator,
-            devices=t.devices if not t.devices.isdecimal() else int(t.devices),
-            num_nodes=t.num_nodes,
-            strategy=t.strategy,
-            precision=t.precision,
-            max_epochs=t.epochs * n_chunks,
-            check_val_every_n_epoch=n_chunks,
-            accumulate_grad_batches=t.accumulate,
-            gradient_clip_val=t.clip_norm or None,
-            use_distributed_sampler=False,
-            reload_dataloaders_every_n_epochs=1,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            logger=logger,
-            callbacks=callbacks,
-            plugins=[StateIO()],
-            enable_checkpointing=bool(callbacks),
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=self.out,
-        )
+        try:
+            return L.Trainer(
+                accelerator=t.accelerator,
+                devices=t.devices if not t.devices.isdecimal() else int(t.devices),
+                num_nodes=t.num_nodes,
+                strategy=t.strategy,
+                precision=t.precision,
+                max_epochs=t.epochs * n_chunks,
+                check_val_every_n_epoch=n_chunks,
+                accumulate_grad_batches=t.accumulate,
+                gradient_clip_val=t.clip_norm or None,
+                use_distributed_sampler=False,
+                reload_dataloaders_every_n_epochs=1,
+                num_sanity_val_steps=0,
+                log_every_n_steps=1,
+                logger=logger,
+                callbacks=callbacks,
+                plugins=[StateIO()],
+                enable_checkpointing=bool(callbacks),
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                default_root_dir=self.out,
+            )
+        except Exception as error:  # Lightning refuses options with errors of many classes
+            names = ("accelerator", "devices", "num_nodes", "strategy", "precision")
+            given = ", ".join(f"{name} {getattr(t, name)}" for name in names)
+            reason = " ".join(str(error).split())[:300]
+            raise ConfigError(f"trainer: cannot train with {given}: {reason}") from None

@@ -9,12 +9,15 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from quavf.core.errors import AnnotationError, QuavfError
+
+OLD_S = 3600.0  # on a disk without locks, a temporary file older than this is abandoned
 
 
 def read_json(path: Path) -> Any:
@@ -58,15 +61,14 @@ def replace_file(path: Path) -> Iterator[Path]:
     path = Path(path)
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        handle, temporary = _create_locked(partial(_make_file, path))
         try:
             yield temporary
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
     path = Path(path)
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        handle, temporary = _create_locked(partial(_make_folder, path))
         older = temporary.with_suffix(".old.tmp")
         try:
             yield temporary
@@ -86,6 +88,63 @@ def replace_folder(path: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.rmtree(older, ignore_errors=True)
+            os.close(handle)
+
+
+def _make_file(path: Path) -> tuple[int, Path]:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    return handle, Path(name)
+
+
+def _make_folder(path: Path) -> tuple[int, Path]:
+    name = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    return os.open(name, os.O_RDONLY), Path(name)
+
+
+def _create_locked(make: Callable[[], tuple[int, Path]]) -> tuple[int, Path]:
+    """Make a temporary file or folder and lock it: it is a leftover as soon as its process ends."""
+    while True:
+        handle, temporary = make()
+        _lock(handle, shared=False)
+        if _is_at(handle, temporary):
+            return handle, temporary
+        os.close(handle)  # taken for a leftover before it was locked
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is the one that has this name."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def remove_leftovers(folder: Path, *patterns: str) -> None:
+    """Remove the temporary files and folders of processes that have ended.
+
+    `patterns` say where below `folder`; default: directly in it. What another process still writes
+    is locked and stays.
+    """
+    for pattern in patterns or (".*.tmp",):
+        for path in Path(folder).glob(pattern):
+            if _is_abandoned(path):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # it was finished in the meantime, or is not ours
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a disk without locks
+        return time.time() - path.stat().st_mtime > OLD_S
+    finally:
+        os.close(handle)
+    return True
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from multiprocessing.connection import wait as wait_for_process
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -111,7 +113,7 @@ def _run_item(key: str, work: bytes, folder: str, n_threads: int, item: Any) -> 
         _set_up_worker(folder, n_threads)
         _loaded.clear()
         _loaded[key] = pickle.loads(work)  # pickled by `run_each`
-    with _collect_messages() as messages:
+    with _collect_messages() as messages, _interruptible():
         result = _loaded[key](item)
     return _Report(result, messages)
 
@@ -128,6 +130,45 @@ def _set_up_worker(folder: str, n_threads: int) -> None:
     silence()
     for name in THREADS:
         os.environ[name] = str(n_threads)
+
+
+def _follow_parent() -> None:
+    """End with the command: quietly on Ctrl-C or SIGTERM, and at once when its process is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait_for_process([sentinel])
+    os._exit(1)
+
+
+_is_working = False
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """Let an item clean up; without one, there is nothing to clean."""
+    if _is_working:
+        raise KeyboardInterrupt
+    os._exit(128 + number)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """In a worker: an interrupted item removes what it has half-written, then the worker ends."""
+    global _is_working
+    _is_working = True
+    try:
+        yield
+    except KeyboardInterrupt:
+        if multiprocessing.parent_process() is None:
+            raise
+        os._exit(128 + signal.SIGINT)
+    finally:
+        _is_working = False
 
 
 @contextmanager
@@ -189,7 +230,7 @@ def _run_in_processes(work: Any, items: Sequence[Any], n_workers: int) -> Iterat
     n_workers = min(n_workers, len(items))
     do = partial(_run_item, *_item_arguments(work, max(1, (os.cpu_count() or 1) // n_workers)))
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, _exit_on_interrupt) as pool:
+    with ProcessPoolExecutor(n_workers, context, _follow_parent) as pool:
         submit = partial(pool.submit, do)
         try:
             for item, future in _submit_ahead(
@@ -201,15 +242,14 @@ def _run_in_processes(work: Any, items: Sequence[Any], n_workers: int) -> Iterat
                 "a worker process died, possibly out of memory; repeat the command with fewer "
                 "--workers to continue"
             ) from None
+        except (KeyboardInterrupt, GeneratorExit):
+            for process in list(pool._processes.values()):
+                process.terminate()  # a signal to this process alone does not reach them
+            raise
 
 
 def _wait_for_first(futures: list[Future[_Report]]) -> Iterable[Future[_Report]]:
     return wait(futures, return_when=FIRST_COMPLETED).done
-
-
-def _exit_on_interrupt() -> None:
-    """Exit quietly on Ctrl-C, which reaches all processes; the command reports it."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
 
 
 def _run_on_ray(

@@ -117,7 +117,7 @@ class VideoScoring:
             made = dict(make())
             made[REPAIRED] = np.array(sum(p.n_repaired for p in self.predictors.values()) - before)
             with replace_file(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, **made)  # type: ignore[arg-type]
+                np.savez(file, **made)
         self._n_repaired += int(made.pop(REPAIRED, 0))
         return made
 

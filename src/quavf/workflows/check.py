@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,7 +89,7 @@ def _check_files(store: ClipStore, clip: str, manifest: Manifest) -> Iterator[st
         yield from _fault(partial(_check_sound, folder / "sound.wav", manifest.n_samples))
 
 
-def _fault(check: partial[object]) -> Iterator[str]:
+def _fault(check: Callable[[], object]) -> Iterator[str]:
     try:
         check()
     except StoreError as error:

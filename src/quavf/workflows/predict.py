@@ -23,6 +23,7 @@ from quavf.results.fusion import PUBLISHED, Fusion, FusionCounts, count_branches
 from quavf.results.scores import Scores, concatenate, read_scores, write_scores
 from quavf.store import ClipStore
 from quavf.utils.files import config_hash, read_json, write_json
+from quavf.utils.holding import hold_folder
 from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import show_progress
 
@@ -64,11 +65,12 @@ def predict(
     `load_branch`), exported models (see `export`) or such names; they replace the branches of
     `weights`, or are used alone where that is not given. An empty text leaves a branch out. An
     interrupted run goes on where it was. Writes a scores folder (see `Scores`). Raises ConfigError
-    without any branch.
+    without any branch, and while another process writes to `out`.
     """
     bundle = choose_bundle(weights, {"audio": audio, "visual": visual, **checkpoints}, "predict")
     run = _Prediction(ClipStore.open(Path(store)), Path(out), bundle, config or PredictConfig())
-    return run.execute(engine)
+    with hold_folder(Path(out)):
+        return run.execute(engine)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -149,7 +150,7 @@ class _Outcome:
 
 
 def _write(store: ClipStore, job: _Job) -> _Outcome:
-    """Put a clip into the store; unusable media are reported, not raised."""
+    """Put a clip into the store; what is wrong with a clip is reported, not raised."""
     try:
         if isinstance(job.record, CroppedClip):
             return _Outcome(_write_cropped_clip(store, job.fingerprint, job.record))
@@ -177,6 +178,7 @@ def _prepare(
             f"{store.path}: holds {len(foreign)} clips that this source does not have (the "
             f"first: {foreign[0]}); choose another --store, or delete this one"
         )
+    shutil.rmtree(store.path / ERRORS, ignore_errors=True)
     with show_progress("Preparing", len(jobs)) as bar:
         is_current = [store.is_current(job.clip, job.fingerprint) for job in jobs]
         missing = [job for job, current in zip(jobs, is_current, strict=True) if not current]

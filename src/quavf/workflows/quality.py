@@ -66,8 +66,9 @@ def score_quality(
     """
     config = _with_renamed(config or QUALITY_INFERENCE, renamed)
     clips = ClipStore.open(Path(store))
+    clips.remove_table_leftovers()
     score = _Scoring(clips, scorer, weights, config)
-    judge, notes, names = score.judge, Counter[str](), clips.clips()
+    judge, notes, names = score.judge, Counter[str](), _list_clips(clips)
     missing = [clip for clip in names if not clips.has_quality(clip, judge.name, judge.settings)]
     with show_progress("Scoring faces", len(names), inner="faces") as bar:
         bar.advance(len(names) - len(missing))
@@ -76,6 +77,13 @@ def score_quality(
             notes += done.result
             bar.advance(1)
     return _summarise(clips, judge.name, notes)
+
+
+def _list_clips(store: ClipStore) -> list[str]:
+    """All clips of a store. Raises StoreError if it has none."""
+    if clips := store.clips():
+        return clips
+    raise StoreError(f"{store.path}: no clip in this store; fill it with `quavf prepare`")
 
 
 class _Scoring:
@@ -199,7 +207,7 @@ def import_quality(store: Path, path: Path, scorer: str = "imported") -> Quality
         )
     notes: Counter[str] = Counter()
     columns, versions = {}, {}
-    for clip in clips.clips():
+    for clip in _list_clips(clips):
         versions[clip] = clips.fingerprint(clip)
         columns[clip] = _read_clip_scores(path, clip, content.get(clip), clips.faces(clip), notes)
     notes["clips in the file that are not in the store"] = len(set(content) - set(columns))

@@ -21,6 +21,7 @@ from quavf.models.bundled import DEFAULT, FOLDER
 from quavf.results.video import RESULT_FILE, Moment, Person, PersonScores, VideoResult
 from quavf.utils.failures import describe_failure
 from quavf.utils.files import config_hash, read_json, write_json
+from quavf.utils.holding import hold_folder
 from quavf.utils.memory import release_memory
 from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import Progress, show_progress
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 STORE = "store"  # folder of the crops and the sound, inside the output folder
 PARTS = "parts"  # of scores, until all are there
 RUN_FILE = "run.json"
+LEFTOVERS = (".*.tmp", "parts/*/.*.tmp")  # of a killed run
 ANNOTATED = "annotated.mp4"
 REPORT = "report.html"
 ERROR_LOG = "error.log"
@@ -118,20 +120,24 @@ class Pipeline:
 
         With `out` all is written there, and an interrupted run goes on where it was; without it
         nothing is kept, and `VideoAnalysis.save` writes. `truth` are labels to show beside. Raises
-        MediaError when the file is no video.
+        MediaError when the file is no video, ConfigError while another process writes to `out`.
         """
         if out is None:
             with tempfile.TemporaryDirectory(prefix="quavf-") as temporary:
                 return VideoAnalysis(
                     self._read_or_score(Path(video), Path(temporary), truth), self.config
                 )
-        folder = Path(out)
+        with hold_folder(Path(out), *LEFTOVERS):
+            return self._run(Path(video), Path(out), truth)
+
+    def _run(self, video: Path, folder: Path, truth: Sequence[Moment] | None) -> VideoAnalysis:
         before = _read_run(folder)
-        result = self._read_or_score(Path(video), folder, truth)
+        result = self._read_or_score(video, folder, truth)
         if before != _read_run(folder):
             for name in (ANNOTATED, REPORT):
                 (folder / name).unlink(missing_ok=True)
         result = write_reports(result, folder, self.config)
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
         if not self.config.keep_store:
             shutil.rmtree(folder / STORE, ignore_errors=True)
         return VideoAnalysis(result, self.config)
@@ -160,8 +166,7 @@ class Pipeline:
         result.write(out)
         done = {"key": key, "shown": shown, "bundle": self.bundle.to_json()}
         write_json(out / RUN_FILE, {**done, "config": asdict(config)})
-        shutil.rmtree(out / PARTS, ignore_errors=True)
-        return result
+        return VideoResult.read(out)  # as a resumed run reads it: both draw the same
 
     def _quality_options(self) -> InferenceConfig:
         """How the scorer runs; only fan has a network that other runtimes can run."""
@@ -241,7 +246,7 @@ class _Job:
 
 
 def _outcome(pipeline: Pipeline, job: _Job) -> VideoOutcome:
-    """Of one of several videos; a failure is told, not raised."""
+    """Of one of several videos; whatever goes wrong is told, not raised."""
     try:
         return VideoOutcome(job.video, job.folder, pipeline.run(job.video, job.folder))
     except Exception as error:  # whatever it is: the other videos shall be run

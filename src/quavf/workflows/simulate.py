@@ -26,11 +26,13 @@ from quavf.simulate.truth import TruthTable, build_truth_table, draw_annotation
 from quavf.simulate.world import ClipKey, ClipWorld, draw_world
 from quavf.utils.files import explain_os_errors, read_json, replace_file, replace_folder, write_json
 from quavf.utils.files import write_text as write_file
+from quavf.utils.holding import hold_folder
 from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import Progress, show_progress
 
 GENERATION = 1  # increase it when the same seed gives a different world
 SETTINGS = "simulation.json"
+LEFTOVERS = (".*.tmp", "*/.*.tmp", "test/final_test_data/.*.tmp")  # of a killed run
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,16 @@ def simulate_clips(
     Writes below `out`: `clips/*.mp4`; `annotations/av_train.json`, `av_val.json` and
     `{train,val,test}.list`; `test/final_test_data/<segment>/` and `test/seg_info.json`;
     `answers/` of the test split; `truth/<clip>.parquet`; `contact_sheet.png`; `simulation.json`.
-    An interrupted run resumes. Raises ConfigError if `out` was made with other settings; the number
-    of clips may change.
+    An interrupted run resumes. Raises ConfigError if `out` was made with other settings (the number
+    of clips may change), and while another process writes there.
     """
-    out = Path(out)
+    with hold_folder(Path(out), *LEFTOVERS):
+        return _simulate(Path(out), config, engine, progress)
+
+
+def _simulate(
+    out: Path, config: SimulateConfig, engine: EngineConfig | None, progress: bool
+) -> SimulationReport:
     _check_settings(out, config)
     keys = list_clip_keys(config)
     missing = [key for key in keys if not _part_path(out, key).exists()]

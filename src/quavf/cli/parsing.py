@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import shutil
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
@@ -14,6 +15,8 @@ from quavf.core.errors import ConfigError
 from quavf.training.recipes import recipe_path
 
 WIDEST = 100  # columns
+LARGEST_CONFIG = 1_000_000  # bytes
+MOST_NODES = 10_000  # values in a file of options, aliases written out
 LONGEST = 400  # characters of an error message
 FILE_MESSAGES = (  # errors in which jsonargparse does not name the file
     "Problems parsing config|Unexpected config|Option .* is not accepted|Group .* does not accept"
@@ -109,6 +112,8 @@ def replace_recipes(words: list[str], command: str) -> list[str]:
 
 def parse(parser: ArgumentParser, words: list[str]) -> Namespace:
     """Parse a command line and build its dataclasses. Raises ConfigError, one line, for errors."""
+    for file in _config_files(words):
+        _check_config_file(Path(file))
     try:
         parsed = parser.parse_args(words)
         for name, value in vars(parser.get_defaults()).items():
@@ -130,6 +135,41 @@ def _config_files(words: list[str]) -> list[str]:
         for word, following in pairs
         if word.partition("=")[0] == "--config"
     ]
+
+
+def _check_config_file(path: Path) -> None:
+    """Raise ConfigError for a file that is no UTF-8, or that unfolds to more than options need."""
+    import yaml
+
+    if not path.is_file():
+        return
+    if path.stat().st_size > LARGEST_CONFIG:
+        raise ConfigError(f"{path}: too large for a file of options; give a YAML file of options")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8"
+        ) from None
+    try:
+        n_nodes = _count_nodes(yaml.compose(text), {})
+    except (yaml.YAMLError, ValueError):
+        return  # the parser says what is wrong with it
+    except RecursionError:
+        n_nodes = MOST_NODES + 1
+    if n_nodes > MOST_NODES:
+        raise ConfigError(f"{path}: nesting or aliases unfold to more than {MOST_NODES:,} values")
+
+
+def _count_nodes(node: Any, known: dict[int, int]) -> int:
+    """Count a YAML node and all inside it, as if every alias were written out."""
+    if id(node) not in known:
+        known[id(node)] = MOST_NODES + 1  # of a node inside itself
+        inside = getattr(node, "value", None)
+        parts = inside if isinstance(inside, list) else []
+        flat = [n for part in parts for n in (part if isinstance(part, tuple) else (part,))]
+        known[id(node)] = 1 + sum(_count_nodes(part, known) for part in flat)
+    return known[id(node)]
 
 
 def _one_line(message: str) -> str:

@@ -10,6 +10,7 @@ from quavf.core.semantics import FIXED, get_semantics
 from quavf.core.windows import WindowConfig
 from quavf.models.config import AudioConfig, CuesConfig, VisualConfig, check_context
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "32", "bf16", "16", "64")
 CACHED_PRECISIONS = ("16", "bf16", "32", "64")  # as Lightning's names of them start
 
 
@@ -158,6 +159,10 @@ class TrainerConfig:
             raise ConfigError(f"trainer.lr: {self.lr} is not over 0")
         if self.schedule not in ("constant", "cosine"):
             raise ConfigError(f"trainer.schedule: {self.schedule!r}; use constant or cosine")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(
+                f"trainer.precision: {self.precision!r} is not one of {', '.join(PRECISIONS)}"
+            )
         if self.cache and not self.precision.startswith(CACHED_PRECISIONS):
             raise ConfigError(
                 f"trainer.cache: works with a precision of {', '.join(CACHED_PRECISIONS)} bits, "

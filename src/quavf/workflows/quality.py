@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from quavf.core.errors import AnnotationError, ConfigError
+from quavf.core.errors import AnnotationError, ConfigError, StoreError
 from quavf.core.names import is_safe_name
 from quavf.core.records import Floats, Image
 from quavf.core.semantics import get_semantics

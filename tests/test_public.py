@@ -25,6 +25,7 @@ FUNCTIONS = {
     "import_scores": ["path", "store", "out", "branch", "quality"],
     "load": ["weights", "config"],
     "load_branch": ["path", "encoder_heads", "n_heads", "backbone"],
+    "make_bundle": ["scores", "out", "stores", "name", "prior", "moments", "card", "branches"],
     "predict": [
         "store",
         "out",

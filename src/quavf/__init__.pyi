@@ -59,6 +59,7 @@ from .training.config import TrainerConfig as TrainerConfig
 from .training.config import TrainVisualConfig as TrainVisualConfig
 from .utils.parallel import EngineConfig as EngineConfig
 from .video.config import VideoConfig as VideoConfig
+from .workflows.bundle import make_bundle as make_bundle
 from .workflows.check import check_store as check_store
 from .workflows.config import RunConfig as RunConfig
 from .workflows.cues import compute_cues as compute_cues

@@ -17,7 +17,12 @@ SEGMENTS = (Segment(1, 0, 30, 1), Segment(2, 0, 30, 0))
 FACES = [(1, 0), (1, 15), (2, 3), (2, 30)]
 
 
-def make_store(path: Path, splits: tuple[str, ...], labelled: bool = True) -> ClipStore:
+def make_store(
+    path: Path,
+    splits: tuple[str, ...],
+    labelled: bool = True,
+    segments: tuple[Segment, ...] = SEGMENTS,
+) -> ClipStore:
     """A clip for each split: four faces of two people, or of one where nothing is labelled."""
     store = ClipStore.create(path, StoreConfig("ego4d", "fixed", "grown"))
     for index, split in enumerate(splits):
@@ -28,9 +33,9 @@ def make_store(path: Path, splits: tuple[str, ...], labelled: bool = True) -> Cl
                 person = person if labelled else 1
                 writer.add_crop(person, frame, 0.0, READY_MADE, encode_jpeg(crop))
             writer.add_sound(np.arange(40_000) * (index + 1) % 9000)
-            segments = SEGMENTS if labelled else ()
+            own = segments if labelled else ()
             writer.finish(
-                Manifest(clip, split, Clock(), segments, 40_000, 4, None, "0", store.config.hash)
+                Manifest(clip, split, Clock(), own, 40_000, 4, None, "0", store.config.hash)
             )
         store.write_quality(clip, "light", np.array([0.2, 0.9, 0.5, 0.7]), {})
     return store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_run_takes_branches_and_moments_of_the_bundle(tmp_path: Path, bundle: Pa
 
     first = run()
     assert first["bundle"]["branches"] == {"audio": "ears.safetensors"}
-    assert first["shown"]["moments"] == {"min_length": 0.5, "max_unseen": 1.0, **MOMENTS}
+    assert first["shown"]["moments"] == asdict(MomentsConfig(**MOMENTS))
     result = VideoResult.read(tmp_path / "out")
     assert result.threshold == 0.3
     assert [spec.name for spec in result.branches] == ["audio"]

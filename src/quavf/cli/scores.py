@@ -104,6 +104,73 @@ def _fuse(args: Namespace, console: Any) -> None:
     print_summary(console, f"Scores {args.out}", _count_rows(counts))
 
 
+def _add_bundle_options(parser: ArgumentParser) -> None:
+    from quavf.core.branches import branch_names
+
+    parser.add_argument(
+        "scores",
+        nargs="+",
+        metavar="SCORES",
+        help="Folders made by `quavf predict --all-faces` on validation clips",
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="Folder to write")
+    parser.add_argument(
+        "--store",
+        nargs="+",
+        metavar="STORE",
+        help="Stores with the labels, one for each SCORES; default: those that were predicted",
+    )
+    parser.add_argument("--name", default="", help="What reports call it; default: the folder's")
+    parser.add_argument(
+        "--prior",
+        type=float,
+        metavar="X",
+        help="Share of the time that people talk to the wearer, for which the probabilities hold; "
+        "default: as in the scores",
+    )
+    parser.add_argument("--card", metavar="FILE", help="Model card to put into the folder")
+    for name in branch_names():
+        parser.add_argument(
+            f"--{name}",
+            metavar="CKPT",
+            help=f"Place of the {name} branch's checkpoint; default: where the scores say",
+        )
+    add_moments_options(parser, "the usual one")
+
+
+def _bundle(args: Namespace, console: Any) -> None:
+    from quavf.report.summaries import print_summary
+    from quavf.results.config import MomentsConfig
+    from quavf.workflows.bundle import make_bundle
+
+    branches: dict[str, Any] = read_branches(args)
+    summary = make_bundle(
+        args.scores,
+        args.out,
+        args.store,
+        name=args.name,
+        prior=args.prior,
+        moments=read_moments(args, MomentsConfig()),
+        card=args.card,
+        **branches,
+    )
+    figures: dict[str, Any] = {
+        "branches": ", ".join(summary.branches),
+        "rows": summary.rows,
+        "of these talking to me": summary.positive,
+        "clips": summary.clips,
+    }
+    for title, check in (
+        ("published formula", summary.published),
+        ("learned, on clips left out in turn", summary.learned),
+    ):
+        figures[title] = (
+            f"mAP {100 * check.map:.1f}, log loss {check.log_loss:.3f}, calibration error "
+            f"{check.calibration_error:.3f}"
+        )
+    print_summary(console, f"Bundle {summary.folder}", figures)
+
+
 def _count_rows(counts: Any) -> dict[str, int]:
     """How many rows have scores of which branches; zeros are left out."""
     both = "both" if len(counts.only) == 2 else "several"
@@ -214,6 +281,12 @@ FUSE = Command(
     "SCORES_A SCORES_V --out SCORES",
     _add_fuse_options,
     _fuse,
+)
+BUNDLE = Command(
+    "Fit a fusion to scores, and put it with its branches into one folder.",
+    "SCORES [SCORES ...] --out FOLDER [options]",
+    _add_bundle_options,
+    _bundle,
 )
 EVALUATE = Command(
     "Evaluate scores against a store's labels.",

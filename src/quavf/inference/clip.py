@@ -22,6 +22,7 @@ class ClipData:
 
     store: ClipStore
     clip: str
+    all_faces: bool = False  # spans hold all faces, not only those in labelled segments
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -34,7 +35,7 @@ class ClipData:
     @cached_property
     def spans(self) -> list[Span]:
         frames = {p: self.faces.frame[self.faces.rows_of(p)] for p in self.faces.persons()}
-        return spans(self.manifest.segments, frames)
+        return spans(() if self.all_faces else self.manifest.segments, frames)
 
     def rows(self, span: Span) -> slice:
         """The rows of `faces` inside a span."""

@@ -76,6 +76,7 @@ class PredictConfig(InferenceConfig):
     Args:
         split: Score only the clips of this split: train, val or test; empty: all.
         quality: Scorer whose quality is used; empty: the only one in the store.
+        all_faces: Score the faces outside labelled segments, too.
         encoder_heads: Heads of a published checkpoint's Whisper encoder; default: width / 64.
         n_heads: Heads of a published checkpoint's temporal attention; default: 8.
         backbone: Image network of a published checkpoint, a timm name; default: recognised.
@@ -86,6 +87,7 @@ class PredictConfig(InferenceConfig):
     encoder_heads: int | None = None
     n_heads: int | None = None
     backbone: str | None = None
+    all_faces: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,7 +14,7 @@ import numpy as np
 
 from quavf.core.branches import BRANCHES, FUSED
 from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
-from quavf.core.records import Floats
+from quavf.core.records import Floats, Ints
 from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.results.config import MomentsConfig
 from quavf.results.fusion import PUBLISHED, Fusion, fuse_columns
@@ -91,14 +91,26 @@ class VideoScoring:
             for person, own in scores.items():
                 columns[person].update(own)
             release_memory()
+        for person, own in columns.items():
+            if own:
+                own[FUSED] = self._fuse(person, schedules[person].scored.ticks, own)
         return columns
+
+    def _fuse(self, person: int, ticks: Ints, columns: Columns) -> Floats:
+        """The fused score (S,) of a person at the scored ticks."""
+        from quavf.inference.measures import measure_faces
+
+        store, clip = self.video.store, self.video.clip
+        times = ticks / TICKS_PER_SECOND
+        measures = measure_faces(store, clip, np.full(len(ticks), person), times)
+        return fuse_columns({**columns, **measures}, self.fusion)
 
     def _rows(self, scored: FaceTicks, columns: Columns) -> PersonScores:
         return PersonScores(
             time_s=scored.ticks / TICKS_PER_SECOND,
             frame=self.video.numbers[scored.pictures],
             box=scored.boxes,
-            columns={**columns, FUSED: fuse_columns(columns, self.fusion)} if len(scored) else {},
+            columns=columns if len(scored) else {},
         )
 
     def _boxes(self, person: int) -> PersonBoxes:

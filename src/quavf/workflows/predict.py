@@ -184,7 +184,7 @@ class _Prediction:
 
         predictors = self._predictors.values()
         before = _count_faults(predictors)
-        data = ClipData(self.store, part.clip)
+        data = ClipData(self.store, part.clip, self.config.all_faces)
         scores = score_clip(data, self._predictors, self.bundle.fusion)
         repaired, unscored = np.subtract(_count_faults(predictors), before).tolist()
         write_scores(part.folder, scores, {})
@@ -197,10 +197,14 @@ def score_clip(
     data: ClipData, predictors: Mapping[str, Predictor], fusion: Fusion = PUBLISHED
 ) -> Scores:
     """The scores of all faces inside a clip's spans, and of others that a branch scores, fused."""
+    from quavf.inference.measures import measure_faces
+
     columns = {}
     for predictor in predictors.values():
         columns.update(predictor.score_faces(data))
-    columns[FUSED] = fuse_columns(columns, fusion)
+    faces = data.faces
+    measures = measure_faces(data.store, data.clip, faces.person, faces.time_s)
+    columns[FUSED] = fuse_columns({**columns, **measures}, fusion)
     rows = np.flatnonzero(data.scored_mask() | ~np.isnan([*columns.values()]).all(axis=0))
     clips = np.full(len(rows), data.clip, object)
     values = {name: column[rows] for name, column in columns.items()}

@@ -1,0 +1,245 @@
+"""Make a bundle: branches in one folder, with a fusion that fits their scores."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quavf.core.branches import QUALITY, branch_names
+from quavf.core.errors import ConfigError, ScoresError
+from quavf.core.records import Array, Floats, Ints
+from quavf.models.bundle import BUNDLE_FILE, Bundle
+from quavf.models.bundled import weights_path
+from quavf.results.config import MomentsConfig
+from quavf.results.fusion import PUBLISHED, encode_clips, fuse_columns
+from quavf.results.scores import Scores, read_config, read_scores
+from quavf.results.stacker import Stacker, fit_stacker
+from quavf.store import ClipStore
+from quavf.utils.files import replace_folder, write_json
+
+log = logging.getLogger(__name__)
+
+FOLDS = 5  # of the clips, to judge the fusion on clips that it was not fitted to
+N_BINS = 15  # of the calibration error
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class FusionCheck:
+    """One fusion on the rows it was fitted to, by clips left out in turn."""
+
+    map: float  # mean average precision, 0 to 1
+    log_loss: float  # mean, nats
+    calibration_error: float  # expected, 0 to 1
+
+
+@dataclass(frozen=True)
+class BundleSummary:
+    """What a bundle was made of, and what its fusion is worth."""
+
+    folder: Path
+    branches: tuple[str, ...]
+    rows: int
+    positive: int
+    clips: int
+    published: FusionCheck
+    learned: FusionCheck
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Labelled rows of all scores folders: columns and labels (N,), and a number of the clip."""
+
+    columns: dict[str, Floats]
+    labels: Ints
+    clip: Ints
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Array) -> dict[str, Floats]:
+        return {name: values[rows] for name, values in self.columns.items()}
+
+
+def make_bundle(
+    scores: Sequence[Path | str],
+    out: Path | str,
+    stores: Sequence[Path | str] | None = None,
+    *,
+    name: str = "",
+    prior: float | None = None,
+    moments: MomentsConfig | None = None,
+    card: Path | str | None = None,
+    **branches: Path | str | None,
+) -> BundleSummary:
+    """Fit a fusion to the scores of validation clips, and write a bundle with it.
+
+    `scores` are folders of `predict`, best with `all_faces`, of the same checkpoints; `stores` have
+    the labels, default: those that were predicted. A row outside labelled segments counts as not
+    talking to me. `prior` is the share of rows that talk to me for which the probabilities hold;
+    default: as in these rows. The checkpoints are those that made the scores; `audio=...` and so on
+    name other places of the same files. Raises ConfigError or ScoresError if things do not fit.
+    """
+    if prior is not None and not 0 < prior < 1:
+        raise ConfigError(f"bundle: prior {prior} is not between 0 and 1")
+    folders = [Path(folder) for folder in scores]
+    made = [read_config(folder) for folder in folders]
+    paths = _find_checkpoints(folders, made, branches)
+    chosen = [Path(s) for s in stores or [content.get("store", "") for content in made]]
+    if len(chosen) != len(folders):
+        raise ConfigError(f"bundle: {len(folders)} scores, but {len(chosen)} stores; give pairs")
+    rows = _join([_read_rows(*pair) for pair in zip(folders, chosen, strict=True)])
+    inputs = [n for n in paths if n in rows.columns and not np.isnan(rows.columns[n]).all()]
+    fusion = _fit(rows, np.ones(len(rows), bool), inputs, prior)
+    learned = np.full(len(rows), np.nan)
+    for fold in range(FOLDS):
+        held = rows.clip % FOLDS == fold
+        if held.any() and not held.all():
+            learned[held] = _fit(rows, ~held, inputs, prior).fuse(rows.take(held))
+    bundle = Bundle(
+        name or Path(out).resolve().name, paths, fusion, moments or MomentsConfig(), card=None
+    )
+    write_bundle(bundle, Path(out), None if card is None else Path(card))
+    return BundleSummary(
+        Path(out),
+        tuple(inputs),
+        len(rows),
+        int(rows.labels.sum()),
+        len(np.unique(rows.clip)),
+        _check(fuse_columns(rows.columns, PUBLISHED), rows.labels),
+        _check(learned, rows.labels),
+    )
+
+
+def write_bundle(bundle: Bundle, folder: Path, card: Path | None = None) -> None:
+    """Copy a bundle's checkpoints into a folder, as `<branch>.safetensors`, with `bundle.json`."""
+    from quavf.inference.loading import model_files
+
+    with replace_folder(folder) as temporary:
+        names = {}
+        for name, path in bundle.branches.items():
+            first, *others = model_files(path)
+            names[name] = Path(f"{name}{first.suffix}")
+            shutil.copyfile(first, temporary / names[name])
+            for file in others:
+                shutil.copyfile(file, temporary / file.name.replace(first.stem, name, 1))
+        if card is not None:
+            shutil.copyfile(card, temporary / CARD)
+        done = replace(bundle, branches=names, card=Path(CARD) if card else None)
+        write_json(temporary / BUNDLE_FILE, done.to_json())
+
+
+def _find_checkpoints(
+    folders: Sequence[Path],
+    made: Sequence[Mapping[str, Any]],
+    branches: Mapping[str, Path | str | None],
+) -> dict[str, Path]:
+    """The checkpoint of each branch that made the scores; all folders must agree."""
+    found: dict[str, Path] = {}
+    for name in branch_names():
+        described = [content.get(name) or {} for content in made]
+        sums = {content.get("sha256") for content in described}
+        if len(sums) > 1:
+            raise ConfigError(
+                f"bundle: {' and '.join(map(str, folders))} were made with different checkpoints "
+                f"of the {name} branch; predict again with one"
+            )
+        if sums == {None}:
+            continue
+        given = branches.get(name)
+        path = weights_path(given, name) if given else Path(described[0]["checkpoint"])
+        if not path.exists():
+            raise ConfigError(f"bundle: {path} does not exist; say where it is with --{name}")
+        found[name] = path
+    if not found:
+        raise ScoresError(
+            f"{folders[0]}: does not say which checkpoints made it; give scores of `quavf predict`"
+        )
+    return found
+
+
+def _read_rows(folder: Path, path: Path) -> _Rows:
+    """The labelled rows of a scores folder, with what the store knows of their faces."""
+    from quavf.inference.measures import MEASURES, measure_faces
+
+    scores, store = read_scores(folder), ClipStore.open(path)
+    names, codes = encode_clips(scores.clip)
+    labels = np.full(len(scores), -1)
+    columns = {n: scores[n] for n in (*branch_names(), QUALITY) if n in scores.columns}
+    columns |= {name: np.full(len(scores), np.nan) for name in MEASURES}
+    for index, clip in enumerate(names):
+        own = np.flatnonzero(codes == index)
+        if not store.has_clip(str(clip)):
+            raise ScoresError(
+                f"{folder}: clip {clip} is not in {path}; give the store that was predicted on"
+            )
+        manifest = store.manifest(str(clip))
+        labels[own] = _label(scores.take(own), manifest.segments)
+        times = scores.frame[own] / float(manifest.clock.fps)
+        for name, values in measure_faces(store, str(clip), scores.person[own], times).items():
+            columns[name][own] = values
+    known = labels >= 0
+    return _Rows({n: v[known] for n, v in columns.items()}, labels[known], codes[known])
+
+
+def _label(scores: Scores, segments: Sequence[Any]) -> Ints:
+    """1 or 0 for each row of a clip (N,), -1 where segments contradict each other."""
+    claimed = np.zeros((2, len(scores)), bool)
+    for segment in segments:
+        after = scores.frame >= segment.start_frame
+        inside = after & (scores.frame <= segment.last_frame) & (scores.person == segment.person)
+        claimed[segment.label] |= inside
+    labels: Ints = claimed[1].astype(int)
+    labels[claimed[0] & claimed[1]] = -1
+    return labels
+
+
+def _join(parts: Sequence[_Rows]) -> _Rows:
+    """All rows, with clips of different stores told apart."""
+    names = list(dict.fromkeys(name for part in parts for name in part.columns))
+    columns = {
+        name: np.concatenate([p.columns.get(name, np.full(len(p), np.nan)) for p in parts])
+        for name in names
+    }
+    offsets = np.cumsum([0, *(int(part.clip.max(initial=-1)) + 1 for part in parts)])
+    clips = [part.clip + offset for part, offset in zip(parts, offsets, strict=False)]
+    joined = _Rows(columns, np.concatenate([p.labels for p in parts]), np.concatenate(clips))
+    if len(np.unique(joined.labels)) < 2:
+        raise ScoresError(
+            f"bundle: the {len(joined)} labelled rows are of one class only; give more clips"
+        )
+    return joined
+
+
+def _fit(rows: _Rows, used: Array, inputs: Sequence[str], prior: float | None) -> Stacker:
+    """The fusion of the used rows (N,), for a share of rows that talk to me."""
+    labels = rows.labels[used]
+    weights = None
+    if prior is not None:
+        share = labels.mean()
+        weights = np.where(labels == 1, prior / share, (1 - prior) / (1 - share))
+    from quavf.inference.measures import MEASURES
+
+    columns = rows.columns
+    seen = [n for n in (QUALITY, *MEASURES) if n in columns and not np.isnan(columns[n]).all()]
+    return fit_stacker(inputs, seen, rows.take(used), labels, weights)
+
+
+def _check(fused: Floats, labels: Ints) -> FusionCheck:
+    from quavf.evaluation.calibration import bin_by_score, compute_calibration_error
+    from quavf.evaluation.metrics import mean_average_precision
+
+    known = ~np.isnan(fused)
+    p, truth = fused[known], labels[known]
+    inside = np.clip(p, 1e-6, 1 - 1e-6)
+    return FusionCheck(
+        mean_average_precision(truth, p, ties="safe"),
+        float(-np.log(np.where(truth == 1, inside, 1 - inside)).mean()),
+        compute_calibration_error(bin_by_score(truth, p, N_BINS)),
+    )

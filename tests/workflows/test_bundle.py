@@ -1,0 +1,113 @@
+"""Making a bundle: the fusion is fitted to scores, and the folder works like any weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quavf.cli import main
+from quavf.core.errors import ConfigError, ScoresError
+from quavf.core.records import Segment
+from quavf.models.bundle import read_bundle
+from quavf.results.config import MomentsConfig
+from quavf.results.scores import Scores, read_config, read_scores, write_scores
+from quavf.results.stacker import Stacker
+from quavf.workflows.bundle import make_bundle
+from quavf.workflows.predict import predict
+from tests.helpers.scored_stores import CONFIG, make_store
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, store: Path, scores: Path) -> Path:
+    """Scores of the store, with an audio branch that mostly knows and a visual one that guesses."""
+    found, folder = read_scores(scores), tmp_path_factory.mktemp("told") / "scores"
+    rng = np.random.default_rng(0)
+    truth = np.where(found.person == 1, 0.7, 0.2)
+    columns = {
+        "audio": np.clip(truth + rng.normal(size=len(found)) * 0.1, 0, 1),
+        "visual": rng.random(len(found)),
+        "quality": found.quality,
+    }
+    write_scores(
+        folder, Scores(found.clip, found.person, found.frame, columns), read_config(scores)
+    )
+    return folder
+
+
+def test_a_bundle_is_made_and_used(tmp_path: Path, store: Path, told: Path) -> None:
+    out = tmp_path / "mine"
+    card = tmp_path / "card.md"
+    card.write_text("# Mine\n")
+    moments = MomentsConfig(threshold=0.6)
+    summary = make_bundle([told], out, moments=moments, card=card)
+    assert (summary.branches, summary.rows, summary.positive) == (("audio", "visual"), 12, 6)
+    assert summary.learned.log_loss < summary.published.log_loss
+    bundle = read_bundle(out)
+    assert (bundle.name, bundle.moments, bundle.card) == ("mine", moments, out / "README.md")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.md", "audio.ckpt", "bundle.json", "visual.ckpt",
+    ]  # fmt: skip
+    assert isinstance(bundle.fusion, Stacker)
+    assert [m.name for m in bundle.fusion.modulators] == ["quality"]
+    found = read_scores(told)
+    fused = bundle.fusion.fuse(found.columns)
+    assert ((fused > 0.5) == (found.person == 1)).all()
+
+    predict(store, tmp_path / "scores", weights=out, config=CONFIG)
+    again = read_scores(tmp_path / "scores")
+    np.testing.assert_allclose(again.fused, bundle.fusion.fuse(again.columns))
+    assert read_config(tmp_path / "scores")["moments"]["threshold"] == 0.6
+
+
+def test_the_command(
+    tmp_path: Path, told: Path, capsys: pytest.CaptureFixture[str], store: Path
+) -> None:
+    words = ["bundle", str(told), "--out", str(tmp_path / "b"), "--store", str(store)]
+    assert main([*words, "--prior", "0.2", "--moments.threshold", "0.7"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "branches audio, visual" in said
+    assert "published formula mAP" in said
+    assert read_bundle(tmp_path / "b").moments == MomentsConfig(threshold=0.7)
+
+
+def test_faces_outside_segments_are_scored_and_count_as_not_to_me(
+    tmp_path: Path, audio: Path
+) -> None:
+    labels = (Segment(1, 0, 10, 1), Segment(2, 0, 10, 0))
+    store = make_store(tmp_path / "store", ("val", "val"), segments=labels)
+    predict(store.path, tmp_path / "labelled", audio, config=CONFIG)
+    predict(store.path, tmp_path / "all", audio, config=replace(CONFIG, all_faces=True))
+    assert len(read_scores(tmp_path / "labelled")) == 4
+    summary = make_bundle([tmp_path / "all"], tmp_path / "b")
+    assert (summary.rows, summary.positive, summary.clips) == (8, 2, 2)
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, -1.0])
+def test_impossible_priors(tmp_path: Path, told: Path, prior: float) -> None:
+    with pytest.raises(ConfigError, match="is not between 0 and 1"):
+        make_bundle([told], tmp_path / "b", prior=prior)
+
+
+def test_scores_that_do_not_fit(tmp_path: Path, told: Path, challenge: Path) -> None:
+    found, made = read_scores(told), read_config(told)
+    with pytest.raises(ConfigError, match="1 scores, but 2 stores"):
+        make_bundle([told], tmp_path / "b", ["S", "T"])
+    with pytest.raises(ConfigError, match=r"none\.ckpt does not exist; say where it is with --au"):
+        make_bundle([told], tmp_path / "b", audio=tmp_path / "none.ckpt")
+    other = {**made, "audio": {**made["audio"], "sha256": "0"}}
+    write_scores(tmp_path / "other", found, other)
+    with pytest.raises(ConfigError, match="different checkpoints of the audio branch"):
+        make_bundle([told, tmp_path / "other"], tmp_path / "b")
+    write_scores(tmp_path / "unknown", found, {})
+    with pytest.raises(ScoresError, match="does not say which checkpoints made it"):
+        make_bundle([tmp_path / "unknown"], tmp_path / "b")
+    write_scores(tmp_path / "few", found.take(found.person == 1), made)
+    with pytest.raises(ScoresError, match="of one class only"):
+        make_bundle([tmp_path / "few"], tmp_path / "b")
+    clip = np.full(len(found), "elsewhere", object)
+    write_scores(tmp_path / "astray", Scores(clip, found.person, found.frame, found.columns), made)
+    with pytest.raises(ScoresError, match="clip elsewhere is not in"):
+        make_bundle([tmp_path / "astray"], tmp_path / "b")

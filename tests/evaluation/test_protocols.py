@@ -21,7 +21,7 @@ from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import bootstrap_by_clip, mean_average_precision
 from quavf.evaluation.protocols import Evaluation, evaluate_scores
 from quavf.report.evaluation import print_evaluation, write_evaluation
-from quavf.results.fusion import PublishedFormula, fuse_columns
+from quavf.results.fusion import fuse_columns
 from quavf.results.scores import Scores
 from tests.helpers.toy_branch import cues_branch
 
@@ -448,8 +448,8 @@ def test_contributions_of_three_branches(toy_spec: BranchSpec) -> None:
     }
     labels = np.array([label_of.get(key, -1) for key in keys])
     fusions = {
-        name: fuse_columns({n: v for n, v in columns.items() if n not in (name, "fused")})
-        for name in ("audio", "visual", "toy")
+        name: fuse_columns({n: v for n, v in columns.items() if n not in (*own, "fused")})
+        for name, *own in (("audio",) * 2, ("visual", "visual", "quality"), ("toy",) * 2)
     }
     even = {**columns, "quality": np.full(len(scores), 0.5)}
     fusions |= {"quality": fuse_columns(even), "fused": columns["fused"]}
@@ -468,15 +468,23 @@ def test_another_fusion_tells_what_its_parts_add(toy_spec: BranchSpec) -> None:
     columns = {**scores.columns, toy_spec.name: 1 - scores.audio}
     given: list[set[str]] = []
 
-    class Recorded(PublishedFormula):
+    class Recorded:
         def fuse(self, columns: Any) -> Any:
-            given.append({*columns})
-            return super().fuse(columns)
+            given.append({n for n, values in columns.items() if not np.isnan(values).all()})
+            return fuse_columns(columns)
+
+        def to_json(self) -> dict[str, Any]:
+            return {}
 
     evaluate_scores(replace(scores, columns=columns), segments, FAST, fusion=Recorded())
     everything = {"audio", "visual", "toy", "quality"}
-    left_out = [everything - {n} for n in ("audio", "visual", "toy")]
-    assert given == [everything, *left_out, everything]  # gaps are filled first
+    assert given == [
+        everything,  # gaps are filled
+        everything - {"audio"},
+        everything - {"visual", "quality"},
+        everything - {"toy"},
+        everything - {"quality"},
+    ]
 
 
 # Speaking and looking.

@@ -138,7 +138,8 @@ def evaluate_scores(
     systems = compute_systems(scores, config.face_weight, fusion)
     if not systems:
         raise ScoresError(f"none of the {len(scores)} rows has a score; predict again")
-    table = Table.build(scores, systems, leave_one_out(scores, fusion, config.face_weight))
+    without = leave_one_out(scores, fusion, config.face_weight)
+    table = Table.build(scores, systems, without)
     labelled = [(clip, segment) for clip, segment in segments if segment.person > WEARER]
     distinct = sorted(set(labelled))
     frame, segment, n_contradictory = build_talking_rows(table, distinct, config)

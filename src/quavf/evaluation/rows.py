@@ -16,13 +16,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from quavf.core.branches import FUSED, QUALITY, branch_names
+from quavf.core.branches import BRANCHES, FUSED, QUALITY, branch_names
 from quavf.core.errors import ScoresError
 from quavf.core.records import WEARER, Floats, Interval, Ints, Segment
 from quavf.evaluation.config import EVEN_WEIGHT, EvaluateConfig, SegmentScore
 from quavf.results.fusion import (
     PUBLISHED,
     Fusion,
+    PublishedFormula,
     average_branches,
     encode_clips,
     fuse_at_quality,
@@ -136,7 +137,7 @@ def compute_systems(
     row that misses a branch takes the others. "constant" is left out where it would be the
     mean. `fusion` fills the gaps.
     """
-    branches = _drop_empty({name: scores[name] for name in branch_names()})
+    branches = _list_branches(scores)
     fused = scores.fused
     fusions: Systems = {}
     if len(branches) > 1:
@@ -149,21 +150,32 @@ def compute_systems(
 
 
 def leave_one_out(scores: Scores, fusion: Fusion, face_weight: float = EVEN_WEIGHT) -> Systems:
-    """The fusion without each branch, and without the quality (the same in all rows), by name.
+    """The fusion without each branch and its columns, and with one quality for all rows, by name.
 
-    Nothing with a single branch.
+    Instead of the quality, the published formula gets `face_weight`, and a learned fusion the mean
+    it was fitted to. Nothing with a single branch.
     """
-    branches = _drop_empty({name: scores[name] for name in branch_names()})
+    branches = _list_branches(scores)
     if len(branches) < 2:
         return {}
     columns = {**branches, QUALITY: scores.quality}
     without = {
-        left_out: fusion.fuse({n: values for n, values in columns.items() if n != left_out})
-        for left_out in branches
+        name: fusion.fuse({n: v for n, v in columns.items() if n not in _list_columns(name)})
+        for name in branches
     }
     if not np.isnan(scores.quality).all():
-        without[QUALITY] = fusion.fuse({**branches, QUALITY: np.full(len(scores), face_weight)})
+        even = face_weight if isinstance(fusion, PublishedFormula) else np.nan
+        without[QUALITY] = fusion.fuse({**columns, QUALITY: np.full(len(scores), even)})
     return _drop_empty(without)
+
+
+def _list_branches(scores: Scores) -> Systems:
+    """The branches that have a score of any row."""
+    return _drop_empty({name: scores[name] for name in branch_names()})
+
+
+def _list_columns(branch: str) -> tuple[str, ...]:
+    return (branch, *BRANCHES.get(branch).columns)
 
 
 def build_talking_rows(

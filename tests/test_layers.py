@@ -52,7 +52,7 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "numba": {"simulate"},
     "onnxruntime": {"cues.network", "faces.retinaface", "inference.backends"},
     "onnxscript": {"inference.graphs"},
-    "openvino": {"inference.backends"},
+    "openvino": {"utils.openvino"},
     "pyarrow": {"store", "results", "workflows.simulate", "simulate"},
     "pyroomacoustics": {"simulate"},
     "ray": {"utils.parallel"},

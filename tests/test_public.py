@@ -17,7 +17,7 @@ from tests.helpers.data import ROOT
 FUNCTIONS = {
     "check_store": ["store", "engine"],
     "check_submission": ["path", "store"],
-    "compute_cues": ["store", "engine"],
+    "compute_cues": ["store", "engine", "runtime"],
     "evaluate": ["scores", "store", "out", "config"],
     "export": ["checkpoint", "out", "format", "encoder_heads", "n_heads", "backbone"],
     "fuse": ["scores_a", "scores_v", "out"],

@@ -21,9 +21,12 @@ def reference():
     return stored, stored["tiles"].repeat(16, axis=1).repeat(16, axis=2)
 
 
-def test_equals_stored_outputs_of_the_original(reference) -> None:
+@pytest.mark.parametrize("runtime", ["auto", "openvino"])
+def test_equals_stored_outputs_of_the_original(reference, runtime: str) -> None:
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
     stored, pictures = reference
-    found = FaceMesh().run(pictures)
+    found = FaceMesh(runtime=runtime).run(pictures)
     assert np.abs(found.points.reshape(len(pictures), -1) - stored["points"]).max() < CLOSE_PX
     assert np.abs(found.confidence - 1 / (1 + np.exp(-stored["present"]))).max() < CLOSE
 

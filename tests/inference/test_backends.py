@@ -326,7 +326,7 @@ def test_without_onnx(checkpoints, tmp_path, monkeypatch):
 @needs_openvino
 def test_openvino_is_imported_without_its_messages_home() -> None:
     script = (
-        "import sys; from quavf.inference.backends import openvino; openvino(); "
+        "import sys; from quavf.utils.openvino import openvino; openvino(); "
         "assert 'openvino_telemetry' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quavf.core.errors import StoreError
+from quavf.core.errors import ConfigError, StoreError
 from quavf.cues import tracks
 from quavf.cues.mesh import N_POINTS, FaceMesh, MeshPoints
 from quavf.cues.tracks import FaceCues, SoundCues
@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> ClipStore:
 
 
 def use(mesh: CountingMesh, monkeypatch: pytest.MonkeyPatch) -> CountingMesh:
-    monkeypatch.setattr(module, "FaceMesh", lambda: mesh)
+    monkeypatch.setattr(module, "FaceMesh", lambda runtime: mesh)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return mesh
 
@@ -138,6 +138,11 @@ def test_missing_values_stay_missing(store: ClipStore) -> None:
     assert store.has_cues("clip0")
     np.testing.assert_array_equal(store.cues("clip0").values, values)
     np.testing.assert_array_equal(store.sound_cues("clip0").voice, sound.voice)
+
+
+def test_an_unknown_runtime(store: ClipStore) -> None:
+    with pytest.raises(ConfigError, match=r"runtime: 'torch' is not one of auto, openvino"):
+        compute_cues(store.path, runtime="torch")
 
 
 def test_real_mesh_of_one_process_is_opened_once(store: ClipStore) -> None:

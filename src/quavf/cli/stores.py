@@ -194,7 +194,15 @@ def _score_quality(args: Namespace, console: Any) -> None:
 
 
 def _add_cues_options(parser: ArgumentParser) -> None:
+    from quavf.workflows.cues import RUNTIMES
+
     parser.add_argument("store", metavar="STORE", help="Store made by `quavf prepare`")
+    parser.add_argument(
+        "--runtime",
+        default="auto",
+        metavar="NAME",
+        help=f"Library that runs the face mesh: {list_names(RUNTIMES)}. auto: ONNX Runtime",
+    )
     add_engine_options(parser)
 
 
@@ -202,7 +210,7 @@ def _compute_cues(args: Namespace, console: Any) -> None:
     from quavf.report.summaries import print_summary
     from quavf.workflows.cues import compute_cues
 
-    summary = compute_cues(args.store, build_engine(args))
+    summary = compute_cues(args.store, build_engine(args), args.runtime)
     figures: dict[str, object] = {"clips": summary.clips, "faces": summary.faces}
     if summary.faces:
         figures["faces that the mesh reads"] = f"{summary.read / summary.faces:.0%}"

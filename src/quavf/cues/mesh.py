@@ -31,10 +31,13 @@ class MeshPoints:
 
 
 class FaceMesh:
-    """Find face points in batches of square pictures, on `threads` threads."""
+    """Find face points in batches of square pictures, on `threads` threads.
 
-    def __init__(self, threads: int = 1) -> None:
-        self._session = open_network("face_mesh", threads)
+    `runtime`: openvino, or ONNX Runtime for any other. Several threads may call `run` at once.
+    """
+
+    def __init__(self, threads: int = 1, runtime: str = "auto") -> None:
+        self._network = open_network("face_mesh", threads, runtime)
 
     def run(self, pictures: Image) -> MeshPoints:
         """Return the points of `pictures` (N, 192, 192, 3) uint8 RGB."""
@@ -45,7 +48,7 @@ class FaceMesh:
         for start in range(0, len(pictures), BATCH):
             some = pictures[start : start + BATCH]
             blob = cv2.dnn.blobFromImages(list(some), 1 / 255)  # (B, 3, 192, 192)
-            found, present = self._session.run(None, {"picture": blob})  # (B, 1404), (B, 1)
+            found, present = self._network({"picture": blob})  # (B, 1404), (B, 1)
             points[start : start + len(some)] = found.reshape(-1, N_POINTS, 3)
             logits[start : start + len(some)] = present[:, 0]
         confidence = 1 / (1 + np.exp(-logits.astype(np.float64)))

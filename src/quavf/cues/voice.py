@@ -22,7 +22,7 @@ class VoiceDetector:
     """
 
     def __init__(self, threads: int = 1) -> None:
-        self._session = open_network("voice", threads)
+        self._network = open_network("voice", threads)
         self.reset()
 
     def reset(self) -> None:
@@ -53,6 +53,6 @@ class VoiceDetector:
     def _some(self, steps: NDArray[np.float32]) -> NDArray[np.float32]:
         ends = np.concatenate([self._context[None], steps[:-1, -CONTEXT_SAMPLES:]])
         feed = {"input": np.concatenate([ends, steps], axis=1), "h": self._h, "c": self._c}
-        probabilities, self._h, self._c = self._session.run(None, feed)
+        probabilities, self._h, self._c = self._network(feed)
         self._context = steps[-1, -CONTEXT_SAMPLES:]
         return np.asarray(probabilities, np.float32)

@@ -5,7 +5,6 @@ Both use `threads` of the configuration; 0: as many as torch (`OMP_NUM_THREADS`,
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from quavf.core.errors import CheckpointError, ConfigError
 from quavf.inference.config import InferenceConfig, no_bf16
 from quavf.models.checkpoint import METADATA_KEY
 from quavf.models.tensors import reason
+from quavf.utils.openvino import openvino
 
 
 class Backend(Protocol):
@@ -72,27 +72,6 @@ class OpenVinoBackend:
     def __call__(self, *inputs: Tensor) -> Tensor:
         found = self._compiled([x.contiguous().numpy() for x in inputs], share_inputs=True)
         return torch.from_numpy(found[0])
-
-
-def openvino() -> Any:
-    """The library, imported without the message that it sends to its makers.
-
-    Raises ConfigError when it is not installed.
-    """
-    blocked = "openvino_telemetry"
-    quiet = "openvino" not in sys.modules and blocked not in sys.modules
-    if quiet:
-        sys.modules[blocked] = None  # type: ignore[assignment]  # its import fails; it has a stub
-    try:
-        import openvino as library
-    except ImportError as error:
-        raise ConfigError(
-            f"runtime: openvino cannot be imported ({error}); pip install 'quavf[openvino]'"
-        ) from None
-    finally:
-        if quiet:
-            del sys.modules[blocked]
-    return library
 
 
 def read_openvino(path: Path) -> tuple[Any, Mapping[str, str]]:

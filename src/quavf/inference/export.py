@@ -14,7 +14,6 @@ from torch import Tensor
 
 from quavf.core.branches import BRANCHES
 from quavf.core.errors import CheckpointError, ConfigError
-from quavf.inference.backends import openvino
 from quavf.inference.config import InferenceConfig
 from quavf.inference.graphs import GraphPart, branch_graphs, onnx_program, openvino_model
 from quavf.inference.loading import load_model, part_path
@@ -30,6 +29,7 @@ from quavf.models.checkpoint import (
 )
 from quavf.models.tensors import is_safetensors
 from quavf.utils.files import explain_os_errors
+from quavf.utils.openvino import openvino
 
 TOLERANCE = 1e-4  # largest difference of an output between torch and the export
 N_CHECKED = 3  # random samples in the check: another batch than the graph was made with

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from quavf.core.branches import BRANCHES
 from quavf.core.errors import CheckpointError, ConfigError
-from quavf.inference.backends import openvino
 from quavf.models.audio import N_FRAMES, N_MELS, AudioBranch
 from quavf.models.branch import BranchNetwork
 from quavf.models.tensors import reason
 from quavf.models.visual import VisualBranch, takes_any_size
+from quavf.utils.openvino import openvino
 
 TRACED = 2  # samples in the batch that a graph is traced with; 1 would become a constant
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from quavf.core.errors import ConfigError
 from quavf.core.records import Floats
 from quavf.cues.mesh import FaceMesh
 from quavf.cues.tracks import (
@@ -32,6 +33,7 @@ from quavf.utils.progress import show_progress
 from quavf.utils.threads import map_ahead
 from quavf.workflows.clip_rows import PartialRows, compute_rows, decode_crop, repeat_if_replaced
 
+RUNTIMES = ("auto", "openvino")
 CHUNK = 256  # crops between two reports of progress
 BATCH = 8  # crops of a thread's turn
 LIKELY = 0.5  # probability of speech from which a step counts as voice in the summary
@@ -49,14 +51,19 @@ class CuesSummary:
     without_sound: int  # clips
 
 
-def compute_cues(store: Path, engine: EngineConfig | None = None) -> CuesSummary:
+def compute_cues(
+    store: Path, engine: EngineConfig | None = None, runtime: str = "auto"
+) -> CuesSummary:
     """Compute the cues of each face and of the sound of every clip of a store.
 
     They are written beside the clips, in `cues.parquet` and `cues_sound.parquet`. Clips that have
-    them are skipped; an interrupted run resumes.
+    them are skipped; an interrupted run resumes. `runtime` of the face mesh: openvino, or auto for
+    ONNX Runtime. Raises ConfigError for any other, or if OpenVINO is not installed.
     """
+    if runtime not in RUNTIMES:
+        raise ConfigError(f"runtime: {runtime!r} is not one of {', '.join(RUNTIMES)}")
     clips = ClipStore.open(Path(store))
-    work, names = _Computing(clips), clips.clips()
+    work, names = _Computing(clips, runtime), clips.clips()
     missing = [clip for clip in names if not clips.has_cues(clip)]
     with show_progress("Reading cues", len(names), inner="faces") as bar:
         bar.advance(len(names) - len(missing))
@@ -69,16 +76,16 @@ def compute_cues(store: Path, engine: EngineConfig | None = None) -> CuesSummary
 class _Computing:
     """Computes cues of clips with networks that are opened once in each process."""
 
-    def __init__(self, store: ClipStore) -> None:
-        self.store = store
+    def __init__(self, store: ClipStore, runtime: str = "auto") -> None:
+        self.store, self.runtime = store, runtime
         self.report: Callable[[int], None] = lambda n_faces: None
 
     def __reduce__(self) -> tuple[type[_Computing], tuple[Any, ...]]:
-        return _Computing, (self.store,)
+        return _Computing, (self.store, self.runtime)
 
     @cached_property
     def mesh(self) -> FaceMesh:
-        return FaceMesh()
+        return FaceMesh(runtime=self.runtime)
 
     @cached_property
     def voice(self) -> VoiceDetector:

@@ -11,6 +11,8 @@ import pytest
 import quavf.video.find
 from quavf.core.errors import ConfigError, MediaError, StoreError
 from quavf.core.windows import WindowConfig
+from quavf.cues.tracks import sound_levels
+from quavf.cues.voice import VoiceDetector
 from quavf.faces.config import SearchConfig
 from quavf.faces.crop import decode_jpeg
 from quavf.faces.search import FaceSearch
@@ -285,6 +287,45 @@ def test_clip_names_are_safe(name: str) -> None:
 def test_rates_that_cannot_be_used(rate: float) -> None:
     with pytest.raises(ConfigError, match="rate"):
         VideoConfig(rate=rate)
+
+
+def test_cues_are_stored_at_the_looks(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", seconds=3, faces=two)
+    search = SearchConfig(detector=BLOCKS, look_rate=15)
+    video = prepare_video(path, tmp_path / "store", VideoConfig(search=search))
+    cues = video.store.cues(video.clip)
+    assert video.store.has_cues(video.clip)
+    first = cues.person == 1
+    assert cues.frame[first].tolist() == list(range(0, 90, 2))
+    np.testing.assert_allclose(cues.time_s[first], np.arange(45) / 15, atol=1e-3)
+    assert set(cues.person.tolist()) == {1, 2}
+    times = cues.time_s[first]
+    np.testing.assert_allclose(cues["x"][first], (45 + 30 * times) / 320, atol=0.01)
+    np.testing.assert_allclose(cues["y"][first], 70 / 180, atol=0.01)
+    np.testing.assert_allclose(cues["face_size"][first], 60, atol=2)
+    assert cues["confidence"].max() < 0.5  # blocks are no faces
+    assert np.isnan(cues["yaw"]).all()
+    sound = video.store.sound_cues(video.clip)
+    n_samples = video.store.manifest(video.clip).n_samples
+    assert n_samples is not None
+    assert len(sound) == -(-n_samples // 512)
+    whole = video.store.sound(video.clip, 0, n_samples)
+    np.testing.assert_allclose(sound.voice, VoiceDetector().run(whole), atol=1e-6)
+    np.testing.assert_allclose(sound.level_db, sound_levels(whole), atol=1e-4)
+
+
+def test_without_the_mesh_there_are_no_cues(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", seconds=1)
+    search = SearchConfig(detector=BLOCKS, look_rate=10, mesh=False)
+    video = prepare_video(path, tmp_path / "store", VideoConfig(search=search))
+    assert len(video.persons) == 1
+    assert not video.store.has_cues(video.clip)
+
+
+def test_a_video_without_faces_or_sound_has_empty_cues(tmp_path: Path) -> None:
+    video = prepared(write_video(tmp_path / "v.mp4", faces=still(), sound=None), tmp_path / "store")
+    assert len(video.store.cues(video.clip)) == 0
+    assert len(video.store.sound_cues(video.clip)) == 0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ turns the head, faces move further between two pictures than people move by them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class PersonTrack:
     boxes: Floats  # (N, 4)
     scores: Floats  # (N,) the detector's
     scenes: Ints  # (N,) between camera cuts; boxes are interpolated within one scene only
+    rows: Ints = field(default_factory=lambda: np.empty(0, np.int64))  # (N,) of the observations
 
     def at(self, times: Floats, max_gap_s: float) -> tuple[Floats, Floats]:
         """Boxes (T, 4) and detector scores (T,) at any times, NaN where the face is not seen.
@@ -84,7 +85,8 @@ def track_persons(
     for group in sorted(kept, key=lambda g: (g[0].start_s, g[0].first_box[0])):
         rows = np.concatenate([tracklet.rows for tracklet in group])
         scenes = np.repeat([tracklet.scene for tracklet in group], [len(p.rows) for p in group])
-        tracks.append(PersonTrack(found.times[rows], found.boxes[rows], found.scores[rows], scenes))
+        seen = found.times[rows], found.boxes[rows], found.scores[rows]
+        tracks.append(PersonTrack(*seen, scenes, rows))
     return tracks
 
 

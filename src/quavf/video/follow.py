@@ -33,7 +33,7 @@ BOX_FIT = np.array(
 class MeshFollower:
     """The face mesh as `quavf.faces.follow.FaceFollower`; its columns are `CUE_COLUMNS`."""
 
-    columns = CUE_COLUMNS
+    columns: tuple[str, ...] = CUE_COLUMNS
 
     def __init__(self, threads: int = 1) -> None:
         self._mesh = FaceMesh(threads)

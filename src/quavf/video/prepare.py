@@ -13,8 +13,9 @@ import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,14 @@ from quavf.core.clock import Clock
 from quavf.core.errors import MediaError, StoreError
 from quavf.core.semantics import FIXED
 from quavf.core.windows import WindowConfig
+from quavf.cues.tracks import CUE_COLUMNS, FaceCues, with_places
+from quavf.cues.voice import VoiceDetector
+from quavf.faces.follow import FaceFollower, box_side
+from quavf.faces.search import FaceObservations
 from quavf.faces.tracker import PersonTrack, track_persons
 from quavf.sources.config import MediaOptions
 from quavf.sources.media.container import refuse_url
 from quavf.sources.media.file import VideoFile, open_video_file
-from quavf.sources.media.sound import Samples, is_silent
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
 from quavf.utils.files import config_hash
 from quavf.utils.memory import release_memory
@@ -45,6 +49,7 @@ from quavf.video.find import (
     save_arrays,
 )
 from quavf.video.follow import MeshFollower
+from quavf.video.listen import Listener
 from quavf.video.prepared import PreparedVideo
 
 log = logging.getLogger(__name__)
@@ -117,9 +122,11 @@ class _Preparation:
         found = self._find()
         tracks = track_persons(found.faces, self.config.track, self.config.search.look_rate)
         with self.store.write_clip(self.clip) as writer:
-            silence = _SilenceDetector()
-            n_samples = writer.add_sound_chunks(silence.watch(self.file.sound()))
-            silent = n_samples is not None and silence.is_silent
+            listener = Listener(VoiceDetector() if self.config.search.mesh else None)
+            n_samples = writer.add_sound_chunks(listener.watch(self.file.sound()))
+            silent = n_samples is not None and listener.is_silent
+            if self.config.search.mesh:
+                writer.add_cues(face_cues(found.faces, tracks, self.file.size), listener.cues())
             save_arrays(
                 writer.folder / "tracks.npz",
                 pictures=found.pictures,
@@ -172,7 +179,7 @@ class _Preparation:
 
     def _find(self) -> FoundFaces:
         path = self.store.path / "search" / f"{self.clip}.{self.search_key}.npz"
-        follower = MeshFollower() if self.config.search.mesh else None
+        follower: FaceFollower | None = MeshFollower() if self.config.search.mesh else None
         return FaceFinder(self.file, self.config.search, path, follower).run()
 
     def _cut(self, writer: ClipWriter, video: PreparedVideo) -> Counter[str]:
@@ -203,16 +210,21 @@ class _Preparation:
         return notes
 
 
-@dataclass
-class _SilenceDetector:
-    """Tells whether a sound that passes through it is silent throughout."""
+def face_cues(
+    found: FaceObservations, tracks: Sequence[PersonTrack], size: tuple[int, int]
+) -> FaceCues:
+    """The cues of tracked persons, numbered from 1, at the times of their looks.
 
-    is_silent: bool = True
-
-    def watch(self, chunks: Iterable[Samples]) -> Iterator[Samples]:
-        for chunk in chunks:
-            self.is_silent = self.is_silent and is_silent(chunk)
-            yield chunk
+    Of faces too small for the mesh only the size and the place are known.
+    """
+    ticks = np.array([Clock().s_to_frame(Fraction(float(t))) for t in found.times], np.int64)
+    rows = np.concatenate([*(t.rows for t in tracks), np.empty(0, np.int64)])  # (N,)
+    person = np.repeat(np.arange(1, len(tracks) + 1), [len(t.rows) for t in tracks])  # (N,)
+    _, first = np.unique(np.stack([person, ticks[rows]]), axis=1, return_index=True)  # sorted
+    rows, person = rows[first], person[first]
+    cues, boxes = found.cues[rows], found.boxes[rows]
+    cues[:, CUE_COLUMNS.index("face_size")] = box_side(boxes)
+    return FaceCues(person, ticks[rows], found.times[rows], with_places(cues, boxes, size))
 
 
 def _flatten(tracks: list[PersonTrack]) -> dict[str, Any]:

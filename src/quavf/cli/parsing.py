@@ -129,7 +129,7 @@ def parse(parser: ArgumentParser, words: list[str]) -> Namespace:
 
 
 def _config_files(words: list[str]) -> list[str]:
-    pairs = zip(words, [*words[1:], ""], strict=True)
+    pairs = zip(words, [*words[1:], ""], strict=False)  # none without words
     return [
         word.partition("=")[2] or following
         for word, following in pairs

@@ -445,7 +445,7 @@ def test_impossible_splits(tmp_path: Path, files: dict[str, str], says: str) -> 
 
 
 def test_split_lists_that_are_no_text(tmp_path: Path) -> None:
-    (tmp_path / "train.txt").write_bytes(b"\xff\xfe\x00a")
+    (tmp_path / "train.txt").write_bytes(b"\xff\xfa\x00a")
     with pytest.raises(
         AnnotationError, match=r"train\.txt: cannot be read .*; expected a text file"
     ):
@@ -518,3 +518,10 @@ def test_labels_as_published(e2e_root: Path) -> None:
             for row in expected
         ]
         assert list(record.segments) == labels
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lists_of_windows_editors(tmp_path: Path, encoding: str) -> None:
+    """A byte order mark is no part of the first id."""
+    (tmp_path / "train.txt").write_bytes("one\r\ntwo\r\n".encode(encoding))
+    assert read_splits(tmp_path) == {"one": "train", "two": "train"}

@@ -17,11 +17,37 @@ from quavf.utils.files import (
     config_hash,
     explain_os_errors,
     read_json,
+    read_text,
     replace_file,
     replace_folder,
     write_json,
     write_text,
 )
+
+TEXT = '{"ä": [1, "b"]}\nsecond\n'
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_text_in_any_unicode(tmp_path: Path, encoding: str, newline: str) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes(TEXT.replace("\n", newline).encode(encoding))
+    assert read_text(path) == TEXT
+
+
+def test_json_with_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes('{"a": "ü"}'.encode("utf-8-sig"))
+    assert read_json(tmp_path / "x.json") == {"a": "ü"}
+
+
+def test_no_text(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"\xff\xfa\x81 abc")
+    with pytest.raises(UnicodeDecodeError):
+        read_text(tmp_path / "x")
+    (tmp_path / "x").write_bytes(b"")
+    assert read_text(tmp_path / "x") == ""
 
 
 @pytest.mark.parametrize(
@@ -62,7 +88,7 @@ def test_safe_names(name: str, safe: bool) -> None:
         (b"{", r"not valid JSON .*line 1 column 2"),
         (b'{"a": 1}\n{"a": 2}', r"not valid JSON .*line 2 column 1"),
         (b"[1, 2", "not valid JSON"),
-        (b"\xff\xfe{}", "cannot be read .*utf-8"),
+        (b"\xff\xfa{}", "cannot be read .*utf-8"),
         (b"[" * 100_000, "not valid JSON"),
         (b"1" * 5000, "not valid JSON"),
     ],

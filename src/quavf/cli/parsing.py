@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from quavf.core.errors import ConfigError
 from quavf.training.recipes import recipe_path
+from quavf.utils.files import read_text
 
 WIDEST = 100  # columns
 LARGEST_CONFIG = 1_000_000  # bytes
@@ -115,7 +116,7 @@ def parse(parser: ArgumentParser, words: list[str]) -> Namespace:
     for file in _config_files(words):
         _check_config_file(Path(file))
     try:
-        parsed = parser.parse_args(words)
+        parsed = parser.parse_args(_decode_config_files(words))
         for name, value in vars(parser.get_defaults()).items():
             if isinstance(value, Namespace) and not isinstance(parsed[name], Namespace):
                 raise ConfigError(f"--{name}: expected options of its own, found {parsed[name]!r}")
@@ -126,6 +127,26 @@ def parse(parser: ArgumentParser, words: list[str]) -> Namespace:
         if re.match(FILE_MESSAGES, message):
             message = f"{' or '.join(_config_files(words))}: {message}"
         raise ConfigError(f"{message}; see `{parser.prog} --help`") from None
+
+
+def _decode_config_files(words: list[str]) -> list[str]:
+    """Replace the `--config` files that are no plain UTF-8, such as UTF-16, by their content."""
+    decoded, rest = [], iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        path = Path(value if equals else next(rest, "")) if name == "--config" else None
+        if path is None or not path.is_file():
+            decoded += [word] if path is None or equals else [word, str(path)]
+            continue
+        try:
+            text = read_text(path)
+            plain = path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n") == text
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}: not a text file in UTF-8 or UTF-16 ({error})") from None
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+        decoded.append(f"--config={path if plain else text}")
+    return decoded
 
 
 def _config_files(words: list[str]) -> list[str]:

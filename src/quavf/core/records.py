@@ -9,6 +9,7 @@ intervals are half-open unless a name says `last`. Person 0 is the camera wearer
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,15 @@ READY_MADE = CropGeometry((0, 0, CROP_SIZE, CROP_SIZE), (0, 0, CROP_SIZE, CROP_S
 
 
 @dataclass(frozen=True)
+class MediaFacts:
+    """What annotations say of the media that they were made on; None: unknown."""
+
+    fps: Fraction | None = None
+    duration_s: float | None = None
+    size: tuple[int, int] | None = None  # width and height, pixels
+
+
+@dataclass(frozen=True)
 class ClipRecord:
     """What a source knows of a clip before any media is read."""
 
@@ -122,6 +132,7 @@ class ClipRecord:
     speaking: Intervals = None  # of everyone, the wearer included
     looking: Intervals = None  # at the wearer
     every: int = 0  # frames between the faces to keep outside labelled segments; 0: none
+    facts: MediaFacts = MediaFacts()
 
 
 @dataclass(frozen=True)

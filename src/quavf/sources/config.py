@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from quavf.core.errors import ConfigError
 from quavf.core.semantics import FIXED, get_semantics
 
+FRAME_SIZE = re.compile(r"[1-9]\d{0,4}[xX][1-9]\d{0,4}")
 TURNS = (0, 90, 180, 270)
 
 
@@ -42,6 +44,8 @@ class Ego4dConfig:
             default: av_train.json is train, av_val.json is val.
         every: Also keep every N-th frame's faces outside labelled segments, to train on and judge
             who speaks and who looks at the wearer; 0: none.
+        frame_size: Size of the annotated pictures, such as 1920x1080, if the clips were made
+            smaller or larger; boxes are scaled.
     """
 
     annotations: Path
@@ -49,11 +53,20 @@ class Ego4dConfig:
     semantics: str = FIXED.name
     splits: Path | None = None
     every: int = 0
+    frame_size: str = ""
 
     def __post_init__(self) -> None:
         get_semantics(self.semantics)
         if self.every < 0:
             raise ConfigError(f"prepare.every is {self.every}, expected 0 or more")
+        if self.frame_size and not FRAME_SIZE.fullmatch(self.frame_size):
+            raise ConfigError(f"frame_size: {self.frame_size!r} is not WIDTHxHEIGHT, as 1920x1080")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The annotated width and height, pixels; None: as the annotations say."""
+        width, _, height = self.frame_size.lower().partition("x")
+        return (int(width), int(height)) if height else None
 
 
 @dataclass(frozen=True)

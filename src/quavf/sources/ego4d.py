@@ -32,7 +32,8 @@ from quavf.core.records import (
 )
 from quavf.core.semantics import Semantics, get_semantics
 from quavf.sources.config import Ego4dConfig
-from quavf.utils.files import config_hash, read_json
+from quavf.sources.facts import read_facts
+from quavf.utils.files import config_hash, read_json, read_text
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +55,17 @@ class Ego4dIndex:
 
 
 def read_ego4d(
-    annotations: Path, clips: Path, splits: Path | None, semantics: Semantics
+    annotations: Path,
+    clips: Path,
+    splits: Path | None,
+    semantics: Semantics,
+    size: tuple[int, int] | None = None,
 ) -> Ego4dIndex:
     """Every annotated clip of the train and val splits, with labels and one track a person.
 
     `splits` is a folder of id lists (`train.txt`, `val.txt` or `valid.txt`, `test.txt`, also
-    `.list`); without it the annotation file decides the split. Raises AnnotationError naming file
+    `.list`); without it the annotation file decides the split. `size` is that of the annotated
+    pictures, if the annotations do not say it. Raises AnnotationError naming file
     and field; faults of real data are corrected or dropped, and counted in `notes`.
     """
     split_of = read_splits(splits) if splits is not None else None
@@ -71,7 +77,8 @@ def read_ego4d(
     for split, name in ANNOTATION_FILES.items():
         if annotations / name in found:
             for raw in _clips(annotations / name):
-                _add_clip(index, raw, split if split_of is None else split_of, clips, semantics)
+                chosen = split if split_of is None else split_of
+                _add_clip(index, raw, chosen, clips, semantics, size)
     if split_of is not None:
         _note_unknown(index, split_of, splits)
     return index
@@ -80,9 +87,8 @@ def read_ego4d(
 def index_ego4d(config: Ego4dConfig) -> ClipIndex:
     """The clips that the options of `quavf prepare ego4d` select. See `read_ego4d`."""
     semantics, splits = get_semantics(config.semantics), config.splits
-    index = read_ego4d(
-        Path(config.annotations), Path(config.clips), Path(splits) if splits else None, semantics
-    )
+    folder = Path(splits) if splits else None
+    index = read_ego4d(Path(config.annotations), Path(config.clips), folder, semantics, config.size)
     records = [_keep_every(record, config.every) for record in index.records]
     return ClipIndex(records, dict(index.notes), config.semantics)
 
@@ -116,7 +122,7 @@ def read_splits(folder: Path) -> dict[str, str]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").split()
+        return read_text(path).split()
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(
             f"{path}: cannot be read ({error}); expected a text file with one clip id a line"
@@ -129,7 +135,8 @@ def _clips(path: Path) -> Iterator[dict[str, Any]]:
         where = f"{path}: videos[{v}]"
         for c, raw in enumerate(_get(video, "clips", list, where)):
             _get(raw, "clip_uid", str, f"{where}.clips[{c}]")
-            yield {**raw, "_where": f"{path}: clip {_short(raw['clip_uid'])}"}
+            about = video.get("video_metadata")
+            yield {**raw, "_where": f"{path}: clip {_short(raw['clip_uid'])}", "_video": about}
 
 
 def _add_clip(
@@ -138,8 +145,9 @@ def _add_clip(
     split_of: str | dict[str, str],
     media_folder: Path,
     semantics: Semantics,
+    size: tuple[int, int] | None,
 ) -> None:
-    clip, where = raw["clip_uid"], raw.pop("_where")
+    clip, where, about = raw["clip_uid"], raw.pop("_where"), raw.pop("_video")
     if not is_safe_name(clip):
         raise AnnotationError(
             f"{where}: this clip_uid cannot name a file; use at most 200 letters, digits, _ - ."
@@ -169,10 +177,11 @@ def _add_clip(
             media,
             segments,
             tracks,
-            config_hash(raw),
+            config_hash(raw if size is None else [raw, size]),
             dict(+notes),
             speaking=speaking,
             looking=looking,
+            facts=read_facts(raw, about, size),
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import hashlib
 import json
@@ -18,12 +19,38 @@ from typing import Any
 from quavf.core.errors import AnnotationError, QuavfError
 
 OLD_S = 3600.0  # on a disk without locks, a temporary file older than this is abandoned
+BYTE_ORDER_MARKS = (  # the longer ones first: UTF-32 begins like UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, UTF-16 or UTF-32, with or without mark; lines end with `\\n`.
+
+    Raises OSError, or UnicodeDecodeError if it is in no such encoding.
+    """
+    data = Path(path).read_bytes()
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), None)
+    text = data.decode(encoding or _guess_encoding(data))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _guess_encoding(data: bytes) -> str:
+    """Of a text without mark: in UTF-16, every other byte of plain text is zero."""
+    even, odd, half = data[::2].count(0), data[1::2].count(0), len(data) // 4
+    if odd > half and not even:
+        return "utf-16-le"
+    return "utf-16-be" if even > half and not odd else "utf-8"
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file. Raises AnnotationError that names file, line and column."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise AnnotationError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:

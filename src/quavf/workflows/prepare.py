@@ -37,7 +37,7 @@ from quavf.faces.crop import (
 )
 from quavf.faces.track import build_track, has_negative_size, merge_tracks
 from quavf.sources.config import ChallengeConfig, Ego4dConfig
-from quavf.sources.media.clip import ClipVideo, open_clip_video
+from quavf.sources.media.clip import ClipVideo
 from quavf.sources.media.pictures import Frame
 from quavf.sources.registry import CHALLENGE, EGO4D, SOURCES
 from quavf.sources.wav import read_beside
@@ -47,6 +47,7 @@ from quavf.utils.files import config_hash, write_json
 from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import show_progress
 from quavf.utils.threads import map_ahead
+from quavf.workflows.fit import open_fitting, scale_tracks
 
 log = logging.getLogger(__name__)
 
@@ -236,9 +237,9 @@ def _write_clip(store: ClipStore, fingerprint: str, record: ClipRecord) -> int:
     """Decode a clip once and write its crops and sound; return how many pictures were decoded."""
     semantics = get_semantics(store.config.semantics)
     notes: Notes = Counter(record.notes)
-    video = open_clip_video(record.media)
+    video, scale = open_fitting(record, notes)
     with store.write_clip(record.clip) as writer:
-        tracks = _tracks(record, semantics, notes)
+        tracks = scale_tracks(_tracks(record, semantics, notes), scale)
         requests = _crop_requests(record, tracks, video, notes)
         n_decoded = _write_crops(writer, video, requests, notes)
         n_samples = writer.add_sound_chunks(video.file.sound())

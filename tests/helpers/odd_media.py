@@ -27,6 +27,7 @@ from quavf.sources.media.sound import (
 )
 from quavf.sources.media.timeline import ALONE, JOINED, STRAY
 from tests.helpers.cue_media import SIZE, beep, remux, write_cue
+from tests.helpers.data import ROOT
 from tests.helpers.face_videos import turn
 from tests.helpers.media_files import cut_short, damage, damage_sound
 
@@ -549,3 +550,31 @@ GROUPS = {
     "Damage, and what is no video": DAMAGE,
 }
 KINDS = [kind for group in GROUPS.values() for kind in group]
+
+
+# The table in the documentation ----------------------------------------------------------------
+
+PAGE = ROOT / "docs" / "reference" / "media.md"
+START, END = "<!-- kinds -->\n", "<!-- end of kinds -->"
+
+
+def render_table() -> str:
+    """All kinds as Markdown, with what becomes of them."""
+    counts = {r: sum(k.result == r for k in KINDS) for r in (SUPPORTED, REPAIRED, REFUSED)}
+    lines = [f"{len(KINDS)} kinds: " + "; ".join(f"{n} {r}" for r, n in counts.items()) + "."]
+    for title, group in GROUPS.items():
+        lines += ["", f"### {title}", "", "| media | result | note or message |", "|---|---|---|"]
+        for kind in group:
+            said = kind.message or "; ".join(kind.notes)
+            lines.append(f"| {kind.title} | {kind.result.split(',')[0]} | {said} |")
+    return "\n".join(lines) + "\n"
+
+
+def update_page() -> str:
+    """The page with the present table in it."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
+    return before + START + "\n" + render_table() + "\n" + END + rest.partition(END)[2]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(update_page(), encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 
 from quavf.core.errors import MediaError
 from tests.helpers.cue_media import look
-from tests.helpers.odd_media import KINDS, Kind
+from tests.helpers.odd_media import KINDS, PAGE, Kind, update_page
 
 TICK_S = 1 / 30
 
@@ -39,3 +39,10 @@ def test_kind(tmp_path: Path, kind: Kind) -> None:
         assert seen.beep_s == pytest.approx(kind.cue_s, abs=TICK_S + 0.005)
     if seen.square_s is not None and seen.beep_s is not None and kind.cue_s is not None:
         assert seen.beep_s == pytest.approx(seen.square_s, abs=TICK_S + 0.005)
+
+
+def test_the_documentation_lists_them() -> None:
+    assert PAGE.read_text(encoding="utf-8") == update_page(), (
+        "run python -m tests.helpers.odd_media"
+    )
+    assert len(KINDS) >= 95

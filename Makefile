@@ -14,7 +14,7 @@ JOBS ?= logical
 # A module's tests stay in one process, so that its fixtures are made once.
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo test coverage lint docs bench clean
+.PHONY: help setup demo test coverage lint docs bench fuzz kill clean
 
 help:
 	@echo "make demo      set up what is missing, then run the whole system on data that it makes"
@@ -23,6 +23,8 @@ help:
 	@echo "make lint      style and types"
 	@echo "make docs      the documentation as a site, in site/"
 	@echo "make bench     benchmarks (minutes)"
+	@echo "make fuzz      damaged input for every reader (minutes)"
+	@echo "make kill      kill every long command at random moments and resume it (minutes)"
 	@echo "make setup     only set up: $(VENV), and the system library that OpenCV needs"
 	@echo "make clean     remove what these made"
 
@@ -51,6 +53,12 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py $(if $(FACES),--faces $(FACES))
+
+fuzz: $(READY)
+	$(BIN)/python benchmarks/fuzz.py --inputs 500
+
+kill: $(READY)
+	$(PYTEST) -m slow tests/cli/test_commands_kill.py
 
 clean:
 	rm -rf $(VENV) demo site build dist .coverage .pytest_cache .mypy_cache .ruff_cache

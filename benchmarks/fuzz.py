@@ -188,7 +188,8 @@ def main(words: list[str] | None = None) -> int:
 
     def report(outcome: Outcome) -> None:
         if outcome.kind not in WANTED or args.number is not None:
-            print(f"{outcome.target} --number {outcome.number}: {outcome.kind}: {outcome.detail}")
+            line = f"{outcome.target} --number {outcome.number}: {outcome.kind}: {outcome.detail}"
+            print(line, flush=True)
 
     names = args.only or list(fuzz_targets.TARGETS)
     outcomes = run_inputs(args.inputs, args.seed, names, args.number, report)

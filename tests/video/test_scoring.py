@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from quavf.video.scoring import VideoScoring
 
@@ -25,3 +26,12 @@ def test_scores_that_are_not_finite_are_counted(tmp_path: Path) -> None:
     np.savez(tmp_path / "audio-2.npz", audio=np.zeros(4))  # of an earlier version
     assert list(scoring._once("audio-2", make)) == ["audio"]
     assert scoring._n_repaired == 2
+
+
+def test_a_damaged_part_is_scored_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    predictor: Any = SimpleNamespace(n_repaired=0)
+    (tmp_path / "audio-1.npz").write_bytes(b"PK half")
+    scoring = VideoScoring(SimpleNamespace(), {"audio": predictor}, "light", tmp_path)  # type: ignore[arg-type]
+    made = scoring._once("audio-1", lambda: {"audio": np.ones(2)})
+    assert made["audio"].tolist() == [1, 1]
+    assert "audio-1.npz: cannot be read (" in caplog.text

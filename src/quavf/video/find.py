@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from quavf.faces.patches import FOLLOW_SCORE
 from quavf.faces.search import FaceObservations, FaceSearch, Scan, ScanTimer, scan_picture
 from quavf.sources.media.file import VideoFile
 from quavf.sources.media.pictures import Frame
-from quavf.utils.files import replace_file
+from quavf.utils.arrays import load_arrays, save_arrays
 from quavf.utils.memory import release_memory
 from quavf.utils.progress import show_progress
 
@@ -114,8 +113,7 @@ class FaceFinder:
         if not self.path.is_file():
             return False
         try:
-            with np.load(self.path) as content:
-                arrays = {name: content[name] for name in content.files}
+            arrays = load_arrays(self.path)
             if int(arrays.pop("format", 1)) != SEARCH_FORMAT:
                 log.warning("%s: saved by another version; searching from the start", self.path)
                 return False
@@ -176,9 +174,3 @@ def _choose_looks(
         is_searched = last > looked and len(frame.ticks) > 0
         looked = last if is_searched else looked
         yield Look(frame, is_searched), is_searched and timer.is_due(frame.time_s)
-
-
-def save_arrays(path: Path, **arrays: Any) -> None:
-    """Write arrays as one compressed file, atomically."""
-    with replace_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)

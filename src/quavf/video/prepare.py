@@ -35,6 +35,8 @@ from quavf.sources.config import MediaOptions
 from quavf.sources.media.container import refuse_url
 from quavf.sources.media.file import VideoFile, open_video_file
 from quavf.store import ClipStore, ClipWriter, Manifest, StoreConfig
+from quavf.store.integrity import check_sum
+from quavf.utils.arrays import load_arrays, save_arrays
 from quavf.utils.files import config_hash
 from quavf.utils.memory import release_memory
 from quavf.utils.progress import show_progress
@@ -46,7 +48,6 @@ from quavf.video.find import (
     SEARCH_FORMAT,
     FaceFinder,
     FoundFaces,
-    save_arrays,
 )
 from quavf.video.follow import MeshFollower
 from quavf.video.listen import Listener
@@ -153,13 +154,14 @@ class _Preparation:
             )
 
     def read(self) -> PreparedVideo:
+        path = self.store.folder(self.clip) / "tracks.npz"
+        check_sum(path, self.store.manifest(self.clip).files.get(path.name))
         return self._load(self.store.folder(self.clip))
 
     def _load(self, folder: Path) -> PreparedVideo:
         path = folder / "tracks.npz"
         try:
-            with np.load(path) as content:
-                arrays = {name: content[name] for name in content.files}
+            arrays = load_arrays(path)
             return PreparedVideo(
                 store=self.store,
                 clip=self.clip,

@@ -22,7 +22,7 @@ from quavf.results.moments import find_moments
 from quavf.results.small_faces import find_small_faces
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.store import ClipStore, CropReader, Faces
-from quavf.utils.files import replace_file
+from quavf.utils.arrays import load_arrays, save_arrays
 from quavf.utils.memory import release_memory
 from quavf.video.prepared import PreparedVideo
 from quavf.video.schedule import FaceTicks
@@ -121,15 +121,17 @@ class VideoScoring:
     def _once(self, name: str, make: Callable[[], Columns]) -> Columns:
         """What `make` returns, from disk if an earlier run has saved it."""
         path = self.parts / f"{name}.npz"
+        made: Columns = {}
         if path.is_file():
-            with np.load(path) as content:
-                made = {key: content[key] for key in content.files}
-        else:
+            try:
+                made = load_arrays(path)
+            except ValueError as error:
+                log.warning("%s: cannot be read (%s); scoring again", path, error)
+        if not made:
             before = sum(p.n_repaired for p in self.predictors.values())
             made = dict(make())
             made[REPAIRED] = np.array(sum(p.n_repaired for p in self.predictors.values()) - before)
-            with replace_file(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, **made)
+            save_arrays(path, **made)
         self._n_repaired += int(made.pop(REPAIRED, 0))
         return made
 

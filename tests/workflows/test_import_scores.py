@@ -172,7 +172,7 @@ def test_missing_file_and_unknown_branch(store: Path, tmp_path: Path) -> None:
         import_scores(tmp_path / "none.json", store, tmp_path / "scores", "audio")
     with pytest.raises(ConfigError, match="no branch 'sound'; there are audio, visual"):
         import_scores(tmp_path / "none.json", store, tmp_path / "scores", "sound")
-    with pytest.raises(ConfigError, match="give a file with --audio, --visual, or several"):
+    with pytest.raises(ConfigError, match="give a file with --audio, --visual, --cues, or several"):
         import_branches({}, store, tmp_path / "scores")
 
 

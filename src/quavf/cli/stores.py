@@ -194,14 +194,14 @@ def _score_quality(args: Namespace, console: Any) -> None:
 
 
 def _add_cues_options(parser: ArgumentParser) -> None:
-    from quavf.workflows.cues import RUNTIMES
+    from quavf.workflows.config import MESH_RUNTIMES
 
     parser.add_argument("store", metavar="STORE", help="Store made by `quavf prepare`")
     parser.add_argument(
         "--runtime",
         default="auto",
         metavar="NAME",
-        help=f"Library that runs the face mesh: {list_names(RUNTIMES)}. auto: ONNX Runtime",
+        help=f"Library that runs the face mesh: {list_names(MESH_RUNTIMES)}. auto: ONNX Runtime",
     )
     add_engine_options(parser)
 

@@ -11,6 +11,8 @@ from quavf.models.bundled import choose_bundle
 from quavf.results.config import MomentsConfig
 from quavf.video.config import VideoConfig
 
+MESH_RUNTIMES = ("auto", "openvino")  # libraries that run the face mesh
+
 
 @dataclass(frozen=True)
 class RunConfig(InferenceConfig):

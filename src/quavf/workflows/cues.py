@@ -32,8 +32,8 @@ from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import show_progress
 from quavf.utils.threads import map_ahead
 from quavf.workflows.clip_rows import PartialRows, compute_rows, decode_crop, repeat_if_replaced
+from quavf.workflows.config import MESH_RUNTIMES
 
-RUNTIMES = ("auto", "openvino")
 CHUNK = 256  # crops between two reports of progress
 BATCH = 8  # crops of a thread's turn
 LIKELY = 0.5  # probability of speech from which a step counts as voice in the summary
@@ -60,8 +60,8 @@ def compute_cues(
     them are skipped; an interrupted run resumes. `runtime` of the face mesh: openvino, or auto for
     ONNX Runtime. Raises ConfigError for any other, or if OpenVINO is not installed.
     """
-    if runtime not in RUNTIMES:
-        raise ConfigError(f"runtime: {runtime!r} is not one of {', '.join(RUNTIMES)}")
+    if runtime not in MESH_RUNTIMES:
+        raise ConfigError(f"runtime: {runtime!r} is not one of {', '.join(MESH_RUNTIMES)}")
     clips = ClipStore.open(Path(store))
     work, names = _Computing(clips, runtime), clips.clips()
     missing = [clip for clip in names if not clips.has_cues(clip)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -23,7 +22,6 @@ from quavf.evaluation.protocols import Evaluation, evaluate_scores
 from quavf.report.evaluation import print_evaluation, write_evaluation
 from quavf.results.fusion import fuse_columns
 from quavf.results.scores import Scores
-from tests.helpers.toy_branch import cues_branch
 
 NAN = float("nan")
 FAST = EvaluateConfig(n_resamples=20)
@@ -490,17 +488,11 @@ def test_another_fusion_tells_what_its_parts_add(toy_spec: BranchSpec) -> None:
 # Speaking and looking.
 
 
-@pytest.fixture
-def cues() -> Iterator[None]:
-    with cues_branch():
-        yield
-
-
 def with_cues(scores: Scores, **columns: Any) -> Scores:
     return replace(scores, columns={**scores.columns, **columns})
 
 
-def test_tasks_are_judged_in_whole_clips(cues: None) -> None:
+def test_tasks_are_judged_in_whole_clips() -> None:
     """By hand: person 1 of clip a looks in frames 3 to 6; clip b is not labelled."""
     rows = [("a", 1, f, 0.5, 0.5, 0.5) for f in range(10)] + [("b", 1, 0, 0.5, 0.5, 0.5)]
     rows += [("a", 2, f, 0.5, 0.5, 0.5) for f in range(3)] + [("a", 0, 0, 0.5, 0.5, 0.5)]
@@ -527,7 +519,7 @@ def test_tasks_are_judged_in_whole_clips(cues: None) -> None:
     assert segment.accuracy == 0.75  # frame 7 has 0.6
 
 
-def test_intervals_of_tasks_are_those_of_the_bootstrap(cues: None) -> None:
+def test_intervals_of_tasks_are_those_of_the_bootstrap() -> None:
     scores, segments = synthetic(6)
     positive = {(clip, s.person, s.start_frame): s for clip, s in segments if s.label}
     speaking: dict[str, list[Interval]] = {f"clip{i}": [] for i in range(6)}
@@ -545,7 +537,7 @@ def test_intervals_of_tasks_are_those_of_the_bootstrap(cues: None) -> None:
     assert frame.map_ci == pytest.approx(boot.intervals["s"], abs=1e-12)
 
 
-def test_a_task_of_one_class_has_no_map(cues: None, tmp_path: Path) -> None:
+def test_a_task_of_one_class_has_no_map(tmp_path: Path) -> None:
     scores, segments = synthetic(2)
     scores = with_cues(scores, looking=scores.visual)
     result = evaluate_scores(scores, segments, FAST, {"looking": {"clip0": []}})
@@ -556,7 +548,7 @@ def test_a_task_of_one_class_has_no_map(cues: None, tmp_path: Path) -> None:
     print_evaluation(result, Console(file=StringIO(), width=80))
 
 
-def test_files_with_tasks(cues: None, tmp_path: Path) -> None:
+def test_files_with_tasks(tmp_path: Path) -> None:
     scores, segments = synthetic(4)
     labels = {"clip0": [Interval(1, 0, 100)], "clip1": [Interval(2, 40, 99)]}
     scores = with_cues(scores, cues=scores.visual, looking=scores.visual, speaking=scores.audio)

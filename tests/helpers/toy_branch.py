@@ -33,16 +33,6 @@ TOY = BranchSpec(
 
 
 @contextmanager
-def cues_branch() -> Iterator[BranchSpec]:
-    """A branch `cues` with columns `speaking` and `looking`: the package's own, if it has one."""
-    if "cues" in BRANCHES.names():
-        yield BRANCHES.get("cues")
-    else:
-        with toy_branch(name="cues", columns=("speaking", "looking")) as spec:
-            yield spec
-
-
-@contextmanager
 def toy_branch(**changes: Any) -> Iterator[BranchSpec]:
     """The toy branch, with changes to its specification, registered while the block runs."""
     spec = replace(TOY, **changes)

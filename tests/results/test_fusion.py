@@ -260,6 +260,13 @@ def test_a_third_branch_takes_part_by_its_weight(
     np.testing.assert_allclose(average_branches(columns), [np.mean(there or [NAN])])
 
 
+def test_cues_count_as_much_as_audio_and_visual_together() -> None:
+    columns = {**columns_of([0.2, 0.2, NAN], [0.6, 0.6, NAN], [0.25, NAN, NAN])}
+    columns["cues"] = np.array([0.9, 0.9, 0.4])
+    half = 0.5 * 0.9 + 0.5 * (0.75 * 0.2 + 0.25 * 0.6)
+    np.testing.assert_allclose(fuse_columns(columns), [half, (0.2 + 0.6 + 0.9) / 3, 0.4])
+
+
 def test_branches_without_any_weight_take_the_mean() -> None:
     columns = {"visual": [0.4, 0.4], "toy": [0.8, 0.8], "quality": [0.0, 0.5]}
     with toy_branch(weight=np.zeros_like):

@@ -11,13 +11,15 @@ import pytest
 
 from quavf.core.errors import ScoresError, StoreError
 from quavf.core.records import Interval, Segment
+from quavf.cues.tracks import FACE_COLUMNS, FaceCues, SoundCues
 from quavf.evaluation.config import EvaluateConfig
+from quavf.evaluation.metrics import mean_average_precision
 from quavf.results.scores import Scores, read_scores, write_scores
+from quavf.results.stacker import fit_stacker
 from quavf.workflows.evaluate import count_unmatched, evaluate, read_intervals, read_labels
 from quavf.workflows.predict import predict
 from tests.helpers.scored_stores import CONFIG, SEGMENTS
 from tests.helpers.stores import make_store
-from tests.helpers.toy_branch import cues_branch
 
 
 def test_labels(store: Path) -> None:
@@ -94,11 +96,10 @@ def test_evaluation_of_speaking_and_looking(tmp_path: Path) -> None:
     columns = {"cues": np.where(person == 1, 0.9, 0.1)}
     columns |= {"speaking": columns["cues"], "looking": np.where(frame > 6, 0.9, 0.2)}
     columns["fused"] = columns["cues"]
-    with cues_branch():
-        found = Scores(clip.astype(object), person, frame, columns)
-        write_scores(tmp_path / "scores", found, {})
-        assert read_scores(tmp_path / "scores").columns.keys() >= {"cues", "speaking", "looking"}
-        evaluate(tmp_path / "scores", store.path, tmp_path / "eval", EvaluateConfig(20))
+    found = Scores(clip.astype(object), person, frame, columns)
+    write_scores(tmp_path / "scores", found, {})
+    assert read_scores(tmp_path / "scores").columns.keys() >= {"cues", "speaking", "looking"}
+    evaluate(tmp_path / "scores", store.path, tmp_path / "eval", EvaluateConfig(20))
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())["frame"]
     assert metrics["fused"]["n_rows"] == 20
     assert metrics["speaking"]["n_rows"] == metrics["looking"]["n_rows"] == 40
@@ -107,3 +108,38 @@ def test_evaluation_of_speaking_and_looking(tmp_path: Path) -> None:
     for name in ("speaking", "looking"):
         low, high = metrics[name]["map_ci"]
         assert low <= metrics[name]["map"] <= high
+
+
+def test_what_a_branch_adds_to_a_learned_fusion(tmp_path: Path) -> None:
+    """The fusion reads sizes of faces beside scores; without them its parts would seem to add."""
+    segments = [Segment(1, 0, 19, 1), Segment(2, 0, 19, 0)]
+    faces = {person: range(20) for person in (1, 2)}
+    store = make_store(tmp_path / "store", faces, segments, clips=("a", "b", "c"))
+    keys = [(c, p, f) for c in ("a", "b", "c") for p in (1, 2) for f in range(20)]
+    clip, person, frame = (np.array(part) for part in zip(*keys, strict=True))
+    rng, labels = np.random.default_rng(0), (person == 1).astype(int)
+    size = rng.uniform(20, 200, len(keys))
+    for name in store.clips():
+        own = clip == name
+        values = np.full((own.sum(), len(FACE_COLUMNS)), np.nan)
+        values[:, FACE_COLUMNS.index("face_size")] = size[own]
+        cues = FaceCues(person[own], frame[own], frame[own] / 30, values)
+        store.write_cues(name, cues, SoundCues(np.empty(0), np.empty(0)))
+    noise = {"audio": 1.0, "visual": size / 40, "cues": 1.0}
+    columns = {
+        name: 1 / (1 + np.exp(-(labels - 0.5 + rng.normal(size=len(keys)) * by)))
+        for name, by in noise.items()
+    }
+    measured = {**columns, "face_size": size}
+    fusion = fit_stacker(("audio", "visual", "cues"), ("face_size",), measured, labels)
+    columns["fused"] = fusion.fuse(measured)
+    found = Scores(clip.astype(object), person, frame, columns)
+    write_scores(tmp_path / "scores", found, {"fusion": fusion.to_json()})
+    frames = evaluate(tmp_path / "scores", store.path, tmp_path / "e", EvaluateConfig(20)).frame
+    assert list(frames.contributions) == ["audio", "visual", "cues"]
+    whole = mean_average_precision(labels, columns["fused"])
+    for name, part in frames.contributions.items():
+        less = fusion.fuse({n: v for n, v in measured.items() if n != name})
+        without = mean_average_precision(labels, less)
+        assert part.map_without == pytest.approx(without, abs=1e-9)
+        assert part.gain.map == pytest.approx(whole - without, abs=1e-9)

@@ -30,6 +30,13 @@ def trust_evenly(quality: Floats) -> Floats:
     return np.full(len(quality), 0.5)
 
 
+def trust_fully(quality: Floats) -> Floats:
+    """As much weight as audio and visual share, whatever the face quality (N,)."""
+    import numpy as np
+
+    return np.ones(len(quality))
+
+
 @dataclass(frozen=True)
 class BranchSpec:
     """One branch of the model, from its options to its place in the report.
@@ -123,6 +130,7 @@ CUES = BranchSpec(
     predictor="quavf.inference.cues:CuesPredictor",
     training="quavf.training.cues:CuesTraining",
     train_config="quavf.training.config:TrainCuesConfig",
+    weight=trust_fully,
     columns=(SPEAKING, LOOKING),
     uses_sound=True,
 )

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from quavf.core.branches import FUSED
+from quavf.core.branches import FUSED, STANDARD
 from quavf.core.errors import ScoresError
 from quavf.core.records import WEARER, Floats, Interval, Ints, Segment
 from quavf.evaluation.calibration import ReliabilityBin, bin_by_score, compute_calibration_error
@@ -27,7 +27,7 @@ from quavf.evaluation.metrics import (
     mean_average_precision,
 )
 from quavf.evaluation.rows import (
-    CONSTANT,
+    MEAN,
     Rows,
     Table,
     build_interval_rows,
@@ -39,6 +39,7 @@ from quavf.evaluation.rows import (
 from quavf.results.fusion import PUBLISHED, Fusion
 from quavf.results.scores import Scores
 
+ALWAYS = (*(spec.name for spec in STANDARD), MEAN, FUSED)  # listed even without a value
 Mask = npt.NDArray[np.bool_]
 Labels = Mapping[str, Mapping[str, Sequence[Interval]]]
 """Of speaking and looking: score column, then clip, then when the answer is yes."""
@@ -207,7 +208,7 @@ def _judge(rows: Rows, config: EvaluateConfig) -> Protocol:
     systems: dict[str, SystemResult | None] = {
         name: _judge_system(rows, name, boot, config) if name in rows.systems else None
         for name in list_systems()
-        if name in rows.systems or name != CONSTANT
+        if name in rows.systems or name in ALWAYS
     }
     differences = _differences(rows.labels, rows.systems, boot)
     return Protocol(

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from quavf.core.branches import FUSED, QUALITY, branch_names, branch_specs, known_columns
+from quavf.core.branches import (
+    FUSED,
+    QUALITY,
+    branch_names,
+    branch_specs,
+    known_columns,
+    score_columns,
+)
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Array, Floats, Ints
 from quavf.results.stacker import read_stacker
@@ -34,8 +41,8 @@ class Fusion(Protocol):
 class PublishedFormula:
     """The mean of the branches' scores, each trusted as its `weight` says (QuAVF, eq. 1).
 
-    With audio and visual that is (1 - q) * audio + q * visual. A row with one branch takes its
-    score, and a row without quality takes the plain mean.
+    With audio and visual that is (1 - q) * audio + q * visual; cues count as much as both of them
+    together. A row with one branch takes its score, and a row without quality takes the plain mean.
     """
 
     def fuse(self, columns: Mapping[str, Floats]) -> Floats:
@@ -127,8 +134,9 @@ class FusionCounts:
 
 
 def count_branches(scores: Scores) -> FusionCounts:
-    """How many rows have which branches."""
-    there = {name: ~np.isnan(scores[name]) for name in branch_names()}
+    """How many rows have which branches: the standard ones, and others that have a score."""
+    names = [n for n in branch_names() if n in score_columns() or not np.isnan(scores[n]).all()]
+    there = {name: ~np.isnan(scores[name]) for name in names}
     count = np.sum([*there.values()], axis=0)
     several = count > 1
     return FusionCounts(

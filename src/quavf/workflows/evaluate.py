@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from quavf.core.branches import FUSED, LOOKING, SPEAKING, branch_names
 from quavf.core.errors import StoreError
-from quavf.core.records import WEARER, Interval, Ints, Segment
+from quavf.core.records import WEARER, Floats, Interval, Ints, Segment
 from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.protocols import Evaluation, evaluate_scores
-from quavf.results.fusion import encode_clips, read_fusion
+from quavf.results.fusion import Fusion, PublishedFormula, encode_clips, read_fusion
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.store import ClipStore
 
@@ -30,11 +32,44 @@ def evaluate(
     found, clips = read_scores(Path(scores)), ClipStore.open(Path(store))
     segments, labels = read_labels(Path(store)), read_intervals(clips)
     fusion = read_fusion(read_config(Path(scores)).get("fusion"))
+    if not isinstance(fusion, PublishedFormula):
+        fusion = MeasuredFusion(fusion, measure_rows(found, clips))
     evaluation = evaluate_scores(found, segments, config, labels, fusion)
     counts = {**evaluation.counts, **count_unmatched(found, clips)}
     evaluation = replace(evaluation, counts=counts)
     write_evaluation(Path(out), evaluation)
     return evaluation
+
+
+@dataclass(frozen=True)
+class MeasuredFusion:
+    """A learned fusion, with the measures of faces (N,) that it reads beside scores."""
+
+    fusion: Fusion
+    measures: Mapping[str, Floats]
+
+    def fuse(self, columns: Mapping[str, Floats]) -> Floats:
+        """The fused score (N,) of the rows that were measured."""
+        return self.fusion.fuse({**self.measures, **columns})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values of the fusion alone."""
+        return self.fusion.to_json()
+
+
+def measure_rows(scores: Scores, store: ClipStore) -> dict[str, Floats]:
+    """How well the face of each row can be seen, (N,) by name; NaN where the store cannot say."""
+    from quavf.inference.measures import MEASURES, measure_faces
+
+    names, codes = encode_clips(scores.clip)
+    found = {name: np.full(len(scores), np.nan) for name in MEASURES}
+    for code, clip in enumerate(map(str, names)):
+        if store.has_clip(clip):
+            own, fps = np.flatnonzero(codes == code), float(store.manifest(clip).clock.fps)
+            person, time_s = scores.person[own], scores.frame[own] / fps
+            for name, values in measure_faces(store, clip, person, time_s).items():
+                found[name][own] = values
+    return found
 
 
 def read_labels(store: Path) -> list[tuple[str, Segment]]:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from quavf.results.config import MomentsConfig
-from quavf.results.video import PersonScores, VideoResult
+from quavf.results.video import Person, PersonScores, VideoResult
 from quavf.video.scoring import add_moments
 
 
@@ -39,3 +40,15 @@ def test_people_in_the_background_have_no_moments() -> None:
     everybody = add_moments(one, MomentsConfig(min_face=0, min_face_share=0), 0.1)
     assert len(everybody.moments) == 4
     assert everybody.notes == ("A note.",)
+
+
+def test_faces_that_never_move_have_no_moments() -> None:
+    persons = (Person(1, 0, 2), Person(2, 0, 2, is_still=True))
+    result = add_moments(replace(talking(100, 100), persons=persons), MomentsConfig(), 0.1)
+    assert [m.person for m in result.moments] == [1]
+    assert result.notes[1] == (
+        "1 person has a face without any movement, like in a picture: no moments for them."
+    )
+    both = add_moments(result, MomentsConfig(still_faces=True), 0.1)
+    assert [m.person for m in both.moments] == [1, 2]
+    assert both.notes == ("A note.",)

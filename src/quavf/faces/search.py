@@ -38,6 +38,7 @@ from quavf.faces.patches import (
 )
 
 KNOWN_FOR_S = 1.0  # how long to look for a face that is not found again
+STEADY_S = 0.1  # over which a face's speed is averaged
 MISSED_S = 0.15  # a face not seen for so long triggers a scan
 TIME, BOX, SCORE, MOTION, N_NUMBERS = 0, slice(1, 5), 5, slice(6, 8), 8  # columns of a face
 
@@ -235,7 +236,9 @@ class FaceSearch:
             speed = np.zeros(4)
             if before is not None:
                 left.remove(before)
-                speed = np.tile(_centre(box) - _centre(before.box), 2) / (time_s - before.seen_s)
+                passed_s = time_s - before.seen_s
+                speed = np.tile(_centre(box) - _centre(before.box), 2) / passed_s
+                speed = before.speed + min(passed_s / STEADY_S, 1.0) * (speed - before.speed)
             by_mesh = None if np.isnan(shift).any() else shift
             known.append(KnownFace(box, time_s, speed, float(score), by_mesh))
         known += [k for k in left if time_s - k.seen_s < KNOWN_FOR_S]

@@ -29,6 +29,7 @@ class MomentsConfig:
         min_face: People whose face stays smaller have no moments, pixels of its longer side.
         min_face_share: People whose face is mostly smaller than this share of the largest face
             seen at the same time, such as a crowd on a screen, have no moments, 0 to 1.
+        still_faces: Whether faces that never move, such as posters, can have moments.
     """
 
     threshold: float = 0.5
@@ -38,6 +39,7 @@ class MomentsConfig:
     max_unseen: float = 1.0
     min_face: float = 32.0
     min_face_share: float = 0.2
+    still_faces: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:

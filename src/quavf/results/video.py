@@ -60,6 +60,7 @@ class Person:
     first_s: float
     last_s: float
     thumbnail: bytes = b""  # JPEG of the face that can be seen best; empty when there is none
+    is_still: bool = False  # the face never moves, like one in a picture on a wall
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ class VideoResult:
                     "first_s": p.first_s,
                     "last_s": p.last_s,
                     "thumbnail": base64.b64encode(p.thumbnail).decode(),
+                    "is_still": p.is_still,
                 }
                 for p in self.persons
             ],
@@ -251,9 +253,9 @@ def _person(content: dict[str, Any]) -> Person:
         thumbnail = base64.b64decode(content["thumbnail"], validate=True)
     except binascii.Error as error:
         raise ValueError(f"thumbnail: {error}") from None
-    return Person(
-        int(content["number"]), float(content["first_s"]), float(content["last_s"]), thumbnail
-    )
+    first_s, last_s = float(content["first_s"]), float(content["last_s"])
+    is_still = bool(content.get("is_still", False))  # missing in earlier versions
+    return Person(int(content["number"]), first_s, last_s, thumbnail, is_still)
 
 
 def _table(rows: dict[int, Any], schema: pa.Schema) -> pa.Table:

@@ -15,6 +15,7 @@ import numpy as np
 from quavf.core.branches import BRANCHES, FUSED
 from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
 from quavf.core.records import Floats, Ints
+from quavf.cues.stillness import find_still_faces
 from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.results.config import MomentsConfig
 from quavf.results.fusion import PUBLISHED, Fusion, fuse_columns
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 THUMBNAIL = 160  # pixels, both sides
 THUMBNAIL_SHARE = 0.7  # of a crop's side, which is twice the face's
 TOO_SMALL = "too small to judge"  # in the note about small faces
+NEVER_MOVE = "without any movement, like in a picture"  # in the note about still ones
 SHORT_SOUND_S = 1.0  # sound that ends so much before the pictures is worth a note
 
 
@@ -64,13 +66,15 @@ class VideoScoring:
         columns = self._score_branches(data)
         quality = data.store.quality(data.clip, self.scorer)
         thumbnails, without = _try_thumbnails(data, quality)
+        still = _find_still(video)
         result = VideoResult(
             video=file.path,
             duration_s=video.duration_s,
             fps=file.fps,
             frame_size=file.size,
             persons=tuple(
-                Person(p, *_seen_between(video, p), thumbnails.get(p, b"")) for p in columns
+                Person(p, *_seen_between(video, p), thumbnails.get(p, b""), p in still)
+                for p in columns
             ),
             scores={p: self._rows(video.schedules[p].scored, own) for p, own in columns.items()},
             boxes={p: self._boxes(p) for p in columns},
@@ -205,24 +209,36 @@ def score_step_s(rate: float, fps: Fraction) -> float:
 def add_moments(result: VideoResult, config: MomentsConfig, step_s: float) -> VideoResult:
     """The result with the moments that these settings find in its scores.
 
-    A note counts the people whose faces are too small for moments.
+    Notes count the people who can have none: their faces are too small, or never move.
     """
     small = find_small_faces(result, config)
+    still = {p.number for p in result.persons if p.is_still and not config.still_faces} - small
     found: list[Moment] = []
     for person, rows in result.scores.items():
-        if person not in small:
+        if person not in small | still:
             found += find_moments(person, rows.time_s, rows[FUSED], step_s, config)
     end_s = result.duration_s
     found = [replace(m, end_s=min(m.end_s, end_s)) for m in found]
     ordered = tuple(sorted(found, key=lambda m: (m.start_s, m.person)))
-    notes = [note for note in result.notes if TOO_SMALL not in note]
+    notes = [n for n in result.notes if TOO_SMALL not in n and NEVER_MOVE not in n]
     if small:
-        who = "1 person has a face" if len(small) == 1 else f"{len(small)} people have faces"
         notes.append(
-            f"{who} {TOO_SMALL} (under {config.min_face:g} pixels, or much smaller than the "
-            "largest one): no moments for them."
+            f"{_count_faces(small)} {TOO_SMALL} (under {config.min_face:g} pixels, or much smaller "
+            "than the largest one): no moments for them."
         )
+    if still:
+        notes.append(f"{_count_faces(still)} {NEVER_MOVE}: no moments for them.")
     return replace(result, moments=ordered, threshold=config.threshold, notes=tuple(notes))
+
+
+def _count_faces(persons: set[int]) -> str:
+    return "1 person has a face" if len(persons) == 1 else f"{len(persons)} people have faces"
+
+
+def _find_still(video: PreparedVideo) -> set[int]:
+    """The persons whose face never moves, as far as the store has cues."""
+    has_cues = video.store.has_cues(video.clip)
+    return find_still_faces(video.store.cues(video.clip)) if has_cues else set()
 
 
 def _seen_between(video: PreparedVideo, person: int) -> tuple[float, float]:

@@ -10,15 +10,13 @@ import pytest
 
 from quavf.cues.mesh import N_POINTS, FaceMesh, mesh_square
 
-REFERENCE = Path(__file__).with_name("perception.npz")
 CLOSE_PX = 0.01  # of 192
 CLOSE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def reference():
-    stored = np.load(REFERENCE)
-    return stored, stored["tiles"].repeat(16, axis=1).repeat(16, axis=2)
+def reference(originals):
+    return originals, originals["tiles"].repeat(16, axis=1).repeat(16, axis=2)
 
 
 @pytest.mark.parametrize("runtime", ["auto", "openvino"])

@@ -89,6 +89,16 @@ def test_an_unsure_mesh_gives_no_geometry() -> None:
     assert missing == set(CUE_COLUMNS) - {"confidence", "face_size"}
 
 
+def test_gaze_is_missing_where_the_mesh_is_unsure() -> None:
+    points = np.stack([made_up_face()] * 2)
+    mesh = MeshPoints(points, np.array([0.9, 0.1], np.float32))
+    gaze = np.array([[5.0, -3], [5, -3]])
+    found = measure_faces(mesh, np.zeros((2, 4)), gaze)
+    columns = [CUE_COLUMNS.index(name) for name in ("gaze_yaw", "gaze_pitch")]
+    assert found[0, columns].tolist() == [5, -3]
+    assert np.isnan(found[1, columns]).all()
+
+
 def test_no_faces() -> None:
     none = MeshPoints(np.empty((0, N_POINTS, 3), np.float32), np.empty(0, np.float32))
     assert measure_faces(none, np.empty((0, 4))).shape == (0, len(CUE_COLUMNS))

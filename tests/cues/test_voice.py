@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from quavf.cues.voice import STEP_SAMPLES, VoiceDetector
 
-REFERENCE = Path(__file__).with_name("perception.npz")
 CLOSE = 1e-4
 
 
@@ -19,9 +16,8 @@ def detector() -> VoiceDetector:
 
 
 @pytest.fixture(scope="module")
-def reference():
-    stored = np.load(REFERENCE)
-    return stored["sound"] / np.float32(32768), stored["voice"]
+def reference(originals):
+    return originals["sound"] / np.float32(32768), originals["voice"]
 
 
 def test_equals_stored_outputs_of_the_original(detector, reference) -> None:

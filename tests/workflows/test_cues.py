@@ -62,6 +62,7 @@ def test_each_face_and_step_of_sound_has_its_row(
     assert np.isnan(cues["x"]).all()  # crops of no known frame
     assert np.isnan(cues["face_size"]).all()
     assert not np.isnan(cues["lip_opening"]).any()
+    assert (~np.isnan(cues["gaze_yaw"])).sum() == 6 + 4 + 6  # 0.4 s apart
     assert len(sound) == 126  # one sample more than 125 steps
     assert summary.sound_s == pytest.approx(4.032)
     assert sound.level_db[5] == pytest.approx(20 * np.log10(8000 / 32768 / np.sqrt(2)), abs=0.2)
@@ -138,6 +139,13 @@ def test_missing_values_stay_missing(store: ClipStore) -> None:
     assert store.has_cues("clip0")
     np.testing.assert_array_equal(store.cues("clip0").values, values)
     np.testing.assert_array_equal(store.sound_cues("clip0").voice, sound.voice)
+
+
+def test_eyes_are_read_at_most_every_so_often() -> None:
+    person = np.array([1, 1, 1, 1, 2, 2])
+    time_s = np.array([0.0, 0.2, 0.4, 0.9, 0.3, 0.4])
+    chosen = module.choose_gaze_rows(person, time_s)
+    assert chosen.tolist() == [True, False, True, True, True, True]
 
 
 def test_an_unknown_runtime(store: ClipStore) -> None:

@@ -31,10 +31,12 @@ CUE_COLUMNS = (
 )
 FACE_COLUMNS = (*CUE_COLUMNS, "x", "y")  # middle of the face box, 0 to 1 over the frame
 SOUND_COLUMNS = ("voice", "level_db")
+GAZE_EVERY_S = 0.4  # the eyes of a person are read at most this often; in between: missing
 CUE_SETTINGS = {
     "format": 1,
     "mesh": "mediapipe 0.10.14",
     "voice": "silero-vad 6.2.3",
+    "gaze_every_s": GAZE_EVERY_S,
 }
 """Identifies how cues are computed; stored tables with other settings count as missing."""
 
@@ -85,11 +87,12 @@ class SoundCues:
         return len(self.voice)
 
 
-def measure_faces(mesh: MeshPoints, boxes: Floats) -> Floats:
+def measure_faces(mesh: MeshPoints, boxes: Floats, gaze: Floats | None = None) -> Floats:
     """Return the cues (N, len(CUE_COLUMNS)) of meshes in picture proportions.
 
     The points' scale does not matter. `boxes` (N, 4) xyxy are the face boxes in pixels of the
-    frame; NaN where the frame is not known.
+    frame; NaN where the frame is not known. `gaze` (N, 2) yaw and pitch of the eyes in degrees,
+    relative to the head.
     """
     p = mesh.points.astype(np.float64)  # (N, 468, 3)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -104,8 +107,7 @@ def measure_faces(mesh: MeshPoints, boxes: Floats) -> Floats:
                 np.degrees(np.arctan2(-down[:, 2], down[:, 1])),
                 np.degrees(np.arctan2(level[:, 1], level[:, 0])),
                 (eyes[0] + eyes[1]) / 2,
-                np.full(len(p), np.nan),
-                np.full(len(p), np.nan),
+                *(np.full((2, len(p)), np.nan) if gaze is None else gaze.T),
             ],
             axis=1,
         )  # (N, len(GEOMETRY_COLUMNS))

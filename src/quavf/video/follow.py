@@ -8,8 +8,15 @@ import cv2
 import numpy as np
 
 from quavf.core.records import Floats, Image
+from quavf.cues.iris import GazeReader
 from quavf.cues.mesh import MESH_SIZE, FaceMesh, MeshPoints, mesh_square
-from quavf.cues.tracks import CHEEKS, CUE_COLUMNS, measure_faces
+from quavf.cues.tracks import (
+    CHEEKS,
+    CUE_COLUMNS,
+    GAZE_EVERY_S,
+    LEAST_CONFIDENCE,
+    measure_faces,
+)
 from quavf.faces.follow import MeshFaces, box_side
 from quavf.faces.patches import View
 
@@ -36,19 +43,32 @@ class MeshFollower:
     columns: tuple[str, ...] = CUE_COLUMNS
 
     def __init__(self, threads: int = 1) -> None:
-        self._mesh = FaceMesh(threads)
+        self._mesh, self._gaze = FaceMesh(threads), GazeReader(threads)
+        self._gaze_s = -math.inf  # time of the latest picture whose eyes were read
 
     def look(self, view: View, boxes: Floats) -> MeshFaces:
         """See `FaceFollower.look`."""
         cuts = [cut_square(view, mesh_square(box)) for box in boxes]
-        mesh = self._mesh.run(np.stack([picture for picture, _ in cuts]))
+        pictures = np.stack([picture for picture, _ in cuts])
+        mesh = self._mesh.run(pictures)
+        gaze = self._read_gaze(view.time_s, pictures, mesh)
         squares = np.stack([square for _, square in cuts])  # (N, 3) left, top, side
         points = mesh.points * (squares[:, None, 2:] / MESH_SIZE)  # (N, 468, 3) pixels
         points[..., :2] += squares[:, None, :2]
         found = mesh_boxes(points)
-        cues = measure_faces(MeshPoints(points.astype(np.float32), mesh.confidence), found)
+        cues = measure_faces(MeshPoints(points.astype(np.float32), mesh.confidence), found, gaze)
         yaw = np.abs(cues[:, CUE_COLUMNS.index("yaw")])  # NaN where the mesh sees no face
         return MeshFaces(found, (mesh.confidence >= SURE) & (yaw <= LARGEST_YAW), cues)
+
+    def _read_gaze(self, time_s: float, pictures: Image, mesh: MeshPoints) -> Floats:
+        """(N, 2) gaze, NaN between the pictures whose eyes are read; see `GAZE_EVERY_S`."""
+        gaze = np.full((len(pictures), 2), np.nan)
+        if 0 < time_s - self._gaze_s < GAZE_EVERY_S - 1e-6:
+            return gaze
+        self._gaze_s = time_s
+        sure = mesh.confidence >= LEAST_CONFIDENCE
+        gaze[sure] = self._gaze.read(pictures[sure], mesh.points[sure])
+        return gaze
 
 
 def cut_square(view: View, square: Floats) -> tuple[Image, Floats]:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from quavf.core.errors import ConfigError
-from quavf.core.records import Floats
+from quavf.core.records import Array, Floats, Ints
+from quavf.cues.iris import GazeReader
 from quavf.cues.mesh import FaceMesh
 from quavf.cues.tracks import (
     CUE_COLUMNS,
     CUE_SETTINGS,
+    GAZE_EVERY_S,
     LEAST_CONFIDENCE,
     FaceCues,
     SoundCues,
@@ -88,6 +90,10 @@ class _Computing:
         return FaceMesh(runtime=self.runtime)
 
     @cached_property
+    def gaze(self) -> GazeReader:
+        return GazeReader(runtime=self.runtime)
+
+    @cached_property
     def voice(self) -> VoiceDetector:
         return VoiceDetector()
 
@@ -95,7 +101,7 @@ class _Computing:
         repeat_if_replaced(self.store, clip, partial(self._compute, clip))
 
     def _compute(self, clip: str, fingerprint: str) -> None:
-        faces = _ClipFaces(self.store, clip, self.mesh, self.report)
+        faces = _ClipFaces(self.store, clip, self.mesh, self.gaze, self.report)
         key = config_hash([CUE_SETTINGS, fingerprint])
         parts = PartialRows(self.store.folder(clip), "cues", key)
         cues = faces.cues(parts)
@@ -112,12 +118,18 @@ class _ClipFaces:
     """Computes the cues of the crops of one clip."""
 
     def __init__(
-        self, store: ClipStore, clip: str, mesh: FaceMesh, report: Callable[[int], None]
+        self,
+        store: ClipStore,
+        clip: str,
+        mesh: FaceMesh,
+        gaze: GazeReader,
+        report: Callable[[int], None],
     ) -> None:
-        self.mesh, self.report = mesh, report
+        self.mesh, self.gaze, self.report = mesh, gaze, report
         self.faces, self.frame_size = store.faces(clip), store.manifest(clip).frame_size
         self.reader = CropReader(store, clip, self.faces)
         self.framing = store.config.framing
+        self.reads_eyes = choose_gaze_rows(self.faces.person, self.faces.time_s)
 
     def cues(self, parts: PartialRows) -> FaceCues:
         """The cues of all crops; parts of them are kept in `parts` on the way."""
@@ -140,12 +152,25 @@ class _ClipFaces:
             )
             for row, data in zip(*batch, strict=True)
         ]
-        return measure_faces(self.mesh.run(np.stack(squares)), self._boxes(batch[0]))
+        rows, pictures = batch[0], np.stack(squares)
+        mesh = self.mesh.run(pictures)
+        wanted = self.reads_eyes[rows.start : rows.stop] & (mesh.confidence >= LEAST_CONFIDENCE)
+        gaze = np.full((len(rows), 2), np.nan)
+        gaze[wanted] = self.gaze.read(pictures[wanted], mesh.points[wanted])
+        return measure_faces(mesh, self._boxes(rows), gaze)
 
     def _boxes(self, rows: range) -> Floats:
         """(N, 4) face boxes in the frame; NaN where it is not known."""
         boxes = [frame_box(self.faces.geometry(row)) for row in rows]
         return np.stack(boxes) if boxes else np.empty((0, 4))
+
+
+def choose_gaze_rows(person: Ints, time_s: Floats) -> Array:
+    """Mask (N,) of the first row of each person in each stretch of `GAZE_EVERY_S`."""
+    stretches = np.stack([person, np.floor(time_s / GAZE_EVERY_S + 1e-6)], axis=1)  # (N, 2)
+    chosen = np.zeros(len(person), bool)
+    chosen[np.unique(stretches, axis=0, return_index=True)[1]] = True
+    return chosen
 
 
 def _summarise(store: ClipStore) -> CuesSummary:

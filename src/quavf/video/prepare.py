@@ -28,6 +28,8 @@ from quavf.core.semantics import FIXED
 from quavf.core.windows import WindowConfig
 from quavf.cues.tracks import CUE_COLUMNS, FaceCues, with_places
 from quavf.cues.voice import VoiceDetector
+from quavf.faces.config import DetectorOptions
+from quavf.faces.detect import open_detector
 from quavf.faces.follow import FaceFollower, box_side
 from quavf.faces.search import FaceObservations
 from quavf.faces.tracker import PersonTrack, track_persons
@@ -52,6 +54,7 @@ from quavf.video.find import (
 from quavf.video.follow import MeshFollower
 from quavf.video.listen import Listener
 from quavf.video.prepared import PreparedVideo
+from quavf.video.turned import TURNED, suggest_turn
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +125,7 @@ class _Preparation:
     def write(self) -> None:
         found = self._find()
         tracks = track_persons(found.faces, self.config.track, self.config.search.look_rate)
+        turn = self._suggest_turn(found)
         with self.store.write_clip(self.clip) as writer:
             listener = Listener(VoiceDetector() if self.config.search.mesh else None)
             n_samples = writer.add_sound_chunks(listener.watch(self.file.sound()))
@@ -138,6 +142,7 @@ class _Preparation:
             )
             prepared = self._load(writer.folder)
             notes = self._cut(writer, prepared)
+            notes.update(turn)
             writer.finish(
                 Manifest(
                     clip=self.clip,
@@ -152,6 +157,14 @@ class _Preparation:
                     notes=dict(+notes),
                 )
             )
+
+    def _suggest_turn(self, found: FoundFaces) -> dict[str, int]:
+        """A note if the video seems to be on its side."""
+        options = DetectorOptions(min_score=self.config.search.min_score)
+        detector = open_detector(self.config.search.detector, options)
+        degrees = suggest_turn(self.file, detector, found.faces.times)
+        total = (degrees + self.config.media.turn) % 360
+        return {TURNED.format(total): 1} if degrees else {}
 
     def read(self) -> PreparedVideo:
         path = self.store.folder(self.clip) / "tracks.npz"

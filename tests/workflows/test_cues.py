@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,11 @@ def test_each_face_and_step_of_sound_has_its_row(
     assert len(sound) == 126  # one sample more than 125 steps
     assert summary.sound_s == pytest.approx(4.032)
     assert sound.level_db[5] == pytest.approx(20 * np.log10(8000 / 32768 / np.sqrt(2)), abs=0.2)
+
+
+def test_the_work_can_be_sent_to_another_process(store: ClipStore) -> None:
+    work = pickle.loads(pickle.dumps(module._Computing(store, "openvino")))
+    assert (work.store.path, work.runtime) == (store.path, "openvino")
 
 
 def test_the_real_mesh_sees_no_face_in_coloured_squares(store: ClipStore) -> None:

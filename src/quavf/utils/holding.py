@@ -74,6 +74,7 @@ def _open_lock(folder: Path, option: str) -> int:
 
 def _describe_self() -> str:
     command = Path(sys.argv[0]).name or "python"
+    command = "quavf" if command == "__main__.py" else command  # python -m quavf
     words = [command, *(word for word in sys.argv[1:3] if not word.startswith("-"))]
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     return f"process {os.getpid()} on {socket.gethostname()} ({' '.join(words)}, since {since})\n"

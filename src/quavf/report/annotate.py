@@ -20,7 +20,6 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from quavf.core.errors import MediaError
-from quavf.core.records import Image
 from quavf.report.canvas import Canvas
 from quavf.report.overlay import Overlay
 from quavf.results.video import VideoResult
@@ -175,13 +174,12 @@ class _Rewriter:
         pts = round(frame.time / TIME_BASE)
         if pts <= self.last:
             return
-        planes = _turn_upright(frame)
+        shown = _turn_upright(frame)
         if self.draw is not None:
-            self.draw(Canvas.of(planes), frame.time_s)
+            self.draw(_canvas_on(shown), frame.time_s)
         if self.video is None:
-            self.video = self._open(planes, frame)
+            self.video = self._open(shown, frame)
             self.sound = self.make_sound(self.output) if self.make_sound else None
-        shown = VideoFrame.from_ndarray(planes, format="yuv420p")
         shown.pts, shown.time_base, self.last = pts, TIME_BASE, pts
         self.output.mux(self.video.encode(shown))
         if self.sound is not None:
@@ -189,12 +187,12 @@ class _Rewriter:
         if self.progress is not None:
             self.progress(frame.time_s)
 
-    def _open(self, planes: Image, frame: Frame) -> VideoStream:
+    def _open(self, shown: VideoFrame, frame: Frame) -> VideoStream:
         try:
             stream: Any = self.output.add_stream(ENCODER, rate=self.file.fps, options=SETTINGS)
         except (av.codec.codec.UnknownCodecError, ValueError):
             raise MediaError(f"PyAV has no {ENCODER} encoder; install av from PyPI") from None
-        stream.height, stream.width = planes.shape[0] * 2 // 3, planes.shape[1]
+        stream.height, stream.width = shown.height, shown.width
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = TIME_BASE
         stream.codec_context.colorspace = frame.picture.colorspace
@@ -263,17 +261,28 @@ class _EncodedSound:
         self.output.mux(self.stream.encode(frame))
 
 
-def _turn_upright(frame: Frame) -> Image:
-    """(H * 3/2, W) I420 planes as a player shows them: turned, even, at most `LONGEST_SIDE`."""
-    shown = frame.picture
-    shrink = min(1.0, LONGEST_SIDE / max(shown.width, shown.height))
-    width, height = (max(2, int(v * shrink) // 2 * 2) for v in (shown.width, shown.height))
-    even = shown.reformat(width=width, height=height, format="yuv420p", interpolation="AREA")
-    planes = np.ascontiguousarray(even.to_ndarray(), np.uint8)
+def _turn_upright(frame: Frame) -> VideoFrame:
+    """The picture as a player shows it, to be drawn upon: turned, even, at most `LONGEST_SIDE`."""
+    stored = frame.picture
+    shrink = min(1.0, LONGEST_SIDE / max(stored.width, stored.height))
+    width, height = (max(2, int(v * shrink) // 2 * 2) for v in (stored.width, stored.height))
+    even = stored.reformat(width=width, height=height, format="yuv420p", interpolation="AREA")
     layout: Layout = frame.layout
-    if not layout.turns and not layout.mirrored:
-        return planes
-    canvas = Canvas.of(planes)
-    turned = [layout.upright(plane) for plane in (canvas.y, canvas.u, canvas.v)]
-    flat = np.concatenate([plane.reshape(-1) for plane in turned])
-    return flat.reshape(-1, turned[0].shape[1])
+    if even is not stored and not layout.turns and not layout.mirrored:
+        return even
+    source = _canvas_on(even)
+    planes = [layout.upright(plane) for plane in (source.y, source.u, source.v)]
+    shown = VideoFrame(planes[0].shape[1], planes[0].shape[0], "yuv420p")
+    target = _canvas_on(shown)
+    for plane, upright in zip((target.y, target.u, target.v), planes, strict=True):
+        plane[:] = upright
+    return shown
+
+
+def _canvas_on(frame: VideoFrame) -> Canvas:
+    """The planes of a yuv420p frame; drawing on them changes the frame."""
+    views = []
+    for plane in frame.planes:
+        pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        views.append(pixels[: plane.height, : plane.width])
+    return Canvas(*views)

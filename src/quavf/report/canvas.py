@@ -6,9 +6,9 @@ stays as it was decoded and a 1080p picture costs a few milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 
 from quavf.core.records import Array, Floats, Image
+
+GROUND = 25  # grey of the ground under painted regions, seen at the edges of letters
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Canvas:
             flat[n + n // 4 :].reshape(half),
         )
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, pixels."""
+        return self.y.shape[1], self.y.shape[0]
+
     @contextmanager
     def region(
         self, x1: float, y1: float, x2: float, y2: float, light: float = 1.0
@@ -58,8 +65,7 @@ class Canvas:
             self.v[top // 2 : bottom // 2, left // 2 : right // 2],
         )
         if light < 1:
-            for part, rest in zip(parts, (16, 128, 128), strict=True):  # black in limited range
-                part[:] = cv2.convertScaleAbs(part, alpha=light, beta=rest * (1 - light))
+            _darken(parts, light)
         h, w = parts[0].shape
         i420 = np.concatenate([part.reshape(-1) for part in parts]).reshape(h * 3 // 2, w)
         bgr = np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420), np.uint8)
@@ -79,6 +85,76 @@ class Canvas:
             self.y[_span(top, bottom), _span(left, right)] = luma
             half = _span(top // 2, bottom // 2), _span(left // 2, right // 2)
             self.u[half], self.v[half] = blue, red
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """A painted region: its planes, as of `Canvas`, and where something is painted on them."""
+
+    state: Hashable
+    planes: tuple[Image, Image, Image]
+    masks: tuple[Image, Image, Image]  # not 0: painted
+
+    @classmethod
+    def of(cls, bgr: Image, state: Hashable) -> Sprite:
+        """What is painted on `bgr` (H, W, 3), whose ground was `GROUND`."""
+        planes = Canvas.of(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420), np.uint8))
+        ground = (float(GROUND),) * 3
+        painted = cv2.bitwise_not(cv2.inRange(bgr, ground, ground))  # (H, W)
+        size = (bgr.shape[1] // 2, bgr.shape[0] // 2)
+        half = cv2.resize(painted, size, interpolation=cv2.INTER_AREA)  # not 0 if any of four is
+        return cls(state, (planes.y, planes.u, planes.v), (painted, half, half))
+
+    def stamp(self, canvas: Canvas, left: int, top: int, light: float) -> None:
+        """Put it on a canvas, at even pixels, over what was there, darkened to `light`."""
+        width, height = self.planes[0].shape[::-1]
+        x1, y1 = max(left, 0), max(top, 0)
+        x2, y2 = (min(a, b) for a, b in zip((left + width, top + height), canvas.size, strict=True))
+        if x2 <= x1 or y2 <= y1:
+            return
+        parts = []
+        for step, plane in zip((1, 2, 2), (canvas.y, canvas.u, canvas.v), strict=True):
+            parts.append(plane[y1 // step : y2 // step, x1 // step : x2 // step])
+        _darken(tuple(parts), light)
+        for step, part, own, mask in zip((1, 2, 2), parts, self.planes, self.masks, strict=True):
+            rows = slice((y1 - top) // step, (y2 - top) // step)
+            columns = slice((x1 - left) // step, (x2 - left) // step)
+            cv2.copyTo(own[rows, columns], mask[rows, columns], part)
+
+
+@dataclass
+class Sprites:
+    """Regions that are painted again only when what they show has changed."""
+
+    kept: dict[Hashable, Sprite] = field(default_factory=dict)  # by what they show
+
+    @contextmanager
+    def region(
+        self,
+        canvas: Canvas,
+        box: tuple[float, float, float, float],
+        light: float,
+        name: Hashable,
+        state: Hashable,
+    ) -> Iterator[Image]:
+        """The BGR pixels of a region to paint on, as `Canvas.region`; none if it is as it was.
+
+        `box` is left, top, right, bottom; the region is `name`'s, and shows `state`.
+        """
+        left, top = (int(v) // 2 * 2 for v in box[:2])
+        wide, high = (int(b - a) // 2 * 2 for a, b in zip(box[:2], box[2:], strict=True))
+        state = state, wide, high
+        if wide <= 0 or high <= 0:
+            yield np.zeros((0, 0, 3), np.uint8)
+            return
+        sprite = self.kept.get(name)
+        if sprite is None or sprite.state != state:
+            bgr = np.full((high, wide, 3), GROUND, np.uint8)
+            yield bgr
+            sprite = self.kept[name] = Sprite.of(bgr, state)
+        else:
+            yield np.zeros((0, 0, 3), np.uint8)
+        sprite.stamp(canvas, left, top, light)
 
 
 @lru_cache(maxsize=512)
@@ -122,6 +198,12 @@ def draw_disc(bgr: Image, x: float, y: float, radius: float, colour: Floats) -> 
 def draw_bar(bgr: Image, x: float, y: float, wide: float, high: float, colour: Any) -> None:
     top, bottom = round(y), max(round(y) + 1, round(y + high))
     bgr[top:bottom, max(0, round(x)) : max(0, round(x + wide))] = colour
+
+
+def _darken(parts: tuple[Image, ...], light: float) -> None:
+    """Darken the three planes of a region in place."""
+    for part, rest in zip(parts, (16, 128, 128), strict=True):  # black in limited range
+        part[:] = cv2.convertScaleAbs(part, alpha=light, beta=rest * (1 - light))
 
 
 def _edges(x1: int, y1: int, x2: int, y2: int, thick: int) -> list[tuple[int, int, int, int]]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from quavf.core.branches import FUSED, QUALITY, BranchSpec
 from quavf.core.records import Array, Floats, Image
-from quavf.report.canvas import Canvas, draw_bar, draw_disc, draw_text, render_text
+from quavf.report.canvas import Canvas, Sprites, draw_bar, draw_disc, draw_text, render_text
 from quavf.results.fusion import compute_shares
 from quavf.results.video import Moment, PersonScores, VideoResult
 
@@ -20,6 +20,7 @@ PAST_S = 10.0  # the strip's length
 MAX_ROWS = 4  # of the strip
 STEADY_S = 0.5  # scores and boxes nearer than this are joined by a line
 REFERENCE_PX = 460  # shorter side at which sizes below are pixels
+LABEL_RATE, STRIP_RATE = 10, 15  # a second: how often labels and strip change
 DIM = 0.38  # what stays of the picture behind text
 
 
@@ -45,6 +46,7 @@ class Overlay:
         self.scale = max(0.75, min(size) / REFERENCE_PX)  # of text and lines
         self.zoom = np.array([size[0] / result.frame_size[0], size[1] / result.frame_size[1]] * 2)
         self.period_s = float(1 / result.fps)
+        self.sprites = Sprites()
         self.numbers = [p.number for p in result.persons]
         self.moments = {n: result.moments_of(n) for n in self.numbers}
         self.branches = result.branches
@@ -87,10 +89,16 @@ class Overlay:
         colour = pick_colour(np.array(values["fused"]))
         thick = 2 * max(1, round((1.5 if self._is_moment(number, time_s) else 0.8) * s))
         canvas.frame(box, thick, colour)
-        self._draw_label(canvas, number, box, thick, values)
+        self._draw_label(canvas, number, box, thick, values, time_s)
 
     def _draw_label(
-        self, canvas: Canvas, number: int, box: Floats, gap: int, values: dict[str, float]
+        self,
+        canvas: Canvas,
+        number: int,
+        box: Floats,
+        gap: int,
+        values: dict[str, float],
+        time_s: float,
     ) -> None:
         """Draw number and score, the score as a bar, and below it each branch's share."""
         s, (height, width) = self.scale, canvas.y.shape
@@ -101,7 +109,8 @@ class Overlay:
             top = min(box[3] + gap + 2 * s, height - high)
         fused = values[FUSED]
         colour = pick_colour(np.array(fused))
-        with canvas.region(left, top, left + wide, top + high, DIM) as chip:
+        place = (left, top, left + wide, top + high)
+        with self.sprites.region(canvas, place, DIM, number, int(time_s * LABEL_RATE)) as chip:
             if not chip.size:
                 return
             draw_disc(chip, 14 * s, 13 * s, 9 * s, colour)
@@ -136,7 +145,10 @@ class Overlay:
         s, (height, width) = self.scale, canvas.y.shape
         row, pad, foot = 22 * s, 5 * s, 14 * s
         high = row * len(shown) + pad + foot
-        with canvas.region(0, height - high, width, height, DIM) as strip:
+        place = (0, height - high, width, height)
+        with self.sprites.region(canvas, place, DIM, "strip", int(time_s * STRIP_RATE)) as strip:
+            if not strip.size:
+                return
             for index, number in enumerate(shown):
                 self._draw_row(strip, number, pad + index * row, time_s)
             self._draw_key(strip, pad + len(shown) * row + foot * 0.38)

@@ -93,3 +93,12 @@ def test_what_is_being_written_stays(tmp_path: Path) -> None:
         remove_leftovers(tmp_path)
         assert names(tmp_path) == sorted([one.name, other.name])
     assert names(tmp_path) == ["a", "b"]
+
+
+def test_what_belongs_to_others_stays(tmp_path: Path) -> None:
+    """An output folder may be somebody's home."""
+    for name in (".lock", ".editor.tmp", "table.csv.x.tmp"):
+        (tmp_path / name).write_text("theirs")
+    hold(tmp_path)
+    assert names(tmp_path) == [".editor.tmp", ".lock", "table.csv.x.tmp"]
+    assert (tmp_path / ".lock").read_text() == "theirs"

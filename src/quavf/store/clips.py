@@ -113,12 +113,12 @@ class ClipStore:
 
     def _remove_leftovers(self) -> None:
         """Remove half-written files of killed runs; the store must be locked."""
-        remove_leftovers(self.path, ".*.tmp", "clips/.*.tmp", "search/.*.tmp")
+        remove_leftovers(self.path, ".*.*.tmp", "clips/.*.*.tmp", "search/.*.*.tmp")
         self.remove_table_leftovers()
 
     def remove_table_leftovers(self) -> None:
         """Remove half-written tables of killed runs; others may write tables meanwhile."""
-        remove_leftovers(self.path, "clips/*/.*.tmp", "clips/*/quality/.*.tmp")
+        remove_leftovers(self.path, "clips/*/.*.*.tmp", "clips/*/quality/.*.*.tmp")
 
     @contextmanager
     def lock(self) -> Iterator[None]:

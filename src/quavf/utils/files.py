@@ -149,10 +149,11 @@ def _is_at(handle: int, path: Path) -> bool:
 def remove_leftovers(folder: Path, *patterns: str) -> None:
     """Remove the temporary files and folders of processes that have ended.
 
-    `patterns` say where below `folder`; default: directly in it. What another process still writes
-    is locked and stays.
+    `patterns` say where below `folder`, and that a name has two parts (`.NAME.RANDOM.tmp`, not
+    another program's `.NAME.tmp`); default: directly in it. What another process still writes is
+    locked and stays.
     """
-    for pattern in patterns or (".*.tmp",):
+    for pattern in patterns or (".*.*.tmp",):
         for path in Path(folder).glob(pattern):
             if _is_abandoned(path):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from quavf.core.errors import ConfigError
 from quavf.utils.files import explain_os_errors, remove_leftovers
 
-LOCK = ".lock"  # in the folder while a process holds it; says which
+LOCK = ".quavf.lock"  # in the folder while a process holds it; says which
 
 
 @contextmanager

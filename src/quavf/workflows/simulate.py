@@ -32,7 +32,7 @@ from quavf.utils.progress import Progress, show_progress
 
 GENERATION = 1  # increase it when the same seed gives a different world
 SETTINGS = "simulation.json"
-LEFTOVERS = (".*.tmp", "*/.*.tmp", "test/final_test_data/.*.tmp")  # of a killed run
+LEFTOVERS = (".*.*.tmp", "*/.*.*.tmp", "test/final_test_data/.*.*.tmp")  # of a killed run
 
 
 @dataclass(frozen=True)

@@ -461,6 +461,19 @@ def test_contributions_of_three_branches(toy_spec: BranchSpec) -> None:
         assert contribution.gain.ci == pytest.approx(boot.differences[f"fused-{name}"], abs=1e-12)
 
 
+def test_a_branch_that_changes_nothing_adds_nothing(toy_spec: BranchSpec) -> None:
+    """Without it, the fusion gives the same scores."""
+    scores, segments = synthetic(4)
+    toy = np.where(np.arange(len(scores)) == 0, 0.5, NAN)  # of one row, outside all segments
+    frame = evaluate_scores(with_cues(scores, toy=toy), segments, FAST).frame
+    assert "toy" not in frame.contributions
+    same = dict.fromkeys(("audio", "visual", "toy", "fused"), scores.audio)
+    frame = evaluate_scores(with_cues(scores, **same), segments, FAST).frame
+    for part in frame.contributions.values():
+        assert part.gain.map == 0
+        assert part.gain.ci == (0, 0)
+
+
 def test_another_fusion_tells_what_its_parts_add(toy_spec: BranchSpec) -> None:
     scores, segments = synthetic(4)
     columns = {**scores.columns, toy_spec.name: 1 - scores.audio}

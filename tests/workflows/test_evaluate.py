@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_what_a_branch_adds_to_a_learned_fusion(tmp_path: Path) -> None:
         values[:, FACE_COLUMNS.index("face_size")] = size[own]
         cues = FaceCues(person[own], frame[own], frame[own] / 30, values)
         store.write_cues(name, cues, SoundCues(np.empty(0), np.empty(0)))
-    noise = {"audio": 1.0, "visual": size / 40, "cues": 1.0}
+    noise: dict[str, Any] = {"audio": 1.0, "visual": size / 40, "cues": 1.0}
     columns = {
         name: 1 / (1 + np.exp(-(labels - 0.5 + rng.normal(size=len(keys)) * by)))
         for name, by in noise.items()

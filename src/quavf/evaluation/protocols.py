@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from quavf.core.branches import FUSED, STANDARD
+from quavf.core.branches import FUSED, QUALITY, STANDARD
 from quavf.core.errors import ScoresError
 from quavf.core.records import WEARER, Floats, Interval, Ints, Segment
 from quavf.evaluation.calibration import ReliabilityBin, bin_by_score, compute_calibration_error
@@ -293,12 +293,13 @@ def _judge_contributions(
     rows: Rows, differences: Mapping[str, Difference], config: EvaluateConfig
 ) -> dict[str, Contribution]:
     """Fused less the fusion without each part, on the rows that all of them have."""
-    if FUSED not in rows.systems or not rows.without:
+    without = {n: s for n, s in rows.without.items() if n == QUALITY or n in rows.systems}
+    if FUSED not in rows.systems or not without:
         return {}
-    fusions, rival = rows.systems, {n: _find_equal(s, rows) for n, s in rows.without.items()}
+    fusions, rival = rows.systems, {name: _find_equal(s, rows) for name, s in without.items()}
     if not all(rival.values()):  # with two branches they are, and the bootstrap has been done
-        rival = {name: f"without {name}" for name in rows.without}
-        fusions = {rival[name]: scores for name, scores in rows.without.items()}
+        rival = {name: f"without {name}" for name in without}
+        fusions = {rival[name]: scores for name, scores in without.items()}
         fusions[FUSED] = rows.systems[FUSED]
         differences = _differences(rows.labels, fusions, _bootstrap(rows, fusions, config))
     maps = _map_common(rows.labels, fusions)
@@ -309,9 +310,9 @@ def _judge_contributions(
 
 
 def _find_equal(scores: Floats, rows: Rows) -> str:
-    """The first system with these scores; empty if there is none."""
-    equal = (n for n, s in rows.systems.items() if np.array_equal(scores, s, equal_nan=True))
-    return next(equal, "")
+    """The first system but fused with these scores; empty if there is none."""
+    others = [(name, other) for name, other in rows.systems.items() if name != FUSED]
+    return next((n for n, other in others if np.array_equal(scores, other, equal_nan=True)), "")
 
 
 def _quality_bins(rows: Rows, common: Mask, n_bins: int) -> tuple[QualityBin, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quavf.utils.threads import map_ahead
+from quavf.utils.threads import map_ahead, read_ahead
 
 
 @pytest.mark.parametrize("n_threads", [None, 1, 3])
@@ -61,3 +61,39 @@ def test_an_error_of_the_items_is_raised() -> None:
 
     with pytest.raises(KeyError, match="gone"):
         list(map_ahead(lambda k: k, items(), 1))
+
+
+def test_reading_ahead_keeps_the_order() -> None:
+    assert list(read_ahead(iter(range(100)), 3)) == list(range(100))
+    assert list(read_ahead([])) == []
+
+
+def test_what_is_read_ahead_is_limited_and_closed() -> None:
+    seen: list[int] = []
+    closed = threading.Event()
+
+    def count() -> Iterator[int]:
+        try:
+            for k in range(1000):
+                seen.append(k)
+                yield k
+        finally:
+            closed.set()
+
+    items = read_ahead(count(), 4)
+    assert next(items) == 0
+    assert closed.is_set() is False
+    items.close()  # type: ignore[attr-defined]
+    assert closed.is_set()
+    assert len(seen) < 20
+
+
+def test_errors_of_reading_are_raised() -> None:
+    def fail() -> Iterator[int]:
+        yield 1
+        raise ValueError("gone")
+
+    items = read_ahead(fail())
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="gone"):
+        next(items)

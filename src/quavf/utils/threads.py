@@ -1,8 +1,10 @@
-"""Map a function over items in threads; results keep the order of the items."""
+"""Read items ahead in a thread, or map a function over them in threads; their order is kept."""
 
 from __future__ import annotations
 
 import os
+import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,3 +39,41 @@ def map_ahead(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def read_ahead(items: Iterable[Item], ahead: int = 8) -> Iterator[Item]:
+    """Yield the items, read up to `ahead` of them in advance by a thread of their own.
+
+    Errors of reading are raised here. The thread ends with the items, or when this is closed.
+    """
+    ready: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(ahead)
+    closed = threading.Event()
+
+    def read() -> None:
+        end: BaseException | None = None
+        try:
+            for item in items:
+                ready.put((item,))
+                if closed.is_set():
+                    break
+        except BaseException as error:  # raised by the reader of the items
+            end = error
+        if hasattr(items, "close"):
+            items.close()
+        ready.put(end)
+
+    thread = threading.Thread(target=read, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while (found := ready.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield found[0]
+    finally:
+        closed.set()
+        while thread.is_alive():  # it may wait for a place to put its last item
+            try:
+                ready.get(timeout=0.05)
+            except queue.Empty:
+                continue
+        thread.join()

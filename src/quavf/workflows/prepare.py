@@ -46,7 +46,7 @@ from quavf.utils.failures import describe_failure
 from quavf.utils.files import config_hash, write_json
 from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import show_progress
-from quavf.utils.threads import map_ahead
+from quavf.utils.threads import map_ahead, read_ahead
 from quavf.workflows.fit import open_fitting, scale_tracks
 
 log = logging.getLogger(__name__)
@@ -331,7 +331,7 @@ def _write_crops(writer: ClipWriter, video: ClipVideo, requests: Requests, notes
         crops = [encode_jpeg(render_crop(picture.bgr(g.region), g)) for g in faces]
         return frame, picture.time_s, crops
 
-    for frame, time_s, crops in map_ahead(jpegs, video.pictures(set(requests))):
+    for frame, time_s, crops in map_ahead(jpegs, read_ahead(video.pictures(set(requests)))):
         n_pictures += 1
         for (person, geometry), jpeg in zip(requests[frame], crops, strict=True):
             writer.add_crop(person, frame, time_s, geometry, jpeg)

@@ -17,15 +17,15 @@ from quavf.cues.tracks import (
     LEAST_CONFIDENCE,
     measure_faces,
 )
-from quavf.faces.follow import MeshFaces, box_side
+from quavf.faces.follow import MeshFaces
 from quavf.faces.patches import View
 
 SURE = 0.7  # lowest confidence of a mesh that follows a face
 LARGEST_YAW = 30.0  # degrees: beyond, the mesh wanders to the back of the head
 # Sides (x1, y1, x2, y2) of RetinaFace's box from the middle of the mesh's extent, over its longer
 # side, as a linear function of: 1, width and height over the longer side, sine of the yaw and its
-# magnitude. Least squares over 481 faces of twelve real clips (scripts/fit_mesh_boxes.py); the mean
-# error is 0.021 in clips left out, as much as the detector's own between two scales of a picture.
+# magnitude. Least squares over 481 faces of twelve real clips; the mean error is 0.021 in clips
+# left out, as much as the detector's own between two scales (benchmarks/fit_mesh_boxes.py).
 BOX_FIT = np.array(
     [
         [-0.0799, -0.3038, 0.1765, 0.2396],
@@ -99,9 +99,15 @@ def cut_square(view: View, square: Floats) -> tuple[Image, Floats]:
 
 def mesh_boxes(points: Floats) -> Floats:
     """(N, 4) boxes as RetinaFace would give them, from mesh points (N, 468, 3), in their pixels."""
+    terms, middles, sides = mesh_terms(points)
+    return np.asarray(np.tile(middles, 2) + terms @ BOX_FIT * sides, float)
+
+
+def mesh_terms(points: Floats) -> tuple[Floats, Floats, Floats]:
+    """The terms of `BOX_FIT` (N, 5), middles (N, 2) and longer sides (N, 1) of mesh points."""
     low, high = points[..., :2].min(axis=1), points[..., :2].max(axis=1)  # (N, 2)
-    extent, side = high - low, box_side(np.concatenate([low, high], axis=1))[:, None]
+    extent, side = high - low, np.max(high - low, axis=1, keepdims=True)
     across = points[:, CHEEKS[1]] - points[:, CHEEKS[0]]  # (N, 3)
     yaw = np.sin(np.arctan2(across[:, 2], across[:, 0]))[:, None]
-    terms = np.concatenate([np.ones_like(side), extent / side, yaw, np.abs(yaw)], axis=1)  # (N, 5)
-    return np.asarray(np.tile((low + high) / 2, 2) + terms @ BOX_FIT * side, float)
+    terms = np.concatenate([np.ones_like(side), extent / side, yaw, np.abs(yaw)], axis=1)
+    return terms, (low + high) / 2, side

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from quavf.core.windows import Span
 from quavf.cues.grid import RATE, build_grid
 from quavf.inference import cues
 from quavf.inference.clip import ClipData
-from quavf.inference.cues import COLUMNS, CuesPredictor
+from quavf.inference.cues import COLUMNS, CuesPredictor, hold_highest
 from quavf.models.config import CuesConfig
 from quavf.models.cues import CuesBranch
 from quavf.store import ClipStore
@@ -98,6 +99,22 @@ def test_faces_that_nobody_can_read_have_no_score(
     grid.faces[0, 60:120, :6] = np.nan
     judged = predictor.judge_grid(grid)
     assert np.isnan(judged[0, :, 75:105]).all()
+
+
+def test_labelled_turns_keep_their_highest_score() -> None:
+    times = np.array([0.0, 1.0, 2.5, 3.0, 9.0])
+    scores = np.array([0.2, 0.9, np.nan, 0.1, np.nan])
+    held = hold_highest(scores, times)
+    np.testing.assert_array_equal(held, [0.9, 0.9, 0.9, 0.9, np.nan])
+
+
+def test_without_sound_only_looks_are_judged(predictor: CuesPredictor, store: ClipStore) -> None:
+    faces = store.cues("clip0")
+    grid = build_grid(faces, store.sound_cues("clip0"), np.unique(faces.person), range(180))
+    silent = replace(grid, voice=np.full(180, np.nan), level_db=np.full(180, np.nan))
+    judged = predictor.judge_grid(silent)
+    assert np.isnan(judged[:, :2]).all()
+    assert not np.isnan(judged[:, 2]).all()
 
 
 def test_a_store_without_cues_says_what_to_do(tmp_path: Path, predictor: CuesPredictor) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from quavf.cues.grid import LIP, RATE, SIZE, YAW, rolling_std
 from quavf.simulate.cue_noise import draw_idle_lips, draw_mouth, observe
-from quavf.simulate.cue_scenes import CueScene, draw_footage
+from quavf.simulate.cue_scenes import CueScene, draw_footage, mute
 
 
 def make_scene(n_ticks: int = 300, size: float = 150.0, yaw: float = 0.0) -> CueScene:
@@ -20,6 +20,7 @@ def make_scene(n_ticks: int = 300, size: float = 150.0, yaw: float = 0.0) -> Cue
     angles[..., 0] = yaw
     nobody = np.zeros(n_ticks, bool)
     return CueScene(
+        speaking,
         speaking,
         speaking.astype(np.int64),
         np.ones((2, n_ticks), np.int64),
@@ -44,7 +45,7 @@ def test_speaking_lips_move_more() -> None:
 def test_small_faces_are_noisier_and_get_lost() -> None:
     def noise(size: float) -> float:
         scene = make_scene(size=size)
-        scene = replace(scene, speaking=np.zeros_like(scene.speaking))
+        scene = replace(scene, lips=np.zeros_like(scene.lips))
         grids = [observe(scene, np.random.default_rng(seed)) for seed in range(20)]
         changes = [np.diff(grid.faces[0, :, LIP]) for grid in grids]
         return float(np.median([np.nanstd(c) for c in changes if np.isfinite(c).sum() > 50]))
@@ -62,13 +63,24 @@ def test_profiles_cannot_be_read() -> None:
 
 def test_voice_follows_speech_unless_the_sound_is_off() -> None:
     hits = []
-    for seed in range(60):
+    for seed in range(120):
         grid = observe(make_scene(), np.random.default_rng(seed))
         if np.isnan(grid.voice).any() or grid.level_db.max() < -90:
             continue
         hits.append(grid.voice[:150].mean() - grid.voice[165:].mean())
     assert np.median(hits) > 0.6
-    assert len(hits) < 60
+    assert len(hits) < 120
+
+
+def test_a_muted_scene_is_silent() -> None:
+    levels = []
+    for seed in range(20):
+        grid = observe(mute(make_scene()), np.random.default_rng(seed))
+        levels.append(np.median(np.nan_to_num(grid.voice)))
+        lips = grid.faces[0, :, LIP]
+        if np.isfinite(lips).sum() > 100:
+            assert np.nanstd(lips[:150]) > 0.005
+    assert np.median(levels) < 0.1
 
 
 def test_mouth_is_shut_outside_speech() -> None:

@@ -13,9 +13,11 @@ from quavf.simulate.cue_scenes import (
     UNKNOWN,
     CueScene,
     _project,
+    bridge_pauses,
     draw_footage,
     draw_scene_truth,
     draw_talk,
+    mute,
 )
 from quavf.simulate.gaze import draw_gaze
 from quavf.simulate.scene import draw_motion, draw_scene, measure_face_angles
@@ -34,7 +36,7 @@ def test_scenes_are_consistent(p_footage: float) -> None:
         assert scene.speaking.shape == scene.to_me.shape == scene.size.shape == shape
         assert scene.angles.shape == (*shape, 3)
         assert scene.place.shape == (*shape, 2)
-        assert not (scene.to_me[~scene.speaking] == 1).any(), "silent people talk to nobody"
+        assert not (scene.speaking & ~scene.lips).any(), "who is heard moves the lips"
         assert set(np.unique(scene.to_me)) <= {0, 1, UNKNOWN}
         assert np.nanmin(scene.size, initial=1e9) > 0
         assert not (scene.wearer & scene.offscreen).all() or not scene.wearer.any()
@@ -84,3 +86,20 @@ def test_talk_labels_follow_the_addressee() -> None:
     assert scene.speaking.any()
     assert not scene.offscreen.any()
     assert ((scene.looking == 0) | (scene.looking == 1)).all()
+
+
+def test_muted_scenes_have_lips_and_no_speech() -> None:
+    scene = mute(draw_footage(np.random.default_rng(2), 20.0))
+    assert scene.lips.any()
+    assert not scene.speaking.any()
+    assert not scene.to_me.any()
+    assert not scene.offscreen.any()
+
+
+def test_turns_last_through_short_pauses() -> None:
+    row = np.array([[0, 1, 1] + [0] * 7 + [1] + [0] * 12 + [1] + [0] * 30 + [1, 0]])
+    bridged = bridge_pauses(row)[0]
+    assert (bridged[1:11] == 1).all()
+    assert (bridged[11:23] == UNKNOWN).all()
+    assert (bridged[24:54] == 0).all()
+    assert bridged[0] == bridged[-1] == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from quavf.training.cue_samples import (
     SPEAKING,
     TO_ME,
     CuesTrainSet,
+    LabelledCues,
     make_sample,
     read_labelled_cues,
     simulate_labelled_cues,
@@ -66,18 +69,34 @@ def test_labels_of_a_store(store: ClipStore) -> None:
     assert clip.people[person, tick, TO_ME] == segment.label
     assert clip.people[person, tick, SPEAKING] == 1
     assert set(np.unique(clip.people[..., LOOKING])) <= {0, 1}
-    assert not (clip.people[..., TO_ME] > clip.people[..., SPEAKING]).any()
     assert clip.wearer.max() <= 1
 
 
 def test_unseen_people_and_missing_labels_are_ignored() -> None:
-    clip = simulate_labelled_cues(CONFIG, 0)
-    clip.people[..., LOOKING] = IGNORED
+    clip = next(c for c in map(partial(simulate_labelled_cues, CONFIG), range(20)) if _heard(c))
+    people = clip.people.copy()
+    people[..., LOOKING] = IGNORED
+    clip = replace(clip, people=people)
     *_, seen, _, labels = make_sample(clip.cut(0, 90), 90, OFFLINE)
     people = labels[: N_RULE * MOST_PEOPLE * 90].reshape(N_RULE, MOST_PEOPLE, 90)
     assert (people[LOOKING] == IGNORED).all()
     assert (people[SPEAKING][~seen] == IGNORED).all()
     assert (people[SPEAKING][seen] != IGNORED).all()
+
+
+def _heard(clip: LabelledCues) -> bool:
+    return not np.isnan(clip.grid.level_db).any()
+
+
+def test_without_sound_only_looks_are_trained() -> None:
+    clip = simulate_labelled_cues(CONFIG, 0)
+    silence = np.full(clip.grid.n_ticks, np.nan)
+    deaf = replace(clip, grid=replace(clip.grid, voice=silence, level_db=silence))
+    *_, seen, _, labels = make_sample(deaf.cut(0, 90), 90, OFFLINE)
+    people = labels[: N_RULE * MOST_PEOPLE * 90].reshape(N_RULE, MOST_PEOPLE, 90)
+    assert (people[[TO_ME, SPEAKING]] == IGNORED).all()
+    assert (people[LOOKING][seen] != IGNORED).all()
+    assert (labels[-90:] == IGNORED).all()
 
 
 def test_logits_are_in_the_order_of_the_labels(store: ClipStore) -> None:

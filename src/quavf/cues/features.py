@@ -115,12 +115,12 @@ def _sound_features(grid: CueGrid, look_ahead: int | None) -> Floats:
 
 def _log_motion(motion: Floats) -> Floats:
     """Motion on a logarithmic scale, about -1 to 1."""
-    return np.log(np.maximum(motion, 0.002) / 0.03) / 2
+    return np.asarray(np.log(np.maximum(motion, 0.002) / 0.03) / 2)
 
 
 def _change(values: Floats) -> Floats:
     """Change since the tick before, (P, T)."""
-    return np.diff(values, axis=1, prepend=values[:, :1])
+    return np.asarray(np.diff(values, axis=1, prepend=values[:, :1]))
 
 
 def _correlation(grid: CueGrid, half: int, look_ahead: int | None) -> Floats:

@@ -211,4 +211,4 @@ def _sample_sound(steps: Floats, ticks: range) -> Floats:
     rows = first[:, None] + np.arange(n_steps)  # (T, steps of a tick)
     padded = np.append(steps, np.nan)
     found = padded[np.minimum(rows, len(steps))]
-    return np.fmax.reduce(found, axis=1)
+    return np.asarray(np.fmax.reduce(found, axis=1))

@@ -18,6 +18,7 @@ from quavf.models.cues import OFFLINE, CuesBranch
 
 STRETCH_S = 60.0  # judged at once, to bound memory
 CONTEXT_S = 30.0  # read before and after each stretch
+TURN_S = 2.0  # a moment of a labelled turn is judged by what shows this far before and after
 TRUST_S = 0.5  # a judgement holds this far from a face that the mesh can read
 COLUMNS = ("cues", "speaking", "looking")  # talks to me, speaks, looks at me
 
@@ -33,6 +34,7 @@ class CuesPredictor(Predictor):
         """`cues`, `speaking` and `looking` (N,), in spans and outside; NaN where no face was read.
 
         What cannot be read has no score, so that the fusion falls back on the other branches.
+        Inside a labelled span, `cues` judges the whole turn: see `hold_highest`.
         """
         faces = data.faces
         found = {name: np.full(len(faces), np.nan) for name in COLUMNS}
@@ -41,6 +43,9 @@ class CuesPredictor(Predictor):
             ticks = np.round(faces.time_s[own] * RATE).astype(int).clip(0, rows.shape[1] - 1)
             for name, row in zip(COLUMNS, rows, strict=True):
                 found[name][own] = row[ticks]
+        for span in reversed(data.spans):  # of several scores, the first span's stays
+            part = data.rows(span)
+            found[self.name][part] = hold_highest(found[self.name][part], faces.time_s[part])
         return found
 
     def score_person(self, data: ClipData, spans: Spans) -> Columns:
@@ -93,7 +98,23 @@ class CuesPredictor(Predictor):
         logits = self.model(*batch, torch.tensor([look_ahead], device=self.device))
         found = logits.people[0].sigmoid().permute(0, 2, 1).cpu().numpy().astype(float)
         read = np.nan_to_num(rolling_mean(grid.is_read.astype(float), reach(TRUST_S))) > 0
-        return np.where(read[:, None], found, np.nan)
+        found[~np.broadcast_to(read[:, None], found.shape)] = np.nan
+        found[:, :2, np.isnan(grid.level_db)] = np.nan  # without sound, only looks can be judged
+        return found
+
+
+def hold_highest(scores: Floats, times_s: Floats) -> Floats:
+    """The highest score (N,) within `TURN_S` of each of the ascending times (N,).
+
+    A labelled span is one person's turn to one addressee, with its pauses, in which nothing of the
+    turn can be seen or heard. (The same helps for looking at me: PCIE, Ego4D 2025.)
+    """
+    held = np.full(len(scores), np.nan)
+    first = np.searchsorted(times_s, times_s - TURN_S)
+    end = np.searchsorted(times_s, times_s + TURN_S, side="right")
+    for row, (a, b) in enumerate(zip(first.tolist(), end.tolist(), strict=True)):
+        held[row] = np.fmax.reduce(scores[a:b])
+    return held
 
 
 def _stretches(n_ticks: int) -> Iterator[tuple[range, range]]:

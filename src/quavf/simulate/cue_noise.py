@@ -31,6 +31,7 @@ from quavf.simulate.scene import draw_smooth_noise
 
 SYLLABLE_S = 0.19
 FILL_DB = -100.0  # digital silence
+P_NO_TRACK = 0.04  # share of clips without a sound track
 LIPS_CONFIDENCE = 0.5  # of the mesh, from which it reads lips and eyes
 HEAD_CONFIDENCE = 0.05  # from which it tells the angles of the head
 
@@ -46,7 +47,7 @@ class Mouth:
 
 def observe(scene: CueScene, rng: np.random.Generator) -> CueGrid:
     """What the networks would report of a scene."""
-    mouths = [draw_mouth(row, rng) for row in scene.speaking]
+    mouths = [draw_mouth(row, rng) for row in scene.lips]
     habits = _Habits.draw(scene.n_ticks, rng)
     faces = np.stack(
         [_observe_face(scene, p, mouth, habits, rng) for p, mouth in enumerate(mouths)]
@@ -213,17 +214,19 @@ def _observe_sound(
 ) -> tuple[Floats, Floats]:
     """Speech probability and level, dB of full scale, (T,) each."""
     n = scene.n_ticks
-    kind = rng.random()
-    if kind < 0.08:  # no sound track, or digital silence
-        level = np.full(n, np.nan if rng.random() < 0.5 else FILL_DB)
-        return (np.full(n, np.nan) if np.isnan(level[0]) else np.full(n, 0.002)), level
+    if rng.random() < P_NO_TRACK:
+        return np.full(n, np.nan), np.full(n, np.nan)
     wearer, offscreen = (draw_mouth(row, rng) for row in (scene.wearer, scene.offscreen))
-    voices = [_power(mouth.loudness, rng.normal(-1, 4)) for mouth in mouths]
+    heard = scene.speaking.any(axis=1)  # (P,) lips of a muted scene make no sound
+    voices = [
+        _power(mouth.loudness, rng.normal(-1, 4)) * audible
+        for mouth, audible in zip(mouths, heard, strict=True)
+    ]
     near = _power(wearer.loudness, rng.uniform(4, 16))
     far = _power(offscreen.loudness, rng.normal(0, 4))
     speech = np.sum([*voices, near, far], axis=0)
-    if kind < 0.12:  # muted: lips move, nothing is heard
-        speech = np.zeros(n)
+    if not speech.any() and rng.random() < 0.5:  # digital silence
+        return np.full(n, 0.002), np.full(n, FILL_DB)
     snr_db = float(rng.uniform(-2, 40))
     hum = draw_smooth_noise(rng, n, 1, RATE)[:, 0] * rng.uniform(0.5, 3.0)
     noise = 10 ** ((-snr_db + hum) / 10)

@@ -26,13 +26,19 @@ from quavf.simulate.scene import Scene, SceneMotion, draw_motion, draw_scene, dr
 
 HEAD_M = 0.21  # height of the face box of a grown-up
 UNKNOWN = -1  # label
+P_MUTED = 0.1  # share of scenes without any sound
+SHORT_PAUSE_S, LONG_PAUSE_S = 0.5, 1.0  # within a turn, and perhaps within one
 
 
 @dataclass(frozen=True)
 class CueScene:
-    """The truth of one clip for P people in the picture over T ticks of 1/15 s."""
+    """The truth of one clip for P people in the picture over T ticks of 1/15 s.
 
-    speaking: Array  # (P, T) bool
+    A turn lasts through its short pauses: whoever talks to the wearer still does in them.
+    """
+
+    lips: Array  # (P, T) bool: they move as in speech, heard or not
+    speaking: Array  # (P, T) bool: heard to speak
     to_me: Ints  # (P, T) 1: talks to the wearer, 0: not, UNKNOWN
     looking: Ints  # (P, T) 1: looks at the wearer, 0: not, UNKNOWN
     wearer: Array  # (T,) bool: the wearer speaks
@@ -51,10 +57,38 @@ class CueScene:
 
 
 def draw_scene_truth(rng: np.random.Generator, seconds: float, p_footage: float) -> CueScene:
-    """Draw a scene: footage with a probability of `p_footage`, else a conversation."""
-    if rng.random() < p_footage:
-        return draw_footage(rng, seconds)
-    return draw_talk(rng, seconds)
+    """Draw a scene: footage with a probability of `p_footage`, else a conversation; some muted."""
+    draw = draw_footage if rng.random() < p_footage else draw_talk
+    scene = draw(rng, seconds)
+    if rng.random() < P_MUTED:
+        return mute(scene)
+    return replace(scene, to_me=bridge_pauses(scene.to_me))
+
+
+def mute(scene: CueScene) -> CueScene:
+    """The same scene with the sound off: lips move, and nobody is heard."""
+    silent = np.zeros_like(scene.speaking)
+    return replace(
+        scene,
+        speaking=silent,
+        to_me=silent.astype(np.int64),
+        wearer=silent[0],
+        offscreen=silent[0],
+    )
+
+
+def bridge_pauses(to_me: Ints) -> Ints:
+    """Count a person's short pauses (P, T) as part of the turn; of longer ones nobody can tell."""
+    bridged = to_me.copy()
+    for row, out in zip(to_me, bridged, strict=True):
+        ends = np.flatnonzero(np.diff((row == 1).astype(int), prepend=0, append=0))
+        for stop, start in zip(ends[1:-1:2], ends[2::2], strict=True):
+            pause_s = (start - stop) / RATE
+            if pause_s <= SHORT_PAUSE_S:
+                out[stop:start] = 1
+            elif pause_s <= LONG_PAUSE_S:
+                out[stop:start] = UNKNOWN
+    return bridged
 
 
 def draw_talk(
@@ -71,6 +105,7 @@ def draw_talk(
     angles, size, place = _project(scene, motion, world.picture)
     looking = (gaze == WEARER).astype(np.int64)
     return CueScene(
+        speaking[1:],
         speaking[1:],
         to_me[1:],
         looking[1:],
@@ -212,7 +247,15 @@ def draw_footage(rng: np.random.Generator, seconds: float) -> CueScene:
     size, place = _draw_framing(rng, roles, n_ticks)
     asks = offscreen & (rng.random() < 0.3)  # the wearer may be the one who asks
     return CueScene(
-        speaking, to_me, at_camera.astype(np.int64), asks, offscreen & ~asks, angles, size, place
+        speaking,
+        speaking,
+        to_me,
+        at_camera.astype(np.int64),
+        asks,
+        offscreen & ~asks,
+        angles,
+        size,
+        place,
     )
 
 

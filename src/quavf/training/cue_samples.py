@@ -21,7 +21,7 @@ from quavf.training.config import TrainCuesConfig
 from quavf.training.datasets import IGNORED, ClassCounts, Sample, TrainSet, count_classes
 
 MOST_PEOPLE = 6  # in a sample; of more, some are drawn
-KEPT_CLIPS = 4096  # simulated clips that are kept in memory: about 60 kB each
+KEPT_CLIPS = 4096  # simulated clips that are kept in memory: about 100 kB each
 TO_ME, SPEAKING, LOOKING = range(N_RULE)
 
 
@@ -106,7 +106,10 @@ def make_sample(clip: LabelledCues, n_ticks: int, look_ahead: int) -> Sample:
     face[:n_people, :n], rule[:n_people, :n] = features.face, features.rule
     sound[:n], seen[:n_people, :n] = features.sound, features.seen
     people[:n_people, :n] = np.where(features.seen[..., None], clip.people, IGNORED)
-    wearer[:n] = np.where(np.isnan(clip.grid.level_db), IGNORED, clip.wearer)
+    deaf = np.isnan(clip.grid.level_db)  # (T,) without sound, only looks can be judged
+    for answer in (TO_ME, SPEAKING):
+        people[:n_people, :n, answer][:, deaf] = IGNORED
+    wearer[:n] = np.where(deaf, IGNORED, clip.wearer)
     labels = np.concatenate([people.transpose(2, 0, 1).ravel(), wearer])
     arrays = (face, sound, rule, seen, np.array(look_ahead), labels)
     return tuple(torch.from_numpy(array) for array in arrays)
@@ -123,8 +126,9 @@ def _simulate(seed: int, index: int, seconds: float, footage: float) -> Labelled
     rng = np.random.default_rng((seed, index))
     scene = draw_scene_truth(rng, seconds, footage)
     grid = observe(scene, rng)
-    people = np.stack([scene.to_me, scene.speaking.astype(np.int64), scene.looking], axis=-1)
-    return LabelledCues(grid, np.where(people < 0, IGNORED, people), scene.wearer.astype(np.int64))
+    people = np.stack([scene.to_me, scene.speaking, scene.looking], axis=-1)
+    labels = np.where(people < 0, IGNORED, people).astype(np.int8)
+    return LabelledCues(grid, labels, scene.wearer.astype(np.int8))
 
 
 @lru_cache(maxsize=256)

@@ -118,7 +118,7 @@ def test_the_detector_follows_faces_that_the_mesh_does_not_see() -> None:
 
 def test_small_faces_are_followed_by_the_detector() -> None:
     eyes, mesh = Eyes(), Mesh()
-    found = run(moving(15, side=30), eyes, mesh).observations()
+    found = run(moving(15, side=33), eyes, mesh).observations()
     assert eyes.n["patches"] == 14
     assert mesh.n_looks == 15  # for the cues
     assert not np.isnan(found.cues).any()
@@ -126,6 +126,18 @@ def test_small_faces_are_followed_by_the_detector() -> None:
     assert len(tiny) == 15
     assert still.n_looks == 0
     assert np.isnan(tiny.cues).all()
+
+
+def test_the_small_faces_of_a_crowd_are_searched_at_every_second_look() -> None:
+    left = np.arange(8)[:, None] * 70.0 + 20
+    crowd = np.concatenate([left, left * 0 + 50, left + 30, left * 0 + 80], axis=1)
+    eyes = Eyes()
+    found = run([crowd] * 14, eyes).observations()
+    assert eyes.n == {"scans": 1, "patches": 8 * 6}
+    assert len(found) == 8 * 7
+    few = Eyes()
+    run([crowd[:6]] * 14, few)
+    assert few.n == {"scans": 1, "patches": 6 * 13}
 
 
 def test_what_the_detector_does_not_confirm_is_not_followed_further() -> None:

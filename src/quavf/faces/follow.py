@@ -11,7 +11,7 @@ from quavf.core.records import Array, Floats
 from quavf.faces.detect import Detections
 from quavf.faces.patches import View, box_overlaps
 
-SMALLEST_MESH = 24  # pixels, longer side of a face box: below it a mesh sees nothing
+SMALLEST_MESH = 32  # pixels, longer side of a face box: below it a mesh sees nothing
 SMALLEST_FOLLOWED = 35  # pixels: smaller faces are followed by the detector
 FARTHEST = 0.5  # face sizes: a mesh further from where the face is expected is on something else
 SIZE_RATIO = 1.5  # over which a mesh is not of the face that was expected

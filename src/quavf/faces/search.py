@@ -20,9 +20,11 @@ from quavf.faces.camera import estimate_shift
 from quavf.faces.config import SearchConfig
 from quavf.faces.detect import Detections, FaceDetector, suppress_overlaps
 from quavf.faces.follow import (
+    SMALLEST_FOLLOWED,
     FaceFollower,
     KnownFace,
     LookFaces,
+    box_side,
     confirm_faces,
     follow_faces,
     meet_faces,
@@ -39,6 +41,7 @@ from quavf.faces.patches import (
 
 KNOWN_FOR_S = 1.0  # how long to look for a face that is not found again
 STEADY_S = 0.1  # over which a face's speed is averaged
+CROWD, CROWD_S = 6, 0.1  # of more small faces than this, each is searched this rarely
 MISSED_S = 0.15  # a face not seen for so long triggers a scan
 TIME, BOX, SCORE, MOTION, N_NUMBERS = 0, slice(1, 5), 5, slice(6, 8), 8  # columns of a face
 
@@ -189,6 +192,7 @@ class FaceSearch:
     def _find(self, view: View, scan: Scan | None) -> LookFaces:
         """The faces of one picture: followed ones first, then those that the detector finds."""
         followed, others = self._follow(view, is_checked=scan is not None)
+        others = _thin_crowd(others, view.time_s)
         parts = [search_around(self.detector, view, k.expected_box(view.time_s)) for k in others]
         by_patch = sum(len(part) for part in parts)
         if scan is not None:
@@ -252,6 +256,14 @@ def scan_picture(detector: FaceDetector, view: View, height: int) -> Scan:
     picture = view.rgb((0, 0, *full), (max(round(full[0] * height / full[1]), 1), height))
     scale = height / full[1]
     return Scan(picture, scale, to_picture(detector.detect(picture), 1 / scale, (0, 0)))
+
+
+def _thin_crowd(known: list[KnownFace], time_s: float) -> list[KnownFace]:
+    """The known faces to search now: of many small ones, those not seen for `CROWD_S`."""
+    small = [k for k in known if box_side(k.box) < SMALLEST_FOLLOWED]
+    if len(small) <= CROWD:
+        return known
+    return [k for k in known if k not in small or time_s - k.seen_s > CROWD_S]
 
 
 def _centre(box: Floats) -> Floats:

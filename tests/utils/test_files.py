@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from quavf.core.errors import AnnotationError, QuavfError
+from quavf.core.errors import AnnotationError, ConfigError, QuavfError
 from quavf.core.names import is_safe_name
 from quavf.utils.files import (
     config_hash,
     explain_os_errors,
     read_json,
     read_text,
+    refuse_links,
     replace_file,
     replace_folder,
     write_json,
@@ -249,3 +250,17 @@ def test_only_os_errors_are_taken_for_the_users(tmp_path: Path) -> None:
         raise ValueError("ours")
     with pytest.raises(AnnotationError, match="theirs"), explain_os_errors(tmp_path):
         raise AnnotationError("theirs")
+
+
+def test_links_out_of_a_folder_are_refused(tmp_path: Path) -> None:
+    """What is behind them was not named; links inside, and to files, do no harm."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    (out / "real").mkdir(parents=True)
+    other.mkdir()
+    (out / "inside").symlink_to(out / "real")
+    (out / "file").symlink_to(tmp_path / "some.txt")
+    refuse_links(out, "*")
+    (out / "store").symlink_to(other)
+    with pytest.raises(ConfigError, match=r"out/store: a link to .*other, outside"):
+        refuse_links(out, "*")
+    refuse_links(tmp_path / "new", "*")

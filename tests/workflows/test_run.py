@@ -546,3 +546,32 @@ def test_a_folder_that_another_process_holds(tmp_path: Path, config: RunConfig) 
         with pytest.raises(ConfigError, match=r"out: process \d+ on .* is writing here; wait"):
             run_video(path, tmp_path / "out", config)
         assert [p.name for p in (tmp_path / "out").iterdir()] == before
+
+
+def test_links_out_of_the_output_folder_are_not_written_through(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    for folder in (out, other):
+        folder.mkdir()
+    (out / "store").symlink_to(other)
+    with pytest.raises(ConfigError, match="outside of the folder to write"):
+        run_video(write_video(tmp_path / "v.mp4", seconds=0.5), out, config)
+    assert not list(other.iterdir())
+    (out / "store").unlink()
+    kept = tmp_path / "kept.txt"
+    kept.write_text("mine")
+    (out / "result.json").symlink_to(kept)
+    run_video(tmp_path / "v.mp4", out, config)
+    assert kept.read_text() == "mine"
+
+
+@pytest.mark.parametrize(("beside", "n_links"), [("link", 2), ("copy", 1), ("none", 0)])
+def test_the_video_beside_a_report_is_as_asked(
+    tmp_path: Path, config: RunConfig, beside: str, n_links: int
+) -> None:
+    path = write_video(tmp_path / "v.mp4", seconds=0.5)
+    run_video(path, tmp_path / "out", replace(config, report=True, beside=beside))
+    video = tmp_path / "out" / "video.mp4"
+    assert video.exists() == (n_links > 0)
+    assert n_links == 0 or video.stat().st_nlink == n_links

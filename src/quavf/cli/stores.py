@@ -61,6 +61,11 @@ def _add_source_options(source: str, parser: ArgumentParser) -> None:
             if action.dest == field.name:
                 action.metavar = _name_value(field)
     _add_store_option(parser)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="Look for faces in a sample of the boxes, and report the share that contains one",
+    )
     add_engine_options(parser)
 
 
@@ -74,6 +79,8 @@ def _prepare_source(source: str, args: Namespace, console: Any) -> int:
     config = build_config(_config_class(source), args)
     summary = prepare_source(source, args.store, config, build_engine(args))
     _print_prepared(summary, console)
+    if args.check:
+        _print_box_check(args.store, console)
     return PROBLEMS_FOUND if summary.failed else 0
 
 
@@ -90,6 +97,22 @@ def _prepare_simulated(args: Namespace, console: Any) -> None:
 
     world, engine = _build_world(args), build_engine(args)
     _print_prepared(prepare_simulated(args.store, world, every=args.every, engine=engine), console)
+
+
+def _print_box_check(store: str, console: Any) -> None:
+    from pathlib import Path
+
+    from quavf.report.summaries import print_summary
+    from quavf.store import ClipStore
+    from quavf.workflows.check_boxes import check_boxes
+
+    found = check_boxes(ClipStore.open(Path(store)))
+    figures = {"boxes looked at": found.n_looked, "boxes with a face": f"{100 * found.share:.0f} %"}
+    print_summary(
+        console, "Boxes", figures, {"clips with few faces in their boxes": len(found.low)}
+    )
+    for clip, share in list(found.low.items())[:5]:
+        console.print(f"  {clip}: a face in {100 * share:.0f} % of the boxes", markup=False)
 
 
 def _print_prepared(summary: Any, console: Any) -> None:

@@ -25,6 +25,7 @@ from quavf.core.errors import MediaError
 from quavf.report.annotate import convert_video, plays_in_browsers, read_start_offset_s
 from quavf.report.words import describe_briefly, describe_person, format_length, summarise
 from quavf.results.video import Moment, Person, PersonScores, VideoResult
+from quavf.sources.config import MediaOptions
 from quavf.utils.files import explain_os_errors, write_text
 
 REPORT_FILE = "report.html"
@@ -37,15 +38,25 @@ GAP_S = 0.5  # a longer time without scores is shown as not in view
 MODEL_TITLES = {QUALITY: "Face quality", "faces": "Faces"}  # those of branches: in their specs
 
 
-def write_report(result: VideoResult, folder: Path, with_video: bool = True) -> Path:
+def write_report(
+    result: VideoResult,
+    folder: Path,
+    with_video: bool = True,
+    options: MediaOptions | None = None,
+    copy: bool = False,
+) -> Path:
     """Write `report.html` into `folder` and return its path; puts a video beside it.
 
-    Takes `annotated.mp4` when it is there. Otherwise `video.mp4` is made: the original when
-    browsers play it, else an H.264 copy. Without a readable original the page has no video, and
-    says so, as with `with_video` off.
+    Takes `annotated.mp4` when it is there. Otherwise `video.mp4` is made: a link to the original,
+    or a `copy`, when browsers play it as it was read with `options`, else an H.264 copy. Without a
+    readable original the page has no video, and says so, as with `with_video` off.
     """
     folder = Path(folder)
-    video, offset_s = _put_video_beside(result, folder) if with_video else (None, 0.0)
+    video, offset_s = None, 0.0
+    if (folder / ANNOTATED_FILE).is_file():
+        video = ANNOTATED_FILE
+    elif with_video:
+        video, offset_s = _put_video_beside(result, folder, options or MediaOptions(), copy)
     write_text(folder / REPORT_FILE, render_report(result, video, offset_s))
     return folder / REPORT_FILE
 
@@ -257,33 +268,40 @@ def clean_text(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _put_video_beside(result: VideoResult, folder: Path) -> tuple[str | None, float]:
+def _put_video_beside(
+    result: VideoResult, folder: Path, options: MediaOptions, copy: bool
+) -> tuple[str | None, float]:
     """Name of the video file in `folder`, created if needed, and the time of its first picture."""
-    if (folder / ANNOTATED_FILE).is_file():
-        return ANNOTATED_FILE, 0.0
     try:
-        if not plays_in_browsers(result.video):
-            convert_video(result.video, folder / PLAIN_FILE)
+        if options != MediaOptions() or not plays_in_browsers(result.video):
+            convert_video(result.video, folder / PLAIN_FILE, options)
             return PLAIN_FILE, 0.0
         offset_s = read_start_offset_s(result.video)
     except MediaError:
         return None, 0.0
-    _link_or_copy(result.video, folder / PLAIN_FILE)
+    _put_file(result.video, folder / PLAIN_FILE, copy)
     return PLAIN_FILE, offset_s
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Make a hard link, which costs no space, or a copy where links do not work."""
+def _put_file(source: Path, target: Path, copy: bool) -> None:
+    """Make a hard link, which costs no space, or a copy: as asked, or where links do not work."""
     with explain_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and target.samefile(source):
+        if not copy and target.exists() and target.samefile(source):
             return
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            try:
-                os.link(source.resolve(), temporary)
-            except OSError:
+            if copy or not _is_linked(source, temporary):
                 shutil.copyfile(source, temporary)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _is_linked(source: Path, target: Path) -> bool:
+    """Make a hard link and tell whether it worked."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        return False
+    return True

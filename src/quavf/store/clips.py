@@ -46,6 +46,7 @@ from quavf.utils.files import (
     explain_os_errors,
     lock_file,
     read_json,
+    refuse_links,
     remove_leftovers,
     replace_folder,
     write_json,
@@ -89,6 +90,7 @@ class ClipStore:
     def create(cls, path: Path, config: StoreConfig) -> ClipStore:
         """Create a store, or open an existing one made with the same settings."""
         path = Path(path)
+        refuse_links(path, "*", "clips/*")
         if (path / "store.json").is_file():
             store = cls.open(path)
             for name, old in asdict(store.config).items():

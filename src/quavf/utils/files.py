@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quavf.core.errors import AnnotationError, QuavfError
+from quavf.core.errors import AnnotationError, ConfigError, QuavfError
 
 OLD_S = 3600.0  # on a disk without locks, a temporary file older than this is abandoned
 BYTE_ORDER_MARKS = (  # the longer ones first: UTF-32 begins like UTF-16
@@ -61,6 +61,21 @@ def read_json(path: Path) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise AnnotationError(f"{path}: not valid JSON ({error})") from None
+
+
+def refuse_links(folder: Path, *names: str) -> None:
+    """Raise ConfigError if one of these folders in `folder` is a link out of it.
+
+    Written through, it would change files that nobody named. `names` may be patterns.
+    """
+    folder = Path(folder)
+    for path in (path for name in names for path in folder.glob(name)):
+        outside = not path.resolve().is_relative_to(folder.resolve())
+        if outside and path.is_symlink() and path.is_dir():
+            raise ConfigError(
+                f"{path}: a link to {path.resolve()}, outside of the folder to write; remove it, "
+                "or name its target instead"
+            )
 
 
 def config_hash(config: Any) -> str:

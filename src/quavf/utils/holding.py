@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quavf.core.errors import ConfigError
-from quavf.utils.files import explain_os_errors, remove_leftovers
+from quavf.utils.files import explain_os_errors, refuse_links, remove_leftovers
 
 LOCK = ".quavf.lock"  # in the folder while a process holds it; says which
 
@@ -23,9 +23,11 @@ def hold_folder(folder: Path, *leftovers: str, option: str = "--out") -> Iterato
 
     Removes what killed runs have left there half-written, see `remove_leftovers`. Afterwards the
     lock is gone, and so is a folder that is new and empty. Raises ConfigError that names the
-    process which holds the folder. On a disk without locks nobody is refused.
+    process which holds the folder, or a folder in it that is a link out of it. On a disk without
+    locks nobody is refused.
     """
     folder = Path(folder)
+    refuse_links(folder, "*")
     with explain_os_errors(folder):
         made = _make_folders(folder)
         handle = _open_lock(folder, option)
@@ -51,7 +53,7 @@ def _make_folders(folder: Path) -> list[Path]:
 def _open_lock(folder: Path, option: str) -> int:
     path = folder / LOCK
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):

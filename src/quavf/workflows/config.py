@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, replace
 
+from quavf.core.errors import ConfigError
 from quavf.inference.config import InferenceConfig
 from quavf.models.bundle import Bundle
 from quavf.models.bundled import choose_bundle
@@ -12,6 +13,9 @@ from quavf.results.config import MomentsConfig
 from quavf.video.config import VideoConfig
 
 MESH_RUNTIMES = ("auto", "openvino")  # libraries that run the face mesh
+
+
+BESIDE = ("link", "copy", "none")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class RunConfig(InferenceConfig):
         quality: Scorer of face quality: light, fan, or a registered one.
         annotated: Write annotated.mp4.
         report: Write report.html.
+        beside: Video beside a report without annotated.mp4: link (a hard link to the original, or
+            a copy on another disk), copy, or none. What browsers cannot play is converted.
         keep_store: Keep the crops and the sound (store/) after the run.
         audio: Short for the entry `audio` of `branches`.
         visual: Short for the entry `visual` of `branches`.
@@ -44,10 +50,13 @@ class RunConfig(InferenceConfig):
     quality: str = "light"
     annotated: bool = True
     report: bool = True
+    beside: str = "link"
     keep_store: bool = False
 
     def __post_init__(self, audio: str | None, visual: str | None) -> None:
         super().__post_init__()
+        if self.beside not in BESIDE:
+            raise ConfigError(f"beside: {self.beside!r} is not one of {', '.join(BESIDE)}")
         short = {"audio": audio, "visual": visual}
         given = {name: path for name, path in short.items() if path is not None}
         object.__setattr__(self, "branches", {**self.branches, **given})

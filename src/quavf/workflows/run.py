@@ -286,7 +286,8 @@ def write_reports(result: VideoResult, folder: Path, config: RunConfig) -> Video
     result = _write_with_notes(result, notes, folder)
     if config.report and not (folder / REPORT).is_file():
         try:
-            write_report(result, folder)
+            with_video, copy = config.beside != "none", config.beside == "copy"
+            write_report(result, folder, with_video, config.video.media, copy)
         except Exception as error:  # the scores are there: nothing may lose them
             result = _write_with_notes(result, (*notes, _missing(REPORT, error, folder)), folder)
     return result

@@ -428,6 +428,12 @@ def test_everything_is_written_when_it_is_asked_for(tmp_path: Path, config: RunC
     assert (tmp_path / "out" / "annotated.mp4").stat().st_mtime_ns != before
 
 
+def test_too_few_pictures_to_follow_anyone(tmp_path: Path, config: RunConfig) -> None:
+    path = write_video(tmp_path / "v.mp4", fps=Fraction(1, 2), seconds=10)
+    _, notes = notes_of(path, tmp_path, config)
+    assert notes == "Nobody could be followed: the video has only 0.5 pictures a second."
+
+
 def test_an_unexpected_error_stops_no_other_video(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,9 +108,8 @@ def _print_box_check(store: str, console: Any) -> None:
 
     found = check_boxes(ClipStore.open(Path(store)))
     figures = {"boxes looked at": found.n_looked, "boxes with a face": f"{100 * found.share:.0f} %"}
-    print_summary(
-        console, "Boxes", figures, {"clips with few faces in their boxes": len(found.low)}
-    )
+    notes = {"clips with few faces in their boxes": len(found.low)} if found.low else {}
+    print_summary(console, "Boxes", figures, notes)
     for clip, share in list(found.low.items())[:5]:
         console.print(f"  {clip}: a face in {100 * share:.0f} % of the boxes", markup=False)
 

@@ -39,6 +39,7 @@ THUMBNAIL = 160  # pixels, both sides
 THUMBNAIL_SHARE = 0.7  # of a crop's side, which is twice the face's
 TOO_SMALL = "too small to judge"  # in the note about small faces
 NEVER_MOVE = "without any movement, like in a picture"  # in the note about still ones
+FEW_PICTURES = 2  # a second; with fewer, faces are found but not followed
 SHORT_SOUND_S = 1.0  # sound that ends so much before the pictures is worth a note
 
 
@@ -159,6 +160,9 @@ class VideoScoring:
             )
         if len(video.pictures) == 1:
             notes.append("The video is a single picture: there is no one to follow in it.")
+        elif not video.persons and video.file.fps < FEW_PICTURES:
+            rate = f"{float(video.file.fps):.2g}"
+            notes.append(f"Nobody could be followed: the video has only {rate} pictures a second.")
         elif not video.persons:
             notes.append("No faces were found in the video.")
         if len(video.cuts):

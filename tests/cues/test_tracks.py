@@ -10,6 +10,7 @@ from quavf.cues.mesh import MESH_SIZE, N_POINTS, MeshPoints, mesh_square
 from quavf.cues.tracks import (
     CUE_COLUMNS,
     FACE_COLUMNS,
+    HEAD_COLUMNS,
     LOWEST_DB,
     FaceCues,
     cut_crop_square,
@@ -83,10 +84,13 @@ def test_the_nearer_cheek_is_the_one_turned_away_from() -> None:
     assert points[234, 2] < points[454, 2]
 
 
-def test_an_unsure_mesh_gives_no_geometry() -> None:
-    cues = cues_of(made_up_face(), confidence=0.49)
+@pytest.mark.parametrize(
+    ("confidence", "kept"), [(0.49, HEAD_COLUMNS), (0.06, HEAD_COLUMNS), (0.04, ())]
+)
+def test_an_unsure_mesh_gives_angles_at_most(confidence: float, kept: tuple[str, ...]) -> None:
+    cues = cues_of(made_up_face(), confidence=confidence)
     missing = {name for name, value in cues.items() if np.isnan(value)}
-    assert missing == set(CUE_COLUMNS) - {"confidence", "face_size"}
+    assert missing == set(CUE_COLUMNS) - {"confidence", "face_size", *kept}
 
 
 def test_gaze_is_missing_where_the_mesh_is_unsure() -> None:

@@ -24,6 +24,7 @@ GEOMETRY_COLUMNS = (
     "gaze_yaw",  # degrees, relative to the head; positive: to the picture's right
     "gaze_pitch",  # degrees, relative to the head; positive: up
 )
+HEAD_COLUMNS = ("yaw", "pitch", "roll")
 CUE_COLUMNS = (
     *GEOMETRY_COLUMNS,
     "confidence",  # of the mesh, in [0, 1]
@@ -33,14 +34,15 @@ FACE_COLUMNS = (*CUE_COLUMNS, "x", "y")  # middle of the face box, 0 to 1 over t
 SOUND_COLUMNS = ("voice", "level_db")
 GAZE_EVERY_S = 0.4  # the eyes of a person are read at most this often; in between: missing
 CUE_SETTINGS = {
-    "format": 1,
+    "format": 2,
     "mesh": "mediapipe 0.10.14",
     "voice": "silero-vad 6.2.3",
     "gaze_every_s": GAZE_EVERY_S,
 }
 """Identifies how cues are computed; stored tables with other settings count as missing."""
 
-LEAST_CONFIDENCE = 0.5  # of the mesh; below it the geometry is missing
+LEAST_CONFIDENCE = 0.5  # of the mesh; below it lips and eyes are missing
+HEAD_CONFIDENCE = 0.05  # below it the angles of the head are missing, too
 LOWEST_DB = -100.0  # level of digital silence
 
 # Points of the mesh; left and right are the picture's.
@@ -92,7 +94,9 @@ def measure_faces(mesh: MeshPoints, boxes: Floats, gaze: Floats | None = None) -
 
     The points' scale does not matter. `boxes` (N, 4) xyxy are the face boxes in pixels of the
     frame; NaN where the frame is not known. `gaze` (N, 2) yaw and pitch of the eyes in degrees,
-    relative to the head.
+    relative to the head. Of small, blurred faces the mesh still tells where the head points when
+    it no longer tells lips from noise: its angles correlate with the truth by 0.85 at a confidence
+    of 0.1, its lips only above 0.5 (rendered faces of known pose).
     """
     p = mesh.points.astype(np.float64)  # (N, 468, 3)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -111,7 +115,9 @@ def measure_faces(mesh: MeshPoints, boxes: Floats, gaze: Floats | None = None) -
             ],
             axis=1,
         )  # (N, len(GEOMETRY_COLUMNS))
-    geometry[~(mesh.confidence >= LEAST_CONFIDENCE)] = np.nan
+    angles = np.isin(GEOMETRY_COLUMNS, HEAD_COLUMNS)
+    geometry[np.ix_(~(mesh.confidence >= LEAST_CONFIDENCE), ~angles)] = np.nan
+    geometry[np.ix_(~(mesh.confidence >= HEAD_CONFIDENCE), angles)] = np.nan
     sides = np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=-np.inf)  # (N,)
     return np.column_stack([geometry, mesh.confidence, sides])
 

@@ -26,14 +26,13 @@ from quavf.cues.grid import (
     X,
     Y,
 )
+from quavf.cues.tracks import HEAD_CONFIDENCE, LEAST_CONFIDENCE
 from quavf.simulate.cue_scenes import CueScene
 from quavf.simulate.scene import draw_smooth_noise
 
 SYLLABLE_S = 0.19
 FILL_DB = -100.0  # digital silence
 P_NO_TRACK = 0.04  # share of clips without a sound track
-LIPS_CONFIDENCE = 0.5  # of the mesh, from which it reads lips and eyes
-HEAD_CONFIDENCE = 0.05  # from which it tells the angles of the head
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _observe_face(
     blinks = np.convolve(rng.random(n) < 0.02, [0.5, 1.0, 0.3], mode="same")
     out[:, EYES] = np.clip(rng.normal(0.28, 0.06) * (1 - 0.8 * blinks), 0.02, 0.6)
     out[:, CONFIDENCE] = 1 - doubt
-    out[np.ix_(doubt > 1 - LIPS_CONFIDENCE, [LIP, WIDTH, EYES])] = np.nan
+    out[np.ix_(doubt > 1 - LEAST_CONFIDENCE, [LIP, WIDTH, EYES])] = np.nan
     out[np.ix_(doubt > 1 - HEAD_CONFIDENCE, [YAW, PITCH, ROLL])] = np.nan
     out[:, SIZE] = size * np.exp(rng.standard_normal(n) * 0.01)
     out[:, X], out[:, Y] = scene.place[person].T

@@ -75,6 +75,10 @@ def _read_size(item: Any) -> tuple[int, int] | None:
 
 def _number(item: Any, name: str) -> float | None:
     value = item.get(name) if isinstance(item, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

@@ -25,6 +25,7 @@ def made_up(
     rate: float = 10.0,
     has_sound: bool = True,
     has_truth: bool = False,
+    has_cues: bool = False,
     seed: int = 0,
 ) -> VideoResult:
     """Persons side by side whose scores wander; moments where the fused score is high."""
@@ -59,10 +60,18 @@ def made_up(
         boxes=boxes,
         moments=tuple(sorted(moments, key=lambda m: m.start_s)),
         truth=tuple(truth) if has_truth else None,
+        speaking=_shift(moments, -0.4, 1.1) if has_cues else None,
+        looking=_shift(moments, 0.2, 2.0) if has_cues else None,
         threshold=THRESHOLD,
         models={"audio": "small", "visual": "small", "quality": "light", "faces": "retinaface"},
         has_sound=has_sound,
     )
+
+
+def _shift(moments: list[Moment], start_s: float, end_s: float) -> tuple[Moment, ...]:
+    """The moments with other ends, by start."""
+    found = [Moment(m.person, max(0.0, m.start_s + start_s), m.end_s + end_s, 0.8) for m in moments]
+    return tuple(sorted(found, key=lambda m: m.start_s))
 
 
 def moments_of(rows: PersonScores, number: int) -> list[Moment]:

@@ -22,7 +22,13 @@ from quavf.report.video import (
     render_report,
     write_report,
 )
-from quavf.report.words import format_length, measure_overlap_s, summarise
+from quavf.report.words import (
+    describe_briefly,
+    describe_person,
+    format_length,
+    measure_overlap_s,
+    summarise,
+)
 from quavf.results.video import Moment, Person, PersonScores, VideoResult
 from tests.helpers.made_up_results import made_up, silent, write_video
 
@@ -315,3 +321,48 @@ def test_page_shows_a_third_branch(toy_spec: BranchSpec) -> None:
     assert all("toy" in person["packed"] for person in data["persons"])
     assert "From the toy" in page
     assert "<dt>Toy</dt><dd>blocks</dd>" in page
+
+
+def spoke(*stretches: tuple[int, float, float]) -> tuple[Moment, ...]:
+    return tuple(Moment(*stretch) for stretch in stretches)
+
+
+@pytest.mark.parametrize(
+    ("moments", "speaking", "looking", "expected"),
+    [
+        (
+            spoke((2, 0.0, 4.0)), spoke((1, 1.0, 6.0), (2, 0.0, 4.5)), (),
+            "Two people. Person 2 talked to you for 4 s in one moment. That is 67 % of the 6 s, "
+            "beginning at 0:00. Person 1 spoke for 5 s, to others.",
+        ),
+        (
+            (), spoke((1, 1.0, 6.0), (2, 0.0, 4.0)), (),
+            "Nobody talked to you. Person 1 spoke for 5 s, to others, and person 2 for 4 s. The",
+        ),
+        ((), (), spoke((1, 0.0, 3.0)), "Nobody talked to you. Person 1 looked at you for 3 s. The"),
+        ((), (), None, "Nobody talked to you. The highest"),
+    ],
+)  # fmt: skip
+def test_the_summary_tells_who_spoke_to_others(
+    moments: tuple[Moment, ...],
+    speaking: tuple[Moment, ...],
+    looking: tuple[Moment, ...] | None,
+    expected: str,
+) -> None:
+    result = made_up(Path("v.mp4"), duration_s=6.0)
+    result = replace(result, moments=moments, speaking=speaking, looking=looking)
+    assert expected in summarise(result).text
+
+
+def test_words_of_a_person_who_spoke() -> None:
+    result = replace(
+        made_up(Path("v.mp4"), duration_s=6.0),
+        moments=spoke((1, 0.0, 2.0)),
+        speaking=spoke((1, 0.0, 4.0), (2, 1.0, 2.5)),
+        looking=spoke((1, 0.0, 3.0)),
+    )
+    assert describe_person(result, 1) == (
+        "talked to you for 2 s in one moment, spoke to others for 2 s, looked at you for 3 s"
+    )
+    assert describe_briefly(result, 1) == "2 s in one moment; 2 s to others"
+    assert describe_briefly(result, 2) == "spoke to others for 1.5 s"

@@ -200,6 +200,23 @@ def draw_bar(bgr: Image, x: float, y: float, wide: float, high: float, colour: A
     bgr[top:bottom, max(0, round(x)) : max(0, round(x + wide))] = colour
 
 
+def draw_waves(bgr: Image, x: float, middle: float, scale: float, colour: Any) -> None:
+    """Three bars of sound, from `x` on: somebody speaks."""
+    for place, high in ((0, 4), (3, 9), (6, 4)):
+        top = middle - high * scale / 2
+        draw_bar(bgr, x + place * scale, top, max(1.0, 1.6 * scale), high * scale, colour)
+
+
+def draw_eye(bgr: Image, x: float, y: float, scale: float, colour: Any) -> None:
+    """An open eye around a point: somebody looks at the wearer."""
+    fine = 4  # bits below the pixel
+    centre = (round(x * 2**fine), round(y * 2**fine))
+    axes = (round(5 * scale * 2**fine), round(3 * scale * 2**fine))
+    thick = max(1, round(scale))
+    cv2.ellipse(bgr, centre, axes, 0, 0, 360, colour, thick, cv2.LINE_AA, fine)
+    draw_disc(bgr, x, y, 1.4 * scale, colour)
+
+
 def _darken(parts: tuple[Image, ...], light: float) -> None:
     """Darken the three planes of a region in place."""
     for part, rest in zip(parts, (16, 128, 128), strict=True):  # black in limited range

@@ -7,7 +7,16 @@ import numpy as np
 
 from quavf.core.branches import FUSED, QUALITY, BranchSpec
 from quavf.core.records import Array, Floats, Image
-from quavf.report.canvas import Canvas, Sprites, draw_bar, draw_disc, draw_text, render_text
+from quavf.report.canvas import (
+    Canvas,
+    Sprites,
+    draw_bar,
+    draw_disc,
+    draw_eye,
+    draw_text,
+    draw_waves,
+    render_text,
+)
 from quavf.results.fusion import compute_shares
 from quavf.results.video import Moment, PersonScores, VideoResult
 
@@ -49,6 +58,8 @@ class Overlay:
         self.sprites = Sprites()
         self.numbers = [p.number for p in result.persons]
         self.moments = {n: result.moments_of(n) for n in self.numbers}
+        self.speaking = {n: result.speaking_of(n) for n in self.numbers}
+        self.looking = {n: result.looking_of(n) for n in self.numbers}
         self.branches = result.branches
         self.columns = (*(spec.name for spec in self.branches), QUALITY, FUSED)
         self.tables = {
@@ -82,7 +93,7 @@ class Overlay:
         )
 
     def _is_moment(self, number: int, time_s: float) -> bool:
-        return any(m.start_s <= time_s < m.end_s for m in self.moments[number])
+        return _holds(self.moments[number], time_s)
 
     def _draw_person(self, canvas: Canvas, number: int, box: Floats, time_s: float) -> None:
         values, s = self._score(number, time_s), self.scale
@@ -100,7 +111,10 @@ class Overlay:
         values: dict[str, float],
         time_s: float,
     ) -> None:
-        """Draw number and score, the score as a bar, and below it each branch's share."""
+        """Draw number and score, the score as a bar, and below it each branch's share.
+
+        Small signs beside the score tell that the person speaks, and looks at the wearer.
+        """
         s, (height, width) = self.scale, canvas.y.shape
         wide, high = 88 * s, 36 * s
         left = float(np.clip(box[0] - gap, 0, max(0.0, width - wide)))
@@ -117,6 +131,10 @@ class Overlay:
             draw_text(chip, str(number), 14 * s, 13 * s, 12 * s, INK)
             words = "–" if np.isnan(fused) else f"{fused * 100:.0f} %"
             draw_text(chip, words, 28 * s, 13 * s, 15 * s, PAPER, centred=False)
+            if _holds(self.speaking[number], time_s):
+                draw_waves(chip, 77 * s, 8 * s, s, PAPER)
+            if _holds(self.looking[number], time_s):
+                draw_eye(chip, 79 * s, 18 * s, s, PAPER)
             inner = wide - 10 * s
             draw_bar(chip, 5 * s, 25 * s, inner, 4 * s, FAINT)
             if not np.isnan(fused):
@@ -127,8 +145,10 @@ class Overlay:
     def _stack_shares(self, values: dict[str, float]) -> list[tuple[BranchSpec, float]]:
         """Each branch with its share of the fused score and those of later branches together.
 
-        Empty without any score.
+        Empty without any score, and with a learned fusion, which has no shares.
         """
+        if self.result.fusion != "published":
+            return []
         shares = compute_shares({name: np.array([value]) for name, value in values.items()})
         own = np.array([shares[spec.name][0] for spec in self.branches])
         if np.isnan(own).any():
@@ -174,6 +194,8 @@ class Overlay:
         s = self.scale
         size, grey = max(9.0, 9 * s), (200, 200, 200)
         draw_text(strip, f"last {PAST_S:.0f} s", 32 * s, middle, size, grey, centred=False)
+        if self.result.fusion != "published":
+            return
         x = strip.shape[1] - 60 * s
         for spec in self.branches:
             words, colour = spec.title.lower(), lighten_colour(spec)
@@ -199,6 +221,11 @@ class Overlay:
         first, last = np.searchsorted(rows.time_s, (time_s - PAST_S, time_s + 1e-6))
         values = rows.fused[first:last]
         return -1.0 if np.isnan(values).all() else float(np.nanmax(values))
+
+
+def _holds(stretches: tuple[Moment, ...], time_s: float) -> bool:
+    """Whether a time lies in one of the stretches."""
+    return any(m.start_s <= time_s < m.end_s for m in stretches)
 
 
 def interpolate_at(times: Floats, table: Floats, time_s: float, reach_s: float) -> Floats | None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from quavf.core.branches import FUSED, QUALITY, branch_names, branch_specs
+from quavf.core.branches import FUSED, LOOKING, QUALITY, SPEAKING, branch_names, branch_specs
 from quavf.core.errors import MediaError
 from quavf.report.annotate import convert_video, plays_in_browsers, read_start_offset_s
 from quavf.report.words import describe_briefly, describe_person, format_length, summarise
@@ -134,6 +134,7 @@ def _build_content(
             {"name": spec.name, "title": spec.title, "colour": spec.colour}
             for spec in result.branches
         ],
+        "published": result.fusion == "published",
         "nothing": nothing,
         "persons": [_person_content(result, person) for person in result.persons],
     }
@@ -152,6 +153,7 @@ def _explain_branches(result: VideoResult) -> str:
 def _person_content(result: VideoResult, person: Person) -> dict[str, Any]:
     rows = result.scores.get(person.number)
     start_s, step_s, packed = (0.0, 1.0, {}) if rows is None else pack_scores(rows)
+    speaking, looking = result.speaking_of(person.number), result.looking_of(person.number)
     return {
         "number": person.number,
         "name": f"Person {person.number}",
@@ -168,6 +170,8 @@ def _person_content(result: VideoResult, person: Person) -> dict[str, Any]:
         ],
         "truth": None if result.truth is None else _stretches(result.truth_of(person.number)),
         "others": None if result.others is None else _stretches(result.others_of(person.number)),
+        "speaking": None if result.speaking is None else _stretches(speaking),
+        "looking": None if result.looking is None else _stretches(looking),
     }
 
 
@@ -196,8 +200,8 @@ def pack_scores(rows: PersonScores) -> tuple[float, float, dict[str, str]]:
     )
     near = np.abs(rows.time_s[nearest] - grid_s) <= max(HELD_S, step_s)
     packed = {}
-    for name in (FUSED, *branch_names(), QUALITY):
-        values = rows[name]
+    for name in (FUSED, *branch_names(), QUALITY, SPEAKING, LOOKING):
+        values = rows.columns.get(name, np.full(len(rows), np.nan))
         known = ~np.isnan(values)
         if not known.any():
             continue

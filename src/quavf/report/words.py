@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from quavf.results.video import Moment, VideoResult
 
 SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+LEAST_S = 1.0  # of speech to others, and of looks, that is worth a mention
 MANY_TALKERS = 3  # from so many on, the headline names only the one who talked most
 
 
@@ -32,22 +33,78 @@ def summarise(result: VideoResult) -> Summary:
         return Summary("No face was found in this video.", nothing="No faces, so no moments.")
     talkers = _rank_talkers(result)
     if not talkers:
-        details = (_closest(result), *_truth_words(result))
+        details = (*_other_words(result), _closest(result), *_truth_words(result))
         return Summary(_silent_headline(len(result.persons)), details, "None.")
-    details = (_total_words(result), *_truth_words(result))
+    details = (_total_words(result), *_other_words(result), *_truth_words(result))
     return Summary(_headline(result, talkers), tuple(d for d in details if d))
 
 
 def describe_person(result: VideoResult, number: int) -> str:
     """Describe what a person did, in a full sentence."""
     own = result.moments_of(number)
-    return f"talked to you for {_format_amount(own)}" if own else "did not talk to you"
+    parts = [f"talked to you for {_format_amount(own)}" if own else "did not talk to you"]
+    to_others_s, looked_s = _to_others_s(result, number), _looked_s(result, number)
+    if to_others_s:
+        parts.append(f"spoke to others for {format_length(to_others_s)}")
+    if looked_s:
+        parts.append(f"looked at you for {format_length(looked_s)}")
+    return ", ".join(parts)
 
 
 def describe_briefly(result: VideoResult, number: int) -> str:
     """Describe what a person did, for the line under the name."""
     own = result.moments_of(number)
+    to_others_s = _to_others_s(result, number)
+    if own and to_others_s:
+        return f"{_format_amount(own)}; {format_length(to_others_s)} to others"
+    if to_others_s:
+        return f"spoke to others for {format_length(to_others_s)}"
     return _format_amount(own) if own else "did not talk to you"
+
+
+def _to_others_s(result: VideoResult, number: int) -> float:
+    """How long a person spoke outside the moments; 0 if too short to mention, or not judged."""
+    spoken, own = result.speaking_of(number), result.moments_of(number)
+    seconds = measure_union_s(spoken) - measure_overlap_s(spoken, own)
+    return seconds if seconds >= LEAST_S else 0.0
+
+
+def _looked_s(result: VideoResult, number: int) -> float:
+    """How long a person looked at the wearer; 0 if too short to mention, or not judged."""
+    seconds = measure_union_s(result.looking_of(number))
+    return seconds if seconds >= LEAST_S else 0.0
+
+
+def _other_words(result: VideoResult) -> tuple[str, ...]:
+    """Who spoke to others, most first; or who looked at the wearer where nobody spoke."""
+    spoke = _rank(result, _to_others_s)
+    if spoke:
+        return (_list_people(result, spoke, "spoke for", ", to others"),)
+    looked = _rank(result, _looked_s)
+    if looked and not result.moments:
+        return (_list_people(result, looked, "looked at you for", ""),)
+    return ()
+
+
+def _rank(result: VideoResult, measure: Callable[[VideoResult, int], float]) -> dict[int, float]:
+    """The persons with a length, s, the longest first."""
+    lengths = {p.number: measure(result, p.number) for p in result.persons}
+    return dict(sorted(((n, s) for n, s in lengths.items() if s), key=lambda x: (-x[1], x[0])))
+
+
+def _list_people(result: VideoResult, lengths: dict[int, float], verb: str, tail: str) -> str:
+    """`Person 1 spoke for 30 s, to others, and person 3 for 4 s.`"""
+    (first, seconds), *others = [*lengths.items()][:MANY_TALKERS]
+    who = f"Person {first}" if len(result.persons) > 1 else "They"
+    words = f"{who} {verb} {format_length(seconds)}{tail}"
+    more = [f"person {number} for {format_length(s)}" for number, s in others]
+    hidden = len(lengths) - len(others) - 1
+    if hidden:
+        more.append(f"{_count(hidden)} more for less")
+    if more:
+        *before, last = more
+        words += "".join(f", {one}" for one in before) + f", and {last}"
+    return f"{words}."
 
 
 def format_length(seconds: float) -> str:

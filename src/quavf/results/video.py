@@ -37,9 +37,9 @@ LINES = 4096  # of the CSV that are held as text at once
 
 @dataclass(frozen=True)
 class Moment:
-    """One stretch [start_s, end_s) in which a person talks to the camera wearer.
+    """One stretch [start_s, end_s) in which a person talks to the camera wearer, or does else.
 
-    `confidence` in [0, 1]: mean fused score inside; 1 for what a label says.
+    `confidence` in [0, 1]: mean score inside; 1 for what a label says.
     """
 
     person: int
@@ -121,6 +121,9 @@ class VideoResult:
     moments: tuple[Moment, ...] = ()  # by start
     truth: tuple[Moment, ...] | None = None  # labels, where there are any
     others: tuple[Moment, ...] | None = None  # labelled as talking to somebody else; None: unknown
+    speaking: tuple[Moment, ...] | None = None  # to anybody, by start; None: not judged
+    looking: tuple[Moment, ...] | None = None  # at the camera wearer, by start; None: not judged
+    fusion: str = "published"  # kind of the fusion
     threshold: float = 0.5  # of the fused score
     models: dict[str, str] = field(default_factory=dict)  # "audio", "visual", "quality", "faces"
     notes: tuple[str, ...] = ()  # warnings in plain words
@@ -144,6 +147,12 @@ class VideoResult:
     def others_of(self, person: int) -> tuple[Moment, ...]:
         return tuple(m for m in self.others or () if m.person == person)
 
+    def speaking_of(self, person: int) -> tuple[Moment, ...]:
+        return tuple(m for m in self.speaking or () if m.person == person)
+
+    def looking_of(self, person: int) -> tuple[Moment, ...]:
+        return tuple(m for m in self.looking or () if m.person == person)
+
     def to_json(self) -> dict[str, Any]:
         """All but the two long tables, as plain values."""
         return {
@@ -165,6 +174,9 @@ class VideoResult:
             "moments": [_moment_to_json(m) for m in self.moments],
             "truth": _moments_to_json(self.truth),
             "others": _moments_to_json(self.others),
+            "speaking": _moments_to_json(self.speaking),
+            "looking": _moments_to_json(self.looking),
+            "fusion": self.fusion,
             "threshold": self.threshold,
             "models": self.models,
             "notes": list(self.notes),
@@ -179,11 +191,10 @@ class VideoResult:
             with replace_file(folder / name) as temporary:
                 pq.write_table(columns, temporary)
         write_text(folder / TABLE_FILE, "".join(_format_csv(table)))
-        moments = [_moment_to_json(m) for m in self.moments]
-        write_json(
-            folder / MOMENTS_FILE,
-            {"video": self.video.name, "duration_s": self.duration_s, "moments": moments},
-        )
+        found = {"moments": self.moments, "speaking": self.speaking, "looking": self.looking}
+        judged = {k: _moments_to_json(v) for k, v in found.items() if v is not None}
+        head = {"video": self.video.name, "duration_s": self.duration_s}
+        write_json(folder / MOMENTS_FILE, head | judged)
         write_json(folder / RESULT_FILE, self.to_json())  # last: its presence says all is there
 
     @classmethod
@@ -208,6 +219,9 @@ class VideoResult:
                 moments=tuple(Moment(**m) for m in content["moments"]),
                 truth=_moments(content["truth"]),
                 others=_moments(content.get("others")),
+                speaking=_moments(content.get("speaking")),
+                looking=_moments(content.get("looking")),
+                fusion=str(content.get("fusion", "published")),
                 threshold=float(content["threshold"]),
                 models=dict(content["models"]),
                 notes=tuple(content["notes"]),

@@ -21,6 +21,7 @@ from quavf.results.config import MomentsConfig
 from quavf.results.fusion import PUBLISHED, Fusion, fuse_columns
 from quavf.results.moments import find_moments
 from quavf.results.small_faces import find_small_faces
+from quavf.results.stretches import add_stretches, describe_unread
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.store import ClipStore, CropReader, Faces
 from quavf.utils.arrays import load_arrays, save_arrays
@@ -81,9 +82,10 @@ class VideoScoring:
             boxes={p: self._boxes(p) for p in columns},
             models=models,
             has_sound=data.manifest.n_samples is not None,
+            fusion=str(self.fusion.to_json()["kind"]),
         )
         step_s = score_step_s(video.config.rate, file.fps)
-        notes = (*self._notes(data), *without)
+        notes = (*self._notes(data), *describe_unread(result, step_s), *without)
         return add_moments(replace(result, notes=notes), moments, step_s)
 
     def _score_branches(self, data: ClipData) -> dict[int, Columns]:
@@ -232,7 +234,8 @@ def add_moments(result: VideoResult, config: MomentsConfig, step_s: float) -> Vi
         )
     if still:
         notes.append(f"{_count_faces(still)} {NEVER_MOVE}: no moments for them.")
-    return replace(result, moments=ordered, threshold=config.threshold, notes=tuple(notes))
+    done = replace(result, moments=ordered, threshold=config.threshold, notes=tuple(notes))
+    return add_stretches(done, step_s, config)
 
 
 def _count_faces(persons: set[int]) -> str:

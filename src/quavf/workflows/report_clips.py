@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from quavf.report.video import REPORT_FILE, write_report
 from quavf.report.words import Summary, summarise
 from quavf.results.config import MomentsConfig
 from quavf.results.scores import Scores, read_config, read_scores
+from quavf.results.stretches import describe_unread
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 from quavf.sources.ego4d import media_path
 from quavf.store import ClipStore, Faces, Manifest
@@ -135,8 +136,11 @@ class _Reports:
             models=self._models(),
             notes=tuple(_notes(numbers, scored)),
             has_sound=manifest.n_samples is not None,
+            fusion=str((self.made.get("fusion") or {}).get("kind", "published")),
         )
-        return add_moments(result, self.moments, 1 / float(manifest.clock.fps))
+        step_s = 1 / float(manifest.clock.fps)
+        notes = (*result.notes, *describe_unread(result, step_s))
+        return add_moments(replace(result, notes=notes), self.moments, step_s)
 
     def _collect_scores(self, clip: str, faces: Faces) -> dict[int, PersonScores]:
         """By person the scores of a clip with the box and the time of each face."""

@@ -129,8 +129,11 @@
   };
   const hasTruth = data.persons.some((p) => p.truth !== null);
   const hasOthers = data.persons.some((p) => p.others !== null);
+  const cues = ["speaking", "looking"].filter((name) => data.persons.some((p) => p[name] !== null));
   const BOTTOM = TOP + CHART;
-  const HEIGHT = BOTTOM + 6 + RIBBON + (hasTruth ? 16 : 0);
+  const ROW = 9; // px: of a cue, with the space above it
+  const LABELS = BOTTOM + RIBBON + 13 + (cues.length ? 3 + ROW * cues.length : 0);
+  const HEIGHT = hasTruth ? LABELS + 9 : LABELS - 7;
 
   const buildLane = (person) => {
     const lane = make("article", { class: "lane", "aria-label": `${person.name}: ${person.words}` });
@@ -150,7 +153,7 @@
     });
     layer.fused = draw("path", { class: "fused-line", stroke: "url(#ramp)" }, svg);
     layer.quality = draw("path", { class: "quality-area" }, svg);
-    for (const name of ["moments", "others", "truth"]) layer[name] = draw("g", {}, svg);
+    for (const name of [...cues, "moments", "others", "truth"]) layer[name] = draw("g", {}, svg);
     plot.append(make("div", { class: "cursor" }), make("div", { class: "playhead" }));
     lane.append(who, plot);
     person.lane = { lane, plot, layer, readout };
@@ -183,8 +186,11 @@
     bars(layer.unseen, person.unseen, width, { class: "unseen", y: TOP, height: CHART });
     bars(layer.tint, person.moments, width, { class: "tint", y: TOP, height: CHART });
     bars(layer.moments, person.moments, width, { class: "moment", y: 2, height: 6, rx: 3 });
-    bars(layer.others, person.others, width, { class: "other", y: BOTTOM + RIBBON + 13, height: 8 });
-    bars(layer.truth, person.truth, width, { class: "truth", y: BOTTOM + RIBBON + 13, height: 8 });
+    cues.forEach((name, index) => {
+      bars(layer[name], person[name], width, { class: name, y: base + 7 + ROW * index, height: 5, rx: 2.5 });
+    });
+    bars(layer.others, person.others, width, { class: "other", y: LABELS, height: 8 });
+    bars(layer.truth, person.truth, width, { class: "truth", y: LABELS, height: 8 });
     layer.rules.replaceChildren();
     for (const [value, kind] of [[0, "chart-grid"], [1, "chart-grid"], [data.threshold, "chart-limit"]]) {
       const y = Math.round(yOf(value)) + 0.5;
@@ -466,6 +472,7 @@
     if (!person.others) return "not talking to you";
     return inside(person.others, time) ? "talking, not to you" : "none";
   };
+  const CUES = { speaking: "Speaking", looking: "Looking at you" };
   const showTip = (person, event) => {
     const row = (key, name, text) => {
       const line = make("div");
@@ -479,8 +486,10 @@
     if (fused === null) rows.push(make("span", {}, person.others ? "no score here" : "not in view"));
     else {
       const named = branches.map(({ name, title }) => [name, `From the ${title.toLowerCase()}`]);
-      for (const [key, name] of [["fused", "Talking to you"], ...named, ["quality", "Face quality"]]) {
+      const told = cues.map((name) => [name, CUES[name]]);
+      for (const [key, name] of [["fused", "Talking to you"], ...named, ["quality", "Face quality"], ...told]) {
         const value = valueAt(person, key, hover);
+        if (value === null && key in CUES && !person.columns[key]) continue;
         rows.push(row(key, name, value === null ? "–" : percent(value)));
       }
     }
@@ -543,6 +552,7 @@
   const legend = document.querySelector(".legend");
   const has = (name) => data.persons.some((p) => p.packed[name]);
   const shown = [["fused", "Talking to you"], ...branches.map(({ name, title }) => [name, title]), ["quality", "Face quality"]].filter(([name]) => has(name));
+  for (const name of cues) shown.push([name, CUES[name]]);
   if (hasTruth) shown.push(hasOthers ? ["truth", "Label: to you"] : ["truth", "Labels"]);
   if (hasOthers) shown.push(["other", "Label: to others"]);
   for (const [key, name] of shown) {
@@ -555,7 +565,8 @@
     });
     legend.append(button);
   }
-  const absent = { boxes: data.video !== "annotated.mp4", truth: !hasTruth, other: !hasOthers, quality: !has("quality") };
+  const missing = Object.fromEntries(Object.keys(CUES).map((name) => [name, !cues.includes(name)]));
+  const absent = { ...missing, published: !data.published, boxes: data.video !== "annotated.mp4", truth: !hasTruth, other: !hasOthers, quality: !has("quality") };
   for (const [name, isAbsent] of Object.entries(absent)) {
     if (isAbsent) for (const element of document.querySelectorAll(`.if-${name}`)) element.hidden = true;
   }

@@ -11,11 +11,12 @@ import pytest
 from quavf.cli import main
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Segment
+from quavf.cues.network import FOLDER
 from quavf.models.bundle import read_bundle
 from quavf.results.config import MomentsConfig
 from quavf.results.scores import Scores, read_config, read_scores, write_scores
 from quavf.results.stacker import Stacker
-from quavf.workflows.bundle import make_bundle
+from quavf.workflows.bundle import PERCEPTION, make_bundle
 from quavf.workflows.predict import predict
 from tests.helpers.scored_stores import CONFIG, make_store
 
@@ -83,6 +84,11 @@ def test_faces_outside_segments_are_scored_and_count_as_not_to_me(
     assert len(read_scores(tmp_path / "labelled")) == 4
     summary = make_bundle([tmp_path / "all"], tmp_path / "b")
     assert (summary.rows, summary.positive, summary.clips) == (8, 2, 2)
+
+
+def test_perception_files_are_in_the_package() -> None:
+    for file in PERCEPTION.values():
+        assert (FOLDER / file).is_file(), file
 
 
 @pytest.mark.parametrize("prior", [0.0, 1.0, -1.0])

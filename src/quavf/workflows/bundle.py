@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from quavf.core.branches import QUALITY, branch_names
+from quavf.core.branches import CUES, QUALITY, branch_names
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Array, Floats, Ints
 from quavf.models.bundle import BUNDLE_FILE, Bundle
@@ -26,6 +26,11 @@ from quavf.utils.files import replace_folder, write_json
 log = logging.getLogger(__name__)
 
 FOLDS = 5  # of the clips, to judge the fusion on clips that it was not fitted to
+PERCEPTION = {
+    "mesh": "face_mesh.onnx",
+    "iris": "iris.onnx",
+    "voice": "voice.onnx",
+}  # what the cues are read with
 N_BINS = 15  # of the calibration error
 CARD = "README.md"
 
@@ -103,7 +108,11 @@ def make_bundle(
         if held.any() and not held.all():
             learned[held] = _fit(rows, ~held, inputs, prior).fuse(rows.take(held))
     bundle = Bundle(
-        name or Path(out).resolve().name, paths, fusion, moments or MomentsConfig(), card=None
+        name or Path(out).resolve().name,
+        paths,
+        fusion,
+        moments or MomentsConfig(),
+        PERCEPTION if CUES.name in paths else {},
     )
     write_bundle(bundle, Path(out), None if card is None else Path(card))
     return BundleSummary(

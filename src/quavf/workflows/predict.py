@@ -172,7 +172,7 @@ class _Prediction:
 
     def _part_folder(self, clip: str, resolved: dict[str, Any]) -> Path:
         """The folder of a clip's scores until all are done; another for other settings."""
-        content = [resolved, self.store.fingerprint(clip)]
+        content = [resolved, self.store.fingerprint(clip), self.store.has_cues(clip)]
         if resolved["quality"]:
             quality = self.store.quality(clip, resolved["quality"])
             content.append(hashlib.sha256(quality.tobytes()).hexdigest())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from quavf.cues.voice import VoiceDetector
 from quavf.video.listen import AT_ONCE, Listener
 
 
-def noise(n: int) -> np.ndarray:
+def noise(n: int) -> Any:
     return np.random.default_rng(0).integers(-3000, 3000, n).astype(np.int16)
 
 
@@ -18,7 +20,8 @@ def test_cues_do_not_depend_on_the_chunks(sizes: list[int]) -> None:
     listener = Listener(VoiceDetector())
     passed = list(listener.watch(np.split(samples, np.cumsum(sizes)[:-1])))
     np.testing.assert_array_equal(np.concatenate(passed), samples)
-    cues, heard = listener.cues(), samples.astype(np.float32) / 32768
+    cues = listener.cues()
+    heard = (samples / 32768).astype(np.float32)
     np.testing.assert_allclose(cues.voice, VoiceDetector().run(heard), atol=1e-6)
     np.testing.assert_allclose(cues.level_db, sound_levels(heard), atol=1e-4)
     assert not listener.is_silent

@@ -283,6 +283,6 @@ def _canvas_on(frame: VideoFrame) -> Canvas:
     """The planes of a yuv420p frame; drawing on them changes the frame."""
     views = []
     for plane in frame.planes:
-        pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         views.append(pixels[: plane.height, : plane.width])
     return Canvas(*views)

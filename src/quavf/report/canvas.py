@@ -103,7 +103,8 @@ class Sprite:
         painted = cv2.bitwise_not(cv2.inRange(bgr, ground, ground))  # (H, W)
         size = (bgr.shape[1] // 2, bgr.shape[0] // 2)
         half = cv2.resize(painted, size, interpolation=cv2.INTER_AREA)  # not 0 if any of four is
-        return cls(state, (planes.y, planes.u, planes.v), (painted, half, half))
+        masks = np.asarray(painted, np.uint8), np.asarray(half, np.uint8)
+        return cls(state, (planes.y, planes.u, planes.v), (masks[0], masks[1], masks[1]))
 
     def stamp(self, canvas: Canvas, left: int, top: int, light: float) -> None:
         """Put it on a canvas, at even pixels, over what was there, darkened to `light`."""

@@ -14,7 +14,9 @@ from quavf.core.windows import Span
 from quavf.cues.grid import RATE, build_grid
 from quavf.inference import cues
 from quavf.inference.clip import ClipData
+from quavf.inference.config import InferenceConfig
 from quavf.inference.cues import COLUMNS, CuesPredictor, hold_highest
+from quavf.inference.loading import run_branch
 from quavf.models.config import CuesConfig
 from quavf.models.cues import CuesBranch
 from quavf.store import ClipStore
@@ -99,6 +101,13 @@ def test_faces_that_nobody_can_read_have_no_score(
     grid.faces[0, 60:120, :6] = np.nan
     judged = predictor.judge_grid(grid)
     assert np.isnan(judged[0, :, 75:105]).all()
+
+
+@pytest.mark.parametrize("how", [{"runtime": "openvino"}, {"precision": "bf16"}])
+def test_torch_runs_the_network_whatever_runs_the_others(
+    predictor: CuesPredictor, how: dict[str, str]
+) -> None:
+    assert run_branch(predictor.model, InferenceConfig(device="cpu", **how)) is predictor.model
 
 
 def test_labelled_turns_keep_their_highest_score() -> None:

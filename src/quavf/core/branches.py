@@ -59,6 +59,8 @@ class BranchSpec:
         uses_quality: Whether it reads the quality of faces, for which a scorer is chosen.
         graphs: `graphs(module)` gives the networks as graphs for other runtimes, the costly one
             first, and `remote` puts a model together of what runs them. None: torch only.
+        is_small: Whether the network is so small that torch runs it in fp32, however the others
+            run.
         remote: `remote(model_config, settings, *networks)`.
         published: Reader of the published system's checkpoints. None: there are none.
     """
@@ -76,6 +78,7 @@ class BranchSpec:
     columns: tuple[str, ...] = ()
     uses_sound: bool = False
     uses_quality: bool = False
+    is_small: bool = False
     graphs: Reference = None
     remote: Reference = None
     published: Reference = None
@@ -133,6 +136,7 @@ CUES = BranchSpec(
     weight=trust_fully,
     columns=(SPEAKING, LOOKING),
     uses_sound=True,
+    is_small=True,
 )
 
 STANDARD = (AUDIO, VISUAL)  # those of the published system: every table has their columns

@@ -86,7 +86,8 @@ def load_model(
 
 def run_branch(network: BranchNetwork, config: InferenceConfig) -> Model:
     """A branch that runs as asked; all but its costly first part stays with torch, in fp32."""
-    if config.runtime != "openvino" and config.precision == "fp32":
+    by_torch = config.runtime != "openvino" and config.precision == "fp32"
+    if by_torch or BRANCHES.get(network.name).is_small:
         return network.to(config.device)
     costly, *others = branch_graphs(network)
     run: Callable[..., Tensor]

@@ -26,6 +26,7 @@ from quavf.cues.grid import (
     Y,
     apply_rule,
     logit,
+    look_yaw,
     reach,
     rolling_max,
     rolling_mean,
@@ -59,9 +60,11 @@ def _face_features(grid: CueGrid, look_ahead: int | None) -> tuple[Floats, Float
     f = grid.faces
     lip, yaw, size = f[:, :, LIP], f[:, :, YAW], f[:, :, SIZE]
     lips, steady, short = reach(LIPS_S), reach(STEADY_S), 2
-    judged = apply_rule(grid, look_ahead)
+    judged, looks = apply_rule(grid, look_ahead), look_yaw(grid, look_ahead)
     speaking, to_me = judged.speaking, judged.to_me
     facing = judged.facing
+    # What a window over the look-ahead averages must not look further ahead itself.
+    steps = facing if look_ahead is ALL else apply_rule(grid, 0).facing
     with np.errstate(invalid="ignore"):
         biggest = np.nanmax(np.concatenate([size, np.full((1, grid.n_ticks), 1.0)]), axis=0)
     columns = [
@@ -75,11 +78,11 @@ def _face_features(grid: CueGrid, look_ahead: int | None) -> tuple[Floats, Float
         np.clip(rolling_mean(lip, steady, look_ahead), 0, 0.6) * 5,
         _log_motion(rolling_std(f[:, :, WIDTH], lips, look_ahead)),
         np.clip(f[:, :, WIDTH] - rolling_mean(f[:, :, WIDTH], 75, look_ahead), -0.3, 0.3) * 5,
-        np.clip(yaw / 30, -3, 3),
-        np.clip(np.abs(yaw) / 30, 0, 3),
+        np.clip(looks / 30, -3, 3),
+        np.clip(np.abs(looks) / 30, 0, 3),
         facing,
-        rolling_mean(facing, lips, look_ahead),
-        rolling_mean(facing, 2 * steady, look_ahead),
+        rolling_mean(steps, lips, look_ahead),
+        rolling_mean(steps, 2 * steady, look_ahead),
         np.clip(rolling_std(yaw, steady, look_ahead) / 10, 0, 3),
         np.clip(-f[:, :, PITCH] / 20, -3, 3),
         np.clip(f[:, :, ROLL] / 20, -3, 3),

@@ -37,9 +37,10 @@ COLUMNS = (
     "face_size",
     "x",
     "y",
+    "gaze_yaw",
 )
 """Columns of `CueGrid.faces`; units as in `quavf.cues.tracks`."""
-LIP, WIDTH, YAW, PITCH, ROLL, EYES, CONFIDENCE, SIZE, X, Y = range(len(COLUMNS))
+LIP, WIDTH, YAW, PITCH, ROLL, EYES, CONFIDENCE, SIZE, X, Y, GAZE = range(len(COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,17 @@ def apply_rule(grid: CueGrid, look_ahead: int | None = ALL) -> Rule:
     motion = rolling_std(grid.faces[:, :, LIP], reach(LIPS_S), look_ahead)
     lips = sigmoid((motion - LIPS_MOVE) / LIPS_SCALE)
     voice = rolling_max(grid.voice, reach(VOICE_S), look_ahead)
-    facing = np.exp(-0.5 * (grid.faces[:, :, YAW] / FACING_DEG) ** 2)
+    facing = np.exp(-0.5 * (look_yaw(grid, look_ahead) / FACING_DEG) ** 2)
     return Rule(lips, np.broadcast_to(np.nan_to_num(voice), lips.shape), facing)
+
+
+def look_yaw(grid: CueGrid, look_ahead: int | None = ALL) -> Floats:
+    """(P, T) where the eyes look, degrees from the camera; the head's yaw where eyes are not read.
+
+    The eyes are read a few times a second, so their mean over ±0.5 s counts.
+    """
+    gaze = rolling_mean(grid.faces[:, :, GAZE], reach(LIPS_S), look_ahead)
+    return np.asarray(grid.faces[:, :, YAW] + np.nan_to_num(gaze))
 
 
 def reach(seconds: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import io
 import json
 from collections.abc import Callable
@@ -34,6 +35,20 @@ from tests.helpers.published import published_state, tiny_audio, tiny_visual, wr
 from tests.helpers.scored_stores import make_store
 
 N_FRAMES = 24
+LAZY = (  # imported once, not in the process of each input
+    "av",
+    "jsonargparse",
+    "quavf.cli.parsing",
+    "quavf.cli.training",
+    "quavf.faces.quality.light",
+    "quavf.sources.challenge",
+    "quavf.sources.ego4d",
+    "quavf.training.config",
+    "rich.console",
+    "rich.logging",
+)
+for name in LAZY:
+    importlib.import_module(name)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,11 @@
 
 
 class QuavfError(Exception):
-    """Base of all errors: the message says which file and field, and what to do."""
+    """Base of all errors: the message says which file and field, and what to do, in one line."""
+
+    def __str__(self) -> str:
+        """The message; the lines of a library's own message are joined."""
+        return " ".join(filter(None, map(str.strip, super().__str__().splitlines())))
 
 
 class AnnotationError(QuavfError):

@@ -192,7 +192,9 @@ def resized(second: tuple[int, int]) -> Make:
         ):
             video = out.add_stream_from_template(one.streams.video[0])
             sound = out.add_stream_from_template(one.streams.audio[0])
-            packets = [(p, sound if p.stream.type == "audio" else video) for p in one.demux()]
+            packets: list[tuple[Any, Any]] = [
+                (p, sound if p.stream.type == "audio" else video) for p in one.demux()
+            ]
             packets += [(p, video) for p in two.demux(video=0)]
             stamped = [item for item in packets if item[0].pts is not None]
             for packet, stream in sorted(stamped, key=lambda item: item[0].pts * item[0].time_base):
@@ -240,7 +242,7 @@ def joined(back: bool) -> Make:
 
     def make(path: Path) -> None:
         first = path.with_suffix(".first.ts")
-        half = {"times": tuple(k / 30 for k in range(24)), "seconds": 0.79}
+        half: dict[str, Any] = {"times": tuple(k / 30 for k in range(24)), "seconds": 0.79}
         write_cue(first, start_s=5000.0 if back else 0.0, **half)
         write_cue(
             path.with_suffix(".second.ts"),
@@ -327,7 +329,7 @@ TIMES = [
 def write_overlap(path: Path) -> None:
     """Two segments of a stream; the second repeats the last 0.2 s of the first."""
     parts = path.with_suffix(".first.ts"), path.with_suffix(".second.ts")
-    no_delay = {"options": {"bf": "0"}}
+    no_delay: dict[str, Any] = {"options": {"bf": "0"}}
     write_cue(parts[0], times=tuple(k / 30 for k in range(24)), seconds=0.8, **no_delay)
     rest, times = beep(1.6, 48_000)[:, 28_800:], tuple(k / 30 for k in range(18, 48))
     write_cue(parts[1], sounds=[rest], sound_s=0.6, times=times, **no_delay)
@@ -363,9 +365,8 @@ def streams(*parts: tuple[str, dict[str, Any]], default: int | None = None, **op
     def make(path: Path) -> None:
         sources = []
         for k, (_, how) in enumerate(parts):
-            source = path.with_name(f"part{k}.mkv")
-            write_cue(source, **how)
-            sources.append(av.open(str(source)))
+            whole = write_cue(path.with_name(f"part{k}.mkv"), **how)
+            sources.append(av.open(str(whole)))
         with av.open(str(path), "w", **options) as out:
             packets: list[tuple[float, Any, Any]] = []
             for k, ((kind, _), source) in enumerate(zip(parts, sources, strict=True)):
@@ -489,7 +490,7 @@ ENCRYPTION = {
     "encryption_key": KEY,
     "encryption_kid": KEY,
 }
-FASTSTART = {"mux": {"movflags": "faststart"}}
+FASTSTART: dict[str, Any] = {"mux": {"movflags": "faststart"}}
 LONG = tuple(k / 30 for k in range(90))
 DAMAGE = [
     Kind("Cut short, with the index in front (MP4)", "cut.mp4",

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +20,9 @@ class Eyes:
     """A detector that sees where the white square is: the face's upper left."""
 
     name = "eyes"
-    settings: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self) -> None:
+        self.settings: dict[str, Any] = {}
 
     def detect(self, image: Image) -> Detections:
         box = np.array(find_face(image.astype(int)), float)

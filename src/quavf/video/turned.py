@@ -42,7 +42,8 @@ def _sample(file: VideoFile, times: Floats) -> Iterator[Image]:
     width, height = file.size
     scale = min(1.0, SHORTER_SIDE / min(width, height))
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    due, last_s = [], -EVERY_S
+    due: list[float] = []
+    last_s = -EVERY_S
     for time_s in times[times <= LATEST_S].tolist():
         if time_s >= last_s + EVERY_S and len(due) < N_PICTURES:
             due.append(time_s)

@@ -87,7 +87,7 @@ class VideoFile:
         for number, time, source in self._decode_timed():
             if pending is not None:
                 step = time - pending[1]
-                if step > max(LONGEST_HOLD_S, 2 / self.fps):
+                if step > LONGEST_HOLD_S and step > 2 / self.fps:
                     self.picture_notes[LONG_STRETCH] += 1
                 yield self._frame(*pending, end=TICK_CLOCK.s_to_frame(time))
             pending = number, time, source

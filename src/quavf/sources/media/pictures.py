@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -75,7 +76,8 @@ def square_size(size: Size, pixel: Fraction) -> Size:
 
 def _orientation(frame: VideoFrame) -> tuple[int, bool]:
     """Quarter turns and whether to mirror first, from the frame's display matrix."""
-    for data in frame.side_data:
+    side_data: Any = frame.side_data
+    for data in side_data:
         if data.type.name == "DISPLAYMATRIX" and data.buffer_size >= MATRIX.size:
             a, b, _, c, d, *_ = MATRIX.unpack(bytes(data)[: MATRIX.size])
             mirrored = a * d - b * c < 0

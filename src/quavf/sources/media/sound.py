@@ -149,7 +149,8 @@ def _mix(frame: av.AudioFrame) -> Array:
     """The samples of a frame, all channels, as 16 bits."""
     engine = av.AudioResampler(format="s16", layout=frame.layout.name, rate=frame.sample_rate)
     frame.pts = None
-    return np.concatenate([piece.to_ndarray().ravel() for piece in engine.resample(frame)] or [[]])
+    pieces: list[Array] = [piece.to_ndarray().ravel() for piece in engine.resample(frame)]
+    return np.concatenate(pieces) if pieces else np.empty(0, np.int16)
 
 
 def _frames(path: Path, index: int, timeline: Timeline, notes: Counter[str]) -> Iterator[Any]:
@@ -273,7 +274,7 @@ def _channels(frame: Any) -> Array:
     if data.dtype.kind == "f":
         return np.asarray(np.nan_to_num(planes), float)
     half = 1 << (8 * data.dtype.itemsize - 1)
-    return (planes.astype(float) - (half if data.dtype.kind == "u" else 0)) / half
+    return np.asarray((planes.astype(float) - (half if data.dtype.kind == "u" else 0)) / half)
 
 
 def _invert_right(frame: Any) -> Any:
@@ -317,5 +318,7 @@ class _Resampler:
 
     def _read(self, frame: av.AudioFrame | None) -> list[Samples]:
         assert self._engine is not None
-        found = [piece.to_ndarray() for piece in self._engine.resample(frame)]  # (1, N * channels)
-        return [piece.reshape(-1, self._form.channels).T for piece in found]
+        found: list[Any] = [piece.to_ndarray() for piece in self._engine.resample(frame)]
+        return [
+            piece.reshape(-1, self._form.channels).T for piece in found
+        ]  # from (1, N * channels)

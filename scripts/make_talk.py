@@ -36,7 +36,8 @@ WORLD = SimulateConfig(
     seed=901, preset="mixed", clips=24, seconds=30.0, val_share=1.0, test_share=0.0
 )
 EVERY = 2  # frames between faces: lips need 15 pictures per second
-MOMENTS = MomentsConfig()
+MOMENTS = MomentsConfig(threshold=0.6, margin=0.15)
+PRIOR = 0.3  # share of time that somebody in view talks to the wearer
 BASE = "small"
 NAME = "talk"
 CARD = Path(__file__).parents[1] / "src" / "quavf" / "models" / "bundled" / NAME / "README.md"
@@ -58,8 +59,18 @@ def main() -> None:
     train("cues", store, run, config)
     weights = run / "last.safetensors"  # the learning rate ends at 0: the last are the best
     branches: dict[str, Any] = {**load_bundle(BASE).branches, "cues": weights}
-    predict(store, scores, **branches, config=PredictConfig(all_faces=True))
-    make_bundle([scores], out / NAME, name=NAME, moments=MOMENTS, card=CARD)
+    moments = PredictConfig(all_faces=True, whole_turns=False)
+    predict(store, scores, **branches, config=moments)
+    make_bundle(
+        [scores],
+        out / NAME,
+        name=NAME,
+        prior=PRIOR,
+        moments=MOMENTS,
+        card=CARD,
+        spoken=True,
+        foreign=tuple(load_bundle(BASE).branches),  # they learned from drawn faces alone
+    )
     share_weights(out / NAME)
 
 

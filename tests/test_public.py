@@ -25,7 +25,18 @@ FUNCTIONS = {
     "import_scores": ["path", "store", "out", "branch", "quality"],
     "load": ["weights", "config"],
     "load_branch": ["path", "encoder_heads", "n_heads", "backbone"],
-    "make_bundle": ["scores", "out", "stores", "name", "prior", "moments", "card", "branches"],
+    "make_bundle": [
+        "scores",
+        "out",
+        "stores",
+        "name",
+        "prior",
+        "moments",
+        "card",
+        "foreign",
+        "spoken",
+        "branches",
+    ],
     "predict": [
         "store",
         "out",
@@ -73,6 +84,7 @@ FUNCTIONS = {
 }
 CONFIGS = [
     "AudioConfig",
+    "CuesConfig",
     "AugmentConfig",
     "BranchSettings",
     "DetectorOptions",
@@ -88,6 +100,7 @@ CONFIGS = [
     "TrackConfig",
     "TrainAudioConfig",
     "TrainConfig",
+    "TrainCuesConfig",
     "TrainVisualConfig",
     "TrainerConfig",
     "VideoConfig",

@@ -36,6 +36,7 @@ from .models.checkpoint import load_branch as load_branch
 from .models.checkpoint import save_branch as save_branch
 from .models.config import AudioConfig as AudioConfig
 from .models.config import BranchSettings as BranchSettings
+from .models.config import CuesConfig as CuesConfig
 from .models.config import VisualConfig as VisualConfig
 from .results.config import MomentsConfig as MomentsConfig
 from .results.scores import Scores as Scores
@@ -55,6 +56,7 @@ from .training.branch import BranchTraining as BranchTraining
 from .training.config import AugmentConfig as AugmentConfig
 from .training.config import TrainAudioConfig as TrainAudioConfig
 from .training.config import TrainConfig as TrainConfig
+from .training.config import TrainCuesConfig as TrainCuesConfig
 from .training.config import TrainerConfig as TrainerConfig
 from .training.config import TrainVisualConfig as TrainVisualConfig
 from .utils.parallel import EngineConfig as EngineConfig

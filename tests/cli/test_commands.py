@@ -402,7 +402,10 @@ def table(folder: Path, **changes: Any) -> Path:
         (["predict", "S", "--out", "O", "--n-heads", "1.5"],
          "--n-heads: expected a whole number, found 1.5"),
         (["predict", "S", "--out", "O", "--split", "valid"], "split: 'valid' is not train, val"),
-        (["predict", "S", "--out", "O", "--audio=", "--visual="], "predict: no branch is left"),
+        (
+            ["predict", "S", "--out", "O", "--audio=", "--visual=", "--cues="],
+            "predict: no branch is left",
+        ),
         (["predict", "S", "--audio", "C", "--out", "O"], "S: no store here (no store.json)"),
         (["evaluate", "S", "--store", "T", "--out", "O"], "no such file; make it with `quavf pred"),
         (["evaluate", "S", "--store", "T", "--out", "O", "--clips", "C"],

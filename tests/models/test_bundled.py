@@ -59,8 +59,8 @@ def test_small_is_fused_as_published() -> None:
 @pytest.mark.parametrize(
     ("weights", "branches", "expected"),
     [
-        (None, {}, {"audio": "small", "visual": "small"}),
-        (None, {"audio": ""}, {"visual": "small"}),
+        (None, {}, {"audio": "small", "visual": "small", "cues": "talk"}),
+        (None, {"audio": ""}, {"visual": "small", "cues": "talk"}),
         (None, {"audio": "a.pt"}, {"audio": "a.pt"}),
         (None, {"audio": "a.pt", "visual": "small"}, {"audio": "a.pt", "visual": "small"}),
         ("small", {"audio": "a.pt"}, {"audio": "a.pt", "visual": "small"}),
@@ -102,5 +102,7 @@ def test_loading_by_name_and_by_folder() -> None:
 
 
 def test_unknown_weights() -> None:
-    with pytest.raises(CheckpointError, match=r"large: no such folder, .* \(there are: small\)"):
+    with pytest.raises(
+        CheckpointError, match=r"large: no such folder, .* \(there are: small, talk\)"
+    ):
         quavf.load("large")

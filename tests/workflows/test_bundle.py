@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 
 from quavf.cli import main
 from quavf.core.errors import ConfigError, ScoresError
-from quavf.core.records import Segment
+from quavf.core.records import Interval, Segment
 from quavf.cues.network import FOLDER
 from quavf.models.bundle import read_bundle
 from quavf.results.config import MomentsConfig
 from quavf.results.scores import Scores, read_config, read_scores, write_scores
 from quavf.results.stacker import Stacker
+from quavf.store import ClipStore
 from quavf.workflows.bundle import PERCEPTION, make_bundle
 from quavf.workflows.predict import predict
 from tests.helpers.scored_stores import CONFIG, make_store
@@ -61,6 +63,28 @@ def test_a_bundle_is_made_and_used(tmp_path: Path, store: Path, told: Path) -> N
     again = read_scores(tmp_path / "scores")
     np.testing.assert_allclose(again.fused, bundle.fusion.fuse(again.columns))
     assert read_config(tmp_path / "scores")["moments"]["threshold"] == 0.6
+
+
+def test_a_foreign_branch_counts_less(tmp_path: Path, told: Path) -> None:
+    def weight(name: str, foreign: tuple[str, ...]) -> float:
+        make_bundle([told], tmp_path / name, foreign=foreign)
+        fusion = read_bundle(tmp_path / name).fusion
+        assert isinstance(fusion, Stacker)
+        both = next(w for w in fusion.weights if len(w.inputs) == 2)
+        return float(both.slopes[both.inputs.index("audio"), 0])
+
+    assert weight("at_home", ()) > weight("abroad", ("audio",)) + 0.1
+
+
+def test_pauses_do_not_count_for_raw_video(tmp_path: Path, store: Path, told: Path) -> None:
+    opened = ClipStore.open(shutil.copytree(store, tmp_path / "spoken"))
+    for clip in opened.clips():
+        first = next(s for s in opened.manifest(clip).segments if s.label)
+        heard = (Interval(first.person, first.start_frame, first.start_frame),)
+        opened.write_intervals(clip, heard, None)
+    summary = make_bundle([told], tmp_path / "mine", [opened.path], spoken=True)
+    assert summary.rows == 12
+    assert summary.positive < 6
 
 
 def test_the_command(

@@ -27,7 +27,7 @@ from tests.helpers.stores import make_store
 
 def test_predict_without_a_checkpoint(store: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="predict: no branch is left; give a checkpoint with"):
-        predict(store, tmp_path / "out", audio="", visual="")
+        predict(store, tmp_path / "out", audio="", visual="", cues="")
     assert not (tmp_path / "out").exists()
 
 

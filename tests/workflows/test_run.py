@@ -402,7 +402,7 @@ def test_output_folders_differ() -> None:
 
 def test_configurations_that_cannot_be_used(tmp_path: Path, checkpoints: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="no branch is left; give a checkpoint with --audio"):
-        Pipeline(RunConfig(audio="", visual=""))
+        Pipeline(RunConfig(weights="small", audio="", visual=""))
     with pytest.raises(ConfigError, match="this is a checkpoint of the visual branch"):
         Pipeline(RunConfig(audio=checkpoints["visual"], visual=""))
     with pytest.raises(CheckpointError, match="no such file"):

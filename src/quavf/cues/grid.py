@@ -22,7 +22,7 @@ STEADY_S = 1.0  # of the slower measures
 LOUD_S = 10.0  # the level is compared with the loudest sound this far before and after
 LIPS_MOVE = 0.03  # standard deviation of the lip opening at which lips move with p = 0.5 ...
 LIPS_SCALE = 0.01  # ... and by how much it takes to change that
-FACING_DEG = 25.0  # yaw at which exp(-1/2) of the trust is left
+FACING_DEG = 20.0  # where the eyes look, from the camera, at which exp(-1/2) of the trust is left
 LOGIT_LIMIT = 6.0  # of the rule's logits
 ALL = None  # look-ahead of the offline form: the whole clip
 

@@ -77,6 +77,8 @@ class PredictConfig(InferenceConfig):
         split: Score only the clips of this split: train, val or test; empty: all.
         quality: Scorer whose quality is used; empty: the only one in the store.
         all_faces: Score the faces outside labelled segments, too.
+        whole_turns: Let the cues branch judge labelled segments as whole turns, pauses included;
+            false: each moment as in raw video.
         encoder_heads: Heads of a published checkpoint's Whisper encoder; default: width / 64.
         n_heads: Heads of a published checkpoint's temporal attention; default: 8.
         backbone: Image network of a published checkpoint, a timm name; default: recognised.
@@ -88,6 +90,7 @@ class PredictConfig(InferenceConfig):
     n_heads: int | None = None
     backbone: str | None = None
     all_faces: bool = False
+    whole_turns: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -34,7 +34,8 @@ class CuesPredictor(Predictor):
         """`cues`, `speaking` and `looking` (N,), in spans and outside; NaN where no face was read.
 
         What cannot be read has no score, so that the fusion falls back on the other branches.
-        Inside a labelled span, `cues` judges the whole turn: see `hold_highest`.
+        Inside a labelled span, `cues` judges the whole turn (see `hold_highest`), unless the
+        configuration's `whole_turns` is false.
         """
         faces = data.faces
         found = {name: np.full(len(faces), np.nan) for name in COLUMNS}
@@ -43,7 +44,10 @@ class CuesPredictor(Predictor):
             ticks = np.round(faces.time_s[own] * RATE).astype(int).clip(0, rows.shape[1] - 1)
             for name, row in zip(COLUMNS, rows, strict=True):
                 found[name][own] = row[ticks]
-        for span in reversed(data.spans):  # of several scores, the first span's stays
+        whole_turns = getattr(self.config, "whole_turns", True)
+        for span in reversed(
+            data.spans if whole_turns else []
+        ):  # of several scores, the first span's stays
             part = data.rows(span)
             found[self.name][part] = hold_highest(found[self.name][part], faces.time_s[part])
         return found

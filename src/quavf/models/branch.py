@@ -70,7 +70,8 @@ def check_types(path: object, network: nn.Module, state: StateDict) -> None:
         expected = own.get(key)
         if expected is None:
             continue
-        plain = value.layout == torch.strided and not value.is_quantized and not value.is_meta
+        plain = value.layout == torch.strided and not value.is_quantized
+        plain = plain and (expected.is_meta or not value.is_meta)
         if not plain or _kind(value) != _kind(expected):
             found = str(value.dtype if plain else value.layout).removeprefix("torch.")
             raise CheckpointError(
@@ -82,7 +83,9 @@ def check_types(path: object, network: nn.Module, state: StateDict) -> None:
 def check_finite(path: object, network: nn.Module) -> None:
     """Raise CheckpointError for weights that are NaN or infinite."""
     for key, value in network.state_dict().items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        if value.is_meta or not value.is_floating_point():
+            continue
+        if not bool(torch.isfinite(value).all()):
             n_bad = int((~torch.isfinite(value)).sum())
             raise CheckpointError(
                 f"{path}: the weight {key!r} has {n_bad} values of {value.numel()} that are NaN or "

@@ -7,6 +7,7 @@ formula.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -128,7 +129,8 @@ def _parse_branches(folder: Path, value: Any) -> dict[str, Path]:
         )
     if not files:
         raise CheckpointError(f"{path}: branches: empty; list a file for one branch or more")
-    found = {name: folder / files[name] for name in branch_names() if name in files}
+    listed = [name for name in branch_names() if name in files]
+    found = {name: Path(os.path.normpath(folder / files[name])) for name in listed}
     for name, file in found.items():
         if not file.exists():
             raise CheckpointError(f"{path}: branches.{name}: {file} does not exist")

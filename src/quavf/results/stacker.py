@@ -20,7 +20,7 @@ from quavf.results.minimise import minimise
 
 LOWEST = 1e-3  # scores are kept this far from 0 and 1: none alone decides
 WIDEST = 2.5  # deviations from the mean that a modulator may reach
-SHRINK = 0.003  # pull of the modulators' effects to 0, per row
+SHRINK = 0.05  # pull of the modulators' effects to 0, per row
 SHRINK_SCALES = 1e-4  # pull of the scores' weights to an even sum
 LOGARITHMIC = ("face_size",)  # modulators that count by their logarithm
 

@@ -11,7 +11,6 @@ from quavf.core.windows import WindowConfig
 from quavf.models.config import AudioConfig, CuesConfig, VisualConfig, check_context
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "32", "bf16", "16", "64")
-CACHED_PRECISIONS = ("16", "bf16", "32", "64")  # as Lightning's names of them start
 
 
 @dataclass(frozen=True)
@@ -162,11 +161,6 @@ class TrainerConfig:
         if self.precision not in PRECISIONS:
             raise ConfigError(
                 f"trainer.precision: {self.precision!r} is not one of {', '.join(PRECISIONS)}"
-            )
-        if self.cache and not self.precision.startswith(CACHED_PRECISIONS):
-            raise ConfigError(
-                f"trainer.cache: works with a precision of {', '.join(CACHED_PRECISIONS)} bits, "
-                f"not with {self.precision!r}; leave one of the two out"
             )
 
 

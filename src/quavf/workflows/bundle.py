@@ -81,6 +81,8 @@ def make_bundle(
     prior: float | None = None,
     moments: MomentsConfig | None = None,
     card: Path | str | None = None,
+    foreign: Sequence[str] = (),
+    spoken: bool = False,
     **branches: Path | str | None,
 ) -> BundleSummary:
     """Fit a fusion to the scores of validation clips, and write a bundle with it.
@@ -88,8 +90,12 @@ def make_bundle(
     `scores` are folders of `predict`, best with `all_faces`, of the same checkpoints; `stores` have
     the labels, default: those that were predicted. A row outside labelled segments counts as not
     talking to me. `prior` is the share of rows that talk to me for which the probabilities hold;
-    default: as in these rows. The checkpoints are those that made the scores; `audio=...` and so on
-    name other places of the same files. Raises ConfigError or ScoresError if things do not fit.
+    default: as in these rows. `foreign` names branches that are expected to say less elsewhere than
+    about these clips: a copy of the rows, with those branches' scores exchanged between rows, keeps
+    the fusion from leaning on them. With `spoken`, for raw video, a row talks to me only while the
+    person is labelled as speaking, not in the pauses of a segment. The checkpoints are those that
+    made the scores; `audio=...` and so on name other places of the same files. Raises ConfigError
+    or ScoresError if things do not fit.
     """
     if prior is not None and not 0 < prior < 1:
         raise ConfigError(f"bundle: prior {prior} is not between 0 and 1")
@@ -99,14 +105,14 @@ def make_bundle(
     chosen = [Path(s) for s in stores or [content.get("store", "") for content in made]]
     if len(chosen) != len(folders):
         raise ConfigError(f"bundle: {len(folders)} scores, but {len(chosen)} stores; give pairs")
-    rows = _join([_read_rows(*pair) for pair in zip(folders, chosen, strict=True)])
+    rows = _join([_read_rows(*pair, spoken) for pair in zip(folders, chosen, strict=True)])
     inputs = [n for n in paths if n in rows.columns and not np.isnan(rows.columns[n]).all()]
-    fusion = _fit(rows, np.ones(len(rows), bool), inputs, prior)
+    fusion = _fit(rows, np.ones(len(rows), bool), inputs, prior, foreign)
     learned = np.full(len(rows), np.nan)
     for fold in range(FOLDS):
         held = rows.clip % FOLDS == fold
         if held.any() and not held.all():
-            learned[held] = _fit(rows, ~held, inputs, prior).fuse(rows.take(held))
+            learned[held] = _fit(rows, ~held, inputs, prior, foreign).fuse(rows.take(held))
     bundle = Bundle(
         name or Path(out).resolve().name,
         paths,
@@ -173,7 +179,7 @@ def _find_checkpoints(
     return found
 
 
-def _read_rows(folder: Path, path: Path) -> _Rows:
+def _read_rows(folder: Path, path: Path, spoken: bool = False) -> _Rows:
     """The labelled rows of a scores folder, with what the store knows of their faces."""
     from quavf.inference.measures import MEASURES, measure_faces
 
@@ -190,6 +196,8 @@ def _read_rows(folder: Path, path: Path) -> _Rows:
             )
         manifest = store.manifest(str(clip))
         labels[own] = _label(scores.take(own), manifest.segments)
+        if spoken and manifest.speaking is not None:
+            labels[own[~_is_inside(scores.take(own), manifest.speaking)]] = 0
         times = scores.frame[own] / float(manifest.clock.fps)
         for name, values in measure_faces(store, str(clip), scores.person[own], times).items():
             columns[name][own] = values
@@ -199,14 +207,22 @@ def _read_rows(folder: Path, path: Path) -> _Rows:
 
 def _label(scores: Scores, segments: Sequence[Any]) -> Ints:
     """1 or 0 for each row of a clip (N,), -1 where segments contradict each other."""
-    claimed = np.zeros((2, len(scores)), bool)
-    for segment in segments:
-        after = scores.frame >= segment.start_frame
-        inside = after & (scores.frame <= segment.last_frame) & (scores.person == segment.person)
-        claimed[segment.label] |= inside
+    claimed = [
+        _is_inside(scores, [segment for segment in segments if segment.label == label])
+        for label in (0, 1)
+    ]
     labels: Ints = claimed[1].astype(int)
     labels[claimed[0] & claimed[1]] = -1
     return labels
+
+
+def _is_inside(scores: Scores, parts: Sequence[Any]) -> Array:
+    """(N,) whether each row of a clip lies in a part (a segment or an interval) of its person."""
+    inside = np.zeros(len(scores), bool)
+    for part in parts:
+        after = scores.frame >= part.start_frame
+        inside |= after & (scores.frame <= part.last_frame) & (scores.person == part.person)
+    return inside
 
 
 def _join(parts: Sequence[_Rows]) -> _Rows:
@@ -226,18 +242,32 @@ def _join(parts: Sequence[_Rows]) -> _Rows:
     return joined
 
 
-def _fit(rows: _Rows, used: Array, inputs: Sequence[str], prior: float | None) -> Stacker:
+def _fit(
+    rows: _Rows, used: Array, inputs: Sequence[str], prior: float | None, foreign: Sequence[str]
+) -> Stacker:
     """The fusion of the used rows (N,), for a share of rows that talk to me."""
-    labels = rows.labels[used]
+    from quavf.inference.measures import MEASURES
+
+    labels, columns = rows.labels[used], rows.take(used)
+    if foreign:
+        columns = _add_foreign_rows(columns, foreign)
+        labels = np.concatenate([labels, labels])
     weights = None
     if prior is not None:
         share = labels.mean()
         weights = np.where(labels == 1, prior / share, (1 - prior) / (1 - share))
-    from quavf.inference.measures import MEASURES
-
-    columns = rows.columns
     seen = [n for n in (QUALITY, *MEASURES) if n in columns and not np.isnan(columns[n]).all()]
-    return fit_stacker(inputs, seen, rows.take(used), labels, weights)
+    return fit_stacker(inputs, seen, columns, labels, weights)
+
+
+def _add_foreign_rows(columns: Mapping[str, Floats], foreign: Sequence[str]) -> dict[str, Floats]:
+    """The rows (N,), then the same with the foreign branches' scores in another order; (2 N,)."""
+    n_rows = len(next(iter(columns.values())))
+    order = np.random.default_rng(0).permutation(n_rows)
+    return {
+        name: np.concatenate([values, values[order] if name in foreign else values])
+        for name, values in columns.items()
+    }
 
 
 def _check(fused: Floats, labels: Ints) -> FusionCheck:

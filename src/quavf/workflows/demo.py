@@ -1,7 +1,7 @@
 """Run the whole system on simulated conversations, with the bundled weights.
 
-Nothing is trained or downloaded. The printed table shows how well `small` does on a few clips of
-the kind of world it was trained in, with new people, voices and rooms.
+Nothing is trained or downloaded. The printed table shows how well `talk` does on a few clips of
+a simulated world, with new people, voices and rooms.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
     from quavf.report.words import summarise
     from quavf.simulate.config import SimulateConfig
     from quavf.utils.parallel import EngineConfig
-    from quavf.workflows import evaluate, predict, prepare, quality, submit
+    from quavf.workflows import cues, evaluate, predict, prepare, quality, submit
     from quavf.workflows.run import REPORT, load
     from quavf.workflows.simulate import simulate_clips
 
@@ -79,13 +79,12 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
     workers = min(os.cpu_count() or 1, MAX_WORKERS)
     simulate_clips(data, world, EngineConfig(workers=workers), progress=True)
 
-    console.print(
-        f"[bold]2/4[/] Preparing faces and sound, and scoring face quality: {paths.store}"
-    )
+    console.print(f"[bold]2/4[/] Preparing faces and sound, and reading their cues: {paths.store}")
     prepare.prepare_ego4d(data / "annotations", data / "clips", paths.store)
     prepare.prepare_challenge(data / "test" / "final_test_data", paths.challenge)
     for store in (paths.store, paths.challenge):
         quality.score_quality(store)
+        cues.compute_cues(store)
 
     console.print(f"[bold]3/4[/] Predicting, fusing and evaluating: {paths.evaluation}")
     predict.predict(paths.store, paths.scores, weights=DEFAULT)

@@ -339,7 +339,6 @@ def test_damaged_features_are_told(
             replace(VISUAL, semantics="reference"),
             r"trainer\.cache: .*batch-norm statistics of the frozen image network move",
         ),
-        (with_trainer(AUDIO, precision="transformer-engine"), r"trainer\.cache: .*precision"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(tmp_path: Path, config: Any, field: str) -> None:

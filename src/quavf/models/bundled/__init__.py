@@ -10,7 +10,7 @@ from quavf.core.errors import CheckpointError, ConfigError
 from quavf.models.bundle import BUNDLE_FILE, Bundle, read_bundle
 
 FOLDER = Path(__file__).parent
-DEFAULT = "small"
+DEFAULT = "talk"
 
 
 def weights_names() -> tuple[str, ...]:

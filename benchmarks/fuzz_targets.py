@@ -29,7 +29,7 @@ from quavf.workflows.fuse import fuse
 from quavf.workflows.import_scores import import_scores
 from quavf.workflows.prepare import PrepareSummary, prepare_challenge, prepare_ego4d
 from quavf.workflows.quality import import_quality, score_quality
-from tests.helpers import annotations
+from tests.helpers import annotations as ego4d_labels
 from tests.helpers.media_files import tone, write_video, write_wav
 from tests.helpers.published import published_state, tiny_audio, tiny_visual, write_published
 from tests.helpers.scored_stores import make_store
@@ -68,12 +68,12 @@ class Target:
 
 def _make_ego4d(folder: Path) -> None:
     people = [
-        annotations.person(1, annotations.still(0, N_FRAMES)),
-        annotations.person(2, annotations.still(0, N_FRAMES, x=80)),
+        ego4d_labels.person(1, ego4d_labels.still(0, N_FRAMES)),
+        ego4d_labels.person(2, ego4d_labels.still(0, N_FRAMES, x=80)),
     ]
-    talking = [annotations.segment(1, 0, 20, target="0"), annotations.segment(2, 3, 20)]
-    clips = [annotations.clip(uid, people, talking) for uid in ("one", "two", "three")]
-    annotations.write_annotations(folder / "annotations", clips[:2], clips[2:])
+    talking = [ego4d_labels.segment(1, 0, 20, target="0"), ego4d_labels.segment(2, 3, 20)]
+    clips = [ego4d_labels.clip(uid, people, talking) for uid in ("one", "two", "three")]
+    ego4d_labels.write_annotations(folder / "annotations", clips[:2], clips[2:])
     (folder / "clips").mkdir()
     sound = tone(N_FRAMES / 30, 48_000)[None]
     for uid, suffix in (("one", ".mp4"), ("two", ".mkv"), ("three", ".ts")):
@@ -127,9 +127,11 @@ def _make_scores(folder: Path) -> None:
     for name in ("a", "v"):
         columns = {"audio" if name == "a" else "visual": np.linspace(0, 1, 8)}
         faces = [store.faces(clip) for clip in store.clips()]
-        keys = [np.concatenate([getattr(f, key) for f in faces]) for key in ("person", "frame")]
+        person, frame = (
+            np.concatenate([getattr(f, key) for f in faces]) for key in ("person", "frame")
+        )
         clips = np.repeat(np.array(store.clips(), object), [len(f) for f in faces])
-        write_scores(folder / name, Scores(clips, *keys, columns), {"command": "predict"})
+        write_scores(folder / name, Scores(clips, person, frame, columns), {"command": "predict"})
 
 
 def _as_published(predictions: dict[str, dict[str, float]]) -> dict[str, Any]:

@@ -23,7 +23,6 @@ import runtimes
 from quavf.core.errors import ConfigError
 from quavf.core.records import Image, Ints
 from quavf.inference.audio import AudioPredictor
-from quavf.inference.backends import openvino
 from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import run_branch
@@ -31,6 +30,7 @@ from quavf.inference.visual import VisualPredictor
 from quavf.simulate.config import SimulateConfig
 from quavf.sources.media.container import open_container
 from quavf.store import ClipStore
+from quavf.utils.openvino import openvino
 from quavf.utils.parallel import EngineConfig, connect_ray
 from quavf.workflows.prepare import prepare_ego4d
 from quavf.workflows.prepare_simulated import prepare_simulated

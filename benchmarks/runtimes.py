@@ -28,13 +28,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from quavf.inference.backends import OpenVinoBackend, openvino
+from quavf.inference.backends import OpenVinoBackend
 from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import run_branch
 from quavf.inference.remote import RemoteAudio, RemoteVisual
 from quavf.models.audio import AudioBranch
 from quavf.models.config import AudioConfig, VisualConfig
 from quavf.models.visual import VisualBranch
+from quavf.utils.openvino import openvino
 
 CROPS = 64  # per batch, as in `quavf predict`
 MATRIX = 4096  # rows and columns of the matrices for the ceiling

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from quavf.models.checkpoint import save_branch
-from tests.helpers import annotations
+from tests.helpers import annotations as ego4d_labels
 from tests.helpers.data import ROOT
 from tests.helpers.face_videos import write_video as write_faces
 from tests.helpers.media_files import tone, write_video
@@ -42,10 +42,10 @@ class Case:
 
 
 def make_ego4d(folder: Path) -> None:
-    people = [annotations.person(1, annotations.still(0, N_FRAMES))]
-    talking = [annotations.segment(1, 0, 20, target="0")]
-    clips = [annotations.clip(f"c{k}", people, talking) for k in range(6)]
-    annotations.write_annotations(folder / "annotations", clips)
+    people = [ego4d_labels.person(1, ego4d_labels.still(0, N_FRAMES))]
+    talking = [ego4d_labels.segment(1, 0, 20, target="0")]
+    clips = [ego4d_labels.clip(f"c{k}", people, talking) for k in range(6)]
+    ego4d_labels.write_annotations(folder / "annotations", clips)
     (folder / "clips").mkdir()
     sound = tone(N_FRAMES / 30, 48_000)[None]
     for k in range(6):

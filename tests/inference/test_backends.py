@@ -18,7 +18,6 @@ import pytest
 import torch
 
 from quavf.core.errors import CheckpointError, ConfigError
-from quavf.inference import backends as engines
 from quavf.inference import export as exporting
 from quavf.inference.backends import OpenVinoBackend
 from quavf.inference.config import InferenceConfig, PredictConfig
@@ -34,6 +33,7 @@ from quavf.inference.loading import (
 from quavf.models.checkpoint import load_branch, save_branch
 from quavf.models.published import PublishedOptions
 from quavf.results.scores import Scores, read_config, read_scores
+from quavf.utils.openvino import openvino
 from quavf.workflows.config import RunConfig
 from quavf.workflows.predict import predict
 from quavf.workflows.run import Pipeline
@@ -49,7 +49,7 @@ CPU = PredictConfig(device="cpu", split="val")
 
 def has_openvino() -> bool:
     try:
-        engines.openvino()
+        openvino()
     except ConfigError:
         return False
     return True

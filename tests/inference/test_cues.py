@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
 from quavf.inference.cues import COLUMNS, CuesPredictor, hold_highest
 from quavf.inference.loading import run_branch
+from quavf.inference.predictor import Columns
 from quavf.models.config import CuesConfig
 from quavf.models.cues import CuesBranch
 from quavf.store import ClipStore
@@ -67,9 +70,9 @@ def test_a_video_has_the_scores_of_its_clip(store: ClipStore, predictor: CuesPre
     person = data.faces.persons()[0]
     ticks = np.arange(0, 300, 3)
     spans = [(Span(person, 0, 400), ticks)]
-    kept: dict[str, object] = {}
+    kept: dict[str, Columns] = {}
 
-    def once(name: str, make):  # type: ignore[no-untyped-def]
+    def once(name: str, make: Callable[[], Columns]) -> Columns:
         kept[name] = make()
         return kept[name]
 
@@ -105,7 +108,7 @@ def test_faces_that_nobody_can_read_have_no_score(
 
 @pytest.mark.parametrize("how", [{"runtime": "openvino"}, {"precision": "bf16"}])
 def test_torch_runs_the_network_whatever_runs_the_others(
-    predictor: CuesPredictor, how: dict[str, str]
+    predictor: CuesPredictor, how: dict[str, Any]
 ) -> None:
     assert run_branch(predictor.model, InferenceConfig(device="cpu", **how)) is predictor.model
 

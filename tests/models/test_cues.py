@@ -31,7 +31,8 @@ def make_batch(n_people: int = 3, n_clips: int = 1, seed: int = 0) -> tuple[Tens
 
 def judge(branch: CuesBranch, batch: tuple[Tensor, ...], look_ahead: int = OFFLINE) -> Tensor:
     with torch.inference_mode():
-        return branch(*batch, torch.full((len(batch[0]),), look_ahead)).people
+        people: Tensor = branch(*batch, torch.full((len(batch[0]),), look_ahead)).people
+    return people
 
 
 def test_shapes(branch: CuesBranch) -> None:

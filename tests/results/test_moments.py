@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from quavf.core.errors import ConfigError
 from quavf.results.config import MomentsConfig
 from quavf.results.moments import find_moments
 
-PLAIN = {"threshold": 0.5, "margin": 0.1, "max_gap": 0.0, "min_length": 0.0}
+PLAIN: dict[str, Any] = {"threshold": 0.5, "margin": 0.1, "max_gap": 0.0, "min_length": 0.0}
 NAN = float("nan")
 
 
@@ -32,7 +34,7 @@ NAN = float("nan")
     ],
 )
 def test_moments_table(
-    scores: list[float], settings: dict[str, float], expected: list[tuple[float, float]]
+    scores: list[float], settings: dict[str, Any], expected: list[tuple[float, float]]
 ) -> None:
     times = np.arange(len(scores)) / 10
     found = find_moments(7, times, np.array(scores, float), 0.1, MomentsConfig(**PLAIN | settings))
@@ -57,6 +59,6 @@ def test_times_count_and_not_rows() -> None:
     [{"threshold": 0}, {"threshold": 1.1}, {"margin": -0.1}, {"max_gap": -1},
      {"min_length": float("nan")}],
 )  # fmt: skip
-def test_settings_that_cannot_be_used(settings: dict[str, float]) -> None:
+def test_settings_that_cannot_be_used(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
         MomentsConfig(**settings)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,6 @@ def test_the_rule_can_be_switched_off() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"min_face": -1.0}, {"min_face_share": 1.5}])
-def test_settings_that_cannot_be_used(settings: dict[str, float]) -> None:
+def test_settings_that_cannot_be_used(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
         MomentsConfig(**settings)

@@ -74,9 +74,9 @@ def test_labels_of_a_store(store: ClipStore) -> None:
 
 def test_unseen_people_and_missing_labels_are_ignored() -> None:
     clip = next(c for c in map(partial(simulate_labelled_cues, CONFIG), range(20)) if _heard(c))
-    people = clip.people.copy()
-    people[..., LOOKING] = IGNORED
-    clip = replace(clip, people=people)
+    unlabelled = clip.people.copy()
+    unlabelled[..., LOOKING] = IGNORED
+    clip = replace(clip, people=unlabelled)
     *_, seen, _, labels = make_sample(clip.cut(0, 90), 90, OFFLINE)
     people = labels[: N_RULE * MOST_PEOPLE * 90].reshape(N_RULE, MOST_PEOPLE, 90)
     assert (people[LOOKING] == IGNORED).all()
@@ -101,9 +101,10 @@ def test_without_sound_only_looks_are_trained() -> None:
 
 def test_logits_are_in_the_order_of_the_labels(store: ClipStore) -> None:
     network = CuesBranch(CONFIG.cues).eval()
+    weights = dict(network.named_parameters())
     with torch.no_grad():
-        network.people_head[-1].bias[SPEAKING] += 100.0
-        network.wearer_head[-1].bias += 200.0
+        weights["people_head.2.bias"][SPEAKING] += 100.0
+        weights["wearer_head.2.bias"] += 200.0
     batch = torch.utils.data.default_collate([CuesTrainSet(store, CONFIG)[0]])
     logits, labels = CuesTraining().logits(network, batch)
     assert logits.shape == (1, 2, labels.shape[1])

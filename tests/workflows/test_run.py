@@ -28,6 +28,7 @@ from quavf.results.config import MomentsConfig
 from quavf.results.video import Moment, VideoResult
 from quavf.utils.holding import hold_folder
 from quavf.video.config import VideoConfig
+from quavf.video.prepare import prepare_video
 from quavf.workflows import run as run_module
 from quavf.workflows.config import RunConfig
 from quavf.workflows.run import Pipeline, VideoAnalysis, output_folders, run_video, run_videos
@@ -438,7 +439,7 @@ def test_an_unexpected_error_stops_no_other_video(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is kept in a log file and named in one line."""
-    prepare = quavf.workflows.run.prepare_video
+    prepare = prepare_video
 
     def fail(path: Path, *rest: Any) -> Any:
         if path.stem == "bad":

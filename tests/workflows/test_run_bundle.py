@@ -23,7 +23,7 @@ from quavf.workflows.report_clips import read_moments_config
 from tests.helpers.face_videos import BLOCKS, write_video
 from tests.helpers.scored_stores import CONFIG
 
-MOMENTS = {"threshold": 0.3, "margin": 0.05, "max_gap": 0.2}
+MOMENTS: dict[str, Any] = {"threshold": 0.3, "margin": 0.05, "max_gap": 0.2}
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ def _sound_features(grid: CueGrid, look_ahead: int | None) -> Floats:
         (loud - QUIET_DB) / 40,
         (~np.isnan(grid.level_db)).astype(float),
     ]
-    return np.nan_to_num(np.stack(columns, axis=-1))
+    return np.asarray(np.nan_to_num(np.stack(columns, axis=-1)))
 
 
 def _log_motion(motion: Floats) -> Floats:

@@ -100,7 +100,7 @@ class CuesPredictor(Predictor):
             for a in (features.face, features.sound, features.rule, features.seen)
         ]
         logits = self.model(*batch, torch.tensor([look_ahead], device=self.device))
-        found = logits.people[0].sigmoid().permute(0, 2, 1).cpu().numpy().astype(float)
+        found: Floats = logits.people[0].sigmoid().permute(0, 2, 1).cpu().numpy().astype(float)
         read = np.nan_to_num(rolling_mean(grid.is_read.astype(float), reach(TRUST_S))) > 0
         found[~np.broadcast_to(read[:, None], found.shape)] = np.nan
         found[:, :2, np.isnan(grid.level_db)] = np.nan  # without sound, only looks can be judged

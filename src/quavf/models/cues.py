@@ -97,7 +97,7 @@ class CuesBranch(BranchNetwork):
     @property
     def reach(self) -> int:
         """Ticks that a judgement reaches back, and forward in the offline form."""
-        return (TAPS - 1) * (2**self.config.n_layers - 1)
+        return (TAPS - 1) * ((1 << self.config.n_layers) - 1)
 
     def forward(
         self, face: Tensor, sound: Tensor, rule: Tensor, seen: Tensor, look_ahead: Tensor

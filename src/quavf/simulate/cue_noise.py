@@ -128,8 +128,10 @@ def _observe_face(
     blinks = np.convolve(rng.random(n) < 0.02, [0.5, 1.0, 0.3], mode="same")
     out[:, EYES] = np.clip(rng.normal(0.28, 0.06) * (1 - 0.8 * blinks), 0.02, 0.6)
     out[:, CONFIDENCE] = 1 - doubt
-    out[np.ix_(doubt > 1 - LEAST_CONFIDENCE, [LIP, WIDTH, EYES])] = np.nan
-    out[np.ix_(doubt > 1 - HEAD_CONFIDENCE, [YAW, PITCH, ROLL])] = np.nan
+    for column in (LIP, WIDTH, EYES):
+        out[doubt > 1 - LEAST_CONFIDENCE, column] = np.nan
+    for column in (YAW, PITCH, ROLL):
+        out[doubt > 1 - HEAD_CONFIDENCE, column] = np.nan
     out[:, SIZE] = size * np.exp(rng.standard_normal(n) * 0.01)
     out[:, X], out[:, Y] = scene.place[person].T
     return _lose_faces(out, habits, rng)
@@ -169,7 +171,7 @@ class _Habits:
         for _ in range(int(rng.poisson(0.04 * len(size) / RATE))):  # a hand before the face
             start = int(rng.integers(len(size)))
             evidence[start : start + 1 + int(rng.exponential(0.7) * RATE)] -= 9.0
-        return evidence - 8.0 * self.blurred
+        return np.asarray(evidence - 8.0 * self.blurred)
 
 
 def _lose_faces(out: Floats, habits: _Habits, rng: np.random.Generator) -> Floats:
@@ -216,7 +218,7 @@ def _observe_sound(
     if rng.random() < P_NO_TRACK:
         return np.full(n, np.nan), np.full(n, np.nan)
     wearer, offscreen = (draw_mouth(row, rng) for row in (scene.wearer, scene.offscreen))
-    heard = scene.speaking.any(axis=1)  # (P,) lips of a muted scene make no sound
+    heard = np.atleast_1d(scene.speaking.any(axis=1))  # (P,) lips of a muted scene make no sound
     voices = [
         _power(mouth.loudness, rng.normal(-1, 4)) * audible
         for mouth, audible in zip(mouths, heard, strict=True)
@@ -251,4 +253,4 @@ def _detect_voice(speech: Floats, noise: Floats, rng: np.random.Generator) -> Fl
             rng.uniform(0.0, 0.9) + 0.25 * draw_smooth_noise(rng, n, 1, 6.0)[:, 0], 0, 1
         )
         probability = np.maximum(probability, alarm)
-    return np.clip(probability, 0.001, 0.999)
+    return np.asarray(np.clip(probability, 0.001, 0.999))

@@ -226,7 +226,9 @@ def draw_footage(rng: np.random.Generator, seconds: float) -> CueScene:
     """Draw footage: people who talk to the camera, to each other, or not at all."""
     n_ticks = round(seconds * RATE)
     chances = np.array([chance for chance, _ in ROLE_SETS])
-    roles = ROLE_SETS[int(rng.choice(len(ROLE_SETS), p=chances / chances.sum()))][1]
+    roles: tuple[int, ...] = ROLE_SETS[int(rng.choice(len(ROLE_SETS), p=chances / chances.sum()))][
+        1
+    ]
     if roles == (ADDRESSES, ADDRESSES) and rng.random() < 0.5:  # a split screen
         roles = (ADDRESSES,) * int(rng.integers(2, 7))
     speakers = [p for p, role in enumerate(roles) if role in (ADDRESSES, CONVERSES)]

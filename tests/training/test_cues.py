@@ -103,8 +103,8 @@ def test_logits_are_in_the_order_of_the_labels(store: ClipStore) -> None:
     network = CuesBranch(CONFIG.cues).eval()
     weights = dict(network.named_parameters())
     with torch.no_grad():
-        weights["people_head.2.bias"][SPEAKING] += 100.0
-        weights["wearer_head.2.bias"] += 200.0
+        weights["people_head.2.bias"][SPEAKING].add_(100.0)
+        weights["wearer_head.2.bias"].add_(200.0)
     batch = torch.utils.data.default_collate([CuesTrainSet(store, CONFIG)[0]])
     logits, labels = CuesTraining().logits(network, batch)
     assert logits.shape == (1, 2, labels.shape[1])

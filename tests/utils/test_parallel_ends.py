@@ -81,6 +81,8 @@ def test_workers_of_a_killed_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_command_that_is_told_to_end(tmp_path: Path, number: signal.Signals) -> None:
     """One line, exit code 130, no workers, nothing half-written."""
+    if signal.getsignal(number) == signal.SIG_IGN:
+        pytest.skip(f"{number.name} is ignored here, as in a background job of a shell")
     out = tmp_path / "out"
     out.mkdir()
     with working(out) as (process, workers):

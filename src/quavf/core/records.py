@@ -25,8 +25,19 @@ WEARER = 0  # person id of the camera wearer
 CROP_SIZE = 224  # pixels, both sides of a face crop
 
 
+class FrameRange:
+    """Base of records with the frames from `start_frame` to `last_frame`, inclusive."""
+
+    start_frame: int
+    last_frame: int
+
+    def covers(self, frames: Ints) -> npt.NDArray[np.bool_]:
+        """(N,) whether each of `frames` (N,) lies inside."""
+        return (frames >= self.start_frame) & (frames <= self.last_frame)
+
+
 @dataclass(frozen=True, order=True)
-class Segment:
+class Segment(FrameRange):
     """One labelled stretch of speech of one person.
 
     Faces from `start_frame` to `last_frame`, inclusive, belong to it; its sound ends where
@@ -48,7 +59,7 @@ class Segment:
 
 
 @dataclass(frozen=True, order=True)
-class Interval:
+class Interval(FrameRange):
     """A stretch of frames, `last_frame` included, in which one person does something."""
 
     person: int

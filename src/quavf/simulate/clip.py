@@ -42,8 +42,7 @@ class SimulatedClip:
             inside = np.full(len(track.frames), everywhere)
             for segment in self.segments:
                 if segment.person == person:
-                    after = track.frames >= segment.start_frame
-                    inside |= after & (track.frames <= segment.last_frame)
+                    inside |= segment.covers(track.frames)
             inside &= track.frames % stride == 0
             boxes[person] = (track.frames[inside], track.boxes[inside])
         return render_faces(self.renderer, boxes)

@@ -98,8 +98,7 @@ class AudioTrainSet(TrainSet):
         claimed = np.zeros((2, n_ticks), bool)
         for segment in manifest.segments:
             if segment.person > WEARER:
-                inside = (frames >= segment.start_frame) & (frames <= segment.last_frame)
-                claimed[segment.label] |= inside
+                claimed[segment.label] |= segment.covers(frames)
         labels = np.where(claimed[1], 1, np.where(claimed[0], 0, IGNORED))
         labels[claimed.all(axis=0)] = IGNORED
         free = np.flatnonzero(~claimed.any(axis=0))

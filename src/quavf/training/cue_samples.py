@@ -155,7 +155,7 @@ def _label(intervals: tuple[Interval, ...] | None, person: int, frames: Ints) ->
     inside = np.zeros(len(frames), bool)
     for interval in intervals:
         if interval.person == person:
-            inside |= (frames >= interval.start_frame) & (frames <= interval.last_frame)
+            inside |= interval.covers(frames)
     return inside.astype(np.int64)
 
 
@@ -164,8 +164,7 @@ def _label_to_me(manifest: Manifest, person: int, frames: Ints) -> Ints:
     labels = np.full(len(frames), IGNORED if manifest.speaking is None else 0)
     for segment in reversed(manifest.segments):
         if segment.person == person:
-            inside = (frames >= segment.start_frame) & (frames <= segment.last_frame)
-            labels[inside] = segment.label
+            labels[segment.covers(frames)] = segment.label
     return labels
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from quavf.core.branches import CUES, QUALITY, branch_names
 from quavf.core.errors import ConfigError, ScoresError
-from quavf.core.records import Array, Floats, Ints
+from quavf.core.records import Array, Floats, Interval, Ints, Segment
 from quavf.models.bundle import BUNDLE_FILE, Bundle
 from quavf.models.bundled import weights_path
 from quavf.results.config import MomentsConfig
@@ -205,7 +205,7 @@ def _read_rows(folder: Path, path: Path, spoken: bool = False) -> _Rows:
     return _Rows({n: v[known] for n, v in columns.items()}, labels[known], codes[known])
 
 
-def _label(scores: Scores, segments: Sequence[Any]) -> Ints:
+def _label(scores: Scores, segments: Sequence[Segment]) -> Ints:
     """1 or 0 for each row of a clip (N,), -1 where segments contradict each other."""
     claimed = [
         _is_inside(scores, [segment for segment in segments if segment.label == label])
@@ -216,12 +216,11 @@ def _label(scores: Scores, segments: Sequence[Any]) -> Ints:
     return labels
 
 
-def _is_inside(scores: Scores, parts: Sequence[Any]) -> Array:
-    """(N,) whether each row of a clip lies in a part (a segment or an interval) of its person."""
+def _is_inside(scores: Scores, parts: Sequence[Segment | Interval]) -> Array:
+    """(N,) whether each row of a clip lies in a part of its person."""
     inside = np.zeros(len(scores), bool)
     for part in parts:
-        after = scores.frame >= part.start_frame
-        inside |= after & (scores.frame <= part.last_frame) & (scores.person == part.person)
+        inside |= part.covers(scores.frame) & (scores.person == part.person)
     return inside
 
 

@@ -104,8 +104,7 @@ def count_unmatched(scores: Scores, store: ClipStore) -> dict[str, int]:
         inside = np.zeros(len(faces), bool)
         for segment in store.manifest(clip).segments:
             if segment.person > WEARER:
-                frames = (segment.start_frame <= faces.frame) & (faces.frame <= segment.last_frame)
-                inside |= frames & (faces.person == segment.person)
+                inside |= segment.covers(faces.frame) & (faces.person == segment.person)
         keys = _encode_faces(faces.person, faces.frame)
         found = _encode_faces(scores.person[own], scores.frame[own])
         counts["store_faces"] += int(inside.sum())

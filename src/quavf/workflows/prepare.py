@@ -312,7 +312,7 @@ def _crop_requests(
             inside |= track.frames % record.every == 0
         for s in record.segments:
             if s.person == person:
-                inside |= (track.frames >= s.start_frame) & (track.frames <= s.last_frame)
+                inside |= s.covers(track.frames)
         for frame, box in zip(track.frames[inside].tolist(), track.boxes[inside], strict=True):
             geometry = crop_geometry(box, video.size)
             if geometry is None:

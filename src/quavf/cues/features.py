@@ -25,6 +25,7 @@ from quavf.cues.grid import (
     X,
     Y,
     apply_rule,
+    face_camera,
     logit,
     look_yaw,
     reach,
@@ -61,10 +62,9 @@ def _face_features(grid: CueGrid, look_ahead: int | None) -> tuple[Floats, Float
     lip, yaw, size = f[:, :, LIP], f[:, :, YAW], f[:, :, SIZE]
     lips, steady, short = reach(LIPS_S), reach(STEADY_S), 2
     judged, looks = apply_rule(grid, look_ahead), look_yaw(grid, look_ahead)
-    speaking, to_me = judged.speaking, judged.to_me
     facing = judged.facing
     # What a window over the look-ahead averages must not look further ahead itself.
-    steps = facing if look_ahead is ALL else apply_rule(grid, 0).facing
+    steps = facing if look_ahead is ALL else face_camera(look_yaw(grid, 0))
     with np.errstate(invalid="ignore"):
         biggest = np.nanmax(np.concatenate([size, np.full((1, grid.n_ticks), 1.0)]), axis=0)
     columns = [
@@ -95,7 +95,7 @@ def _face_features(grid: CueGrid, look_ahead: int | None) -> tuple[Floats, Float
         (~np.isnan(yaw)).astype(float),
         logit(f[:, :, CONFIDENCE]) / LOGIT_LIMIT,
     ]
-    rule = [logit(to_me), logit(speaking), logit(facing)]
+    rule = [logit(judged.to_me), logit(judged.speaking), logit(facing)]
     return np.nan_to_num(np.stack(columns, axis=-1)), np.nan_to_num(
         np.stack(rule, axis=-1), nan=0.0
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from quavf.core.clock import SAMPLE_RATE
 from quavf.core.records import Array, Floats, Ints
 from quavf.cues.tracks import FaceCues, SoundCues
 from quavf.cues.voice import STEP_S
@@ -101,12 +102,17 @@ class Rule:
 
 
 def apply_rule(grid: CueGrid, look_ahead: int | None = ALL) -> Rule:
-    """Judge by three factors, with at most `look_ahead` ticks of the future (docs/cues)."""
+    """Judge by three factors, with at most `look_ahead` ticks of the future."""
     motion = rolling_std(grid.faces[:, :, LIP], reach(LIPS_S), look_ahead)
     lips = sigmoid((motion - LIPS_MOVE) / LIPS_SCALE)
     voice = rolling_max(grid.voice, reach(VOICE_S), look_ahead)
-    facing = np.exp(-0.5 * (look_yaw(grid, look_ahead) / FACING_DEG) ** 2)
+    facing = face_camera(look_yaw(grid, look_ahead))
     return Rule(lips, np.broadcast_to(np.nan_to_num(voice), lips.shape), facing)
+
+
+def face_camera(yaw: Floats) -> Floats:
+    """How far a yaw, degrees, counts as facing the camera, in [0, 1]."""
+    return np.asarray(np.exp(-0.5 * (yaw / FACING_DEG) ** 2))
 
 
 def look_yaw(grid: CueGrid, look_ahead: int | None = ALL) -> Floats:
@@ -193,6 +199,12 @@ def nearest_ticks(times_s: Floats, n_ticks: int) -> Ints:
         np.abs(times_s[before] - ticks) <= np.abs(times_s[after] - ticks), before, after
     )
     return np.where(np.abs(times_s[rows] - ticks) <= 1.5 / RATE, rows, -1)
+
+
+def count_ticks(faces: FaceCues, n_samples: int | None) -> int:
+    """Ticks from the start of a clip to the last of its faces and its sound."""
+    last_s = float(faces.time_s.max()) if len(faces) else 0.0
+    return int(max(last_s, (n_samples or 0) / SAMPLE_RATE) * RATE) + 1
 
 
 def build_grid(faces: FaceCues, sound: SoundCues, people: Ints, ticks: range) -> CueGrid:

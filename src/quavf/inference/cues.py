@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
+from quavf.core.clock import TICKS_PER_SECOND
 from quavf.core.records import Floats, Ints
 from quavf.cues.features import compute_features
-from quavf.cues.grid import RATE, CueGrid, build_grid, reach, rolling_mean
+from quavf.cues.grid import RATE, CueGrid, build_grid, count_ticks, reach, rolling_mean
 from quavf.inference.clip import ClipData
 from quavf.inference.predictor import Columns, Once, Predictor, Spans
 from quavf.models.cues import OFFLINE, CuesBranch
@@ -74,11 +74,7 @@ class CuesPredictor(Predictor):
         """(3, T) probabilities of each person at each tick of the grid, NaN where not known."""
         faces, sound = data.store.cues(data.clip), data.store.sound_cues(data.clip)
         people = np.unique(faces.person)
-        end_s = max(
-            float(faces.time_s.max()) if len(faces) else 0.0,
-            (data.manifest.n_samples or 0) / SAMPLE_RATE,
-        )
-        n_ticks = int(end_s * RATE) + 1
+        n_ticks = count_ticks(faces, data.manifest.n_samples)
         found = {int(person): np.full((len(COLUMNS), n_ticks), np.nan) for person in people}
         for inner, outer in _stretches(n_ticks):
             near = (faces.time_s >= outer.start / RATE) & (faces.time_s <= outer.stop / RATE)

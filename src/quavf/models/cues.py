@@ -53,16 +53,16 @@ class TimeStack(nn.Module):
     def forward(self, x: Tensor, seen: Tensor) -> Tensor:
         """x (B, P, T, D), seen (B, P, T) -> (B, P, T, D), each tick from those up to it."""
         there = seen.any(dim=2)  # (B, P): the others are padding, and cost nothing
-        clip = there.nonzero()[:, 0]  # (N,)
+        rows = there.nonzero(as_tuple=True)  # clip (N,) and person (N,) of those who are
         for k, (norm, mix, layer) in enumerate(
             zip(self.norms, self.mixes, self.layers, strict=True)
         ):
             even = norm(x)
             pooled = self.pool(even, seen)[:, 0]  # (B, T, 2 * D)
-            joined = F.gelu(mix(torch.cat([even[there], pooled[clip]], dim=-1)))  # (N, T, D)
+            joined = F.gelu(mix(torch.cat([even[rows], pooled[rows[0]]], dim=-1)))  # (N, T, D)
             line = F.pad(joined.transpose(1, 2), ((TAPS - 1) * 2**k, 0))  # (N, D, before + T)
             change = F.glu(layer(line), dim=1).transpose(1, 2)  # (N, T, D)
-            x = x.index_put((there.nonzero(as_tuple=True)), x[there] + change)
+            x = x.index_put(rows, x[rows] + change)
         return x
 
 

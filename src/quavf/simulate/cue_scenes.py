@@ -22,7 +22,14 @@ from quavf.simulate.config import (
 )
 from quavf.simulate.conversation import GROUP, Conversation, draw_conversation
 from quavf.simulate.gaze import draw_gaze
-from quavf.simulate.scene import Scene, SceneMotion, draw_motion, draw_scene, draw_smooth_noise
+from quavf.simulate.scene import (
+    Scene,
+    SceneMotion,
+    compute_forward,
+    draw_motion,
+    draw_scene,
+    draw_smooth_noise,
+)
 
 HEAD_M = 0.21  # height of the face box of a grown-up
 UNKNOWN = -1  # label
@@ -170,13 +177,13 @@ def _project(
 ) -> tuple[Floats, Floats, Floats]:
     """Angles (people, T, 3), sizes (people, T) and places (people, T, 2) in the picture."""
     to = motion.heads[WEARER] - motion.heads  # (people, T, 3) from each head to the camera
-    ahead = _forward(motion.turns)
-    right, down = _head_axes(ahead)
+    ahead = compute_forward(motion.turns)
+    right, down = _camera_axes(-ahead)  # a head that faces the camera has its orientation
     x, y, z = (np.sum(to * axis, axis=-1) for axis in (right, down, -ahead))
     yaw = np.degrees(np.arctan2(-x, -z))
     pitch = np.degrees(np.arctan2(y, np.hypot(x, z)))
     roll = np.degrees(motion.turns[..., 2])
-    camera = _forward(motion.turns[WEARER])  # (T, 3)
+    camera = compute_forward(motion.turns[WEARER])  # (T, 3)
     across, below = _camera_axes(camera)
     u, v, depth = (-np.sum(to * axis, axis=-1) for axis in (across, below, camera))
     depth = np.maximum(depth, 0.05)
@@ -187,17 +194,6 @@ def _project(
     place = np.stack([0.5 + focal * u / depth / wide, 0.5 + focal * v / depth / high], axis=-1)
     inside = np.all((place > 0) & (place < 1), axis=-1) & (np.abs(yaw) < 100) & (depth > 0.2)
     return np.stack([yaw, pitch, roll], axis=-1), np.where(inside, size, np.nan), place
-
-
-def _forward(turns: Floats) -> Floats:
-    azimuth, pitch = turns[..., 0], turns[..., 1]
-    flat = np.cos(pitch)
-    return np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(pitch)], axis=-1)
-
-
-def _head_axes(ahead: Floats) -> tuple[Floats, Floats]:
-    """Right and down axes of heads that look `ahead` (..., 3), as the camera sees them."""
-    return _camera_axes(-ahead)
 
 
 def _camera_axes(view: Floats) -> tuple[Floats, Floats]:

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from quavf.core.clock import SAMPLE_RATE
 from quavf.core.records import WEARER, Array, Interval, Ints
 from quavf.cues.features import N_FACE, N_RULE, N_SOUND, compute_features
-from quavf.cues.grid import RATE, CueGrid, build_grid
+from quavf.cues.grid import RATE, CueGrid, build_grid, count_ticks
 from quavf.models.cues import OFFLINE
 from quavf.simulate.cue_noise import observe
 from quavf.simulate.cue_scenes import draw_scene_truth
@@ -58,11 +57,11 @@ class CuesTrainSet(TrainSet):
         for k, source in enumerate(self.stores):
             for clip in source.clips("train"):
                 manifest = source.manifest(clip)
-                source.cues(clip)  # says what is missing before training starts
+                n_ticks = count_ticks(source.cues(clip), manifest.n_samples)
                 for segment in manifest.segments:
                     positive += segment.n_frames * segment.label
                     negative += segment.n_frames * (1 - segment.label)
-                n_stretches = max(round(_seconds(source, clip) / config.seconds), 1)
+                n_stretches = max(round((n_ticks - 1) / self.n_ticks), 1)
                 self.items += [(k, clip)] * n_stretches
         self.counts = self._count(store, positive, negative)
 
@@ -137,7 +136,7 @@ def read_labelled_cues(store: ClipStore, clip: str) -> LabelledCues:
     manifest = store.manifest(clip)
     faces = store.cues(clip)
     persons = np.unique(faces.person)
-    ticks = range(int(_seconds(store, clip) * RATE) + 1)
+    ticks = range(count_ticks(faces, manifest.n_samples))
     grid = build_grid(faces, store.sound_cues(clip), persons, ticks)
     frames = np.floor(np.arange(len(ticks)) / RATE * float(manifest.clock.fps) + 0.5).astype(int)
     people = np.full((len(persons), len(ticks), N_RULE), IGNORED)
@@ -166,10 +165,3 @@ def _label_to_me(manifest: Manifest, person: int, frames: Ints) -> Ints:
         if segment.person == person:
             labels[segment.covers(frames)] = segment.label
     return labels
-
-
-def _seconds(store: ClipStore, clip: str) -> float:
-    """Length of a clip's cues and sound."""
-    faces = store.cues(clip)
-    last = float(faces.time_s.max()) if len(faces) else 0.0
-    return max(last, (store.manifest(clip).n_samples or 0) / SAMPLE_RATE)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from quavf.core.errors import ConfigError
+from quavf.core.errors import ConfigError, StoreError
 from quavf.cues.features import N_FACE, N_RULE, N_SOUND
 from quavf.models.config import CuesConfig
 from quavf.models.cues import OFFLINE, CuesBranch
@@ -58,6 +58,15 @@ def test_samples(store: ClipStore) -> None:
     assert all(torch.equal(a, b) for a, b in zip(data[0], again, strict=True))
     data.epoch = 1
     assert not all(torch.equal(a, b) for a, b in zip(data[0], again, strict=True))
+
+
+def test_simulated_clips_are_not_counted(tmp_path: Path) -> None:
+    unlabelled = make_cue_store(tmp_path / "store", ("val",))
+    counts = CuesTrainSet(unlabelled, CONFIG).counts
+    assert (counts.positive, counts.negative) == (0, 0)
+    assert counts.weights().tolist() == [0.5, 0.5]
+    with pytest.raises(StoreError, match="training needs both"):
+        CuesTrainSet(unlabelled, replace(CONFIG, simulated=0))
 
 
 def test_labels_of_a_store(store: ClipStore) -> None:

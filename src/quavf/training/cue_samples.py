@@ -63,12 +63,10 @@ class CuesTrainSet(TrainSet):
                     negative += segment.n_frames * (1 - segment.label)
                 n_stretches = max(round((n_ticks - 1) / self.n_ticks), 1)
                 self.items += [(k, clip)] * n_stretches
-        self.counts = self._count(store, positive, negative)
-
-    def _count(self, store: ClipStore, positive: int, negative: int) -> ClassCounts:
-        if self.config.simulated and not (positive and negative):
-            return ClassCounts(positive + 1, negative + 1)
-        return count_classes(positive, negative, store, "labelled faces")
+        if config.simulated:  # clips that are not counted have both classes
+            self.counts = ClassCounts(positive, negative)
+        else:
+            self.counts = count_classes(positive, negative, store, "labelled faces")
 
     def __len__(self) -> int:
         return len(self.items) + self.config.simulated

@@ -17,7 +17,7 @@ from quavf.training.datasets import Sample
 class CuesTraining(BranchTraining):
     """Cross-entropy of each answer for each person and tick."""
 
-    unit = "judgements"
+    unit = "labelled frames"
 
     def settings(self, config: TrainCuesConfig) -> BranchSettings:
         return BranchSettings(config.semantics, context="clip")

@@ -23,13 +23,18 @@ Sample = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Frames (audio) or windows (visual) of each class."""
+    """Labelled frames (audio, cues) or windows (visual) of each class."""
 
     positive: int
     negative: int
 
     def weights(self) -> Tensor:
-        """(2,) loss weights of (not to me, to me): each class by the share of the other."""
+        """(2,) loss weights of (not to me, to me): each class by the share of the other.
+
+        Even if a class is missing here, because others beside these are not counted.
+        """
+        if not self.positive or not self.negative:
+            return torch.tensor([0.5, 0.5])
         total = self.positive + self.negative
         return torch.tensor([self.positive / total, self.negative / total])
 

@@ -23,7 +23,7 @@ class TrainSummary:
     run: str
     branch: str
     samples: int
-    positive: int  # frames (audio) or windows (visual)
+    positive: int  # labelled frames (audio, cues) or windows (visual)
     negative: int
     epochs: float
     best_map: float | None  # None: there was no validation

@@ -47,6 +47,14 @@ FURTHER_WORLD = replace(
 )  # new people, voices and rooms
 
 
+def read_options(description: str | None) -> argparse.Namespace:
+    """Read the command line of a script that makes weights."""
+    parser = argparse.ArgumentParser(description=(description or "").split("\n\n")[0])
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--workers", type=int, default=2, help="processes for simulation")
+    return parser.parse_args()
+
+
 def load_recipe(name: str, branch: str, kind: type[Any]) -> Any:
     """Load the settings of a recipe for a branch."""
     path = recipe_path(name, branch)
@@ -55,10 +63,7 @@ def load_recipe(name: str, branch: str, kind: type[Any]) -> Any:
 
 def main() -> None:
     """Simulate, train and pack."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--workers", type=int, default=2, help="processes for simulation")
-    options = parser.parse_args()
+    options = read_options(__doc__)
     out: Path = options.out
     starts = write_starts(out / "start")
     store, further = out / "store", out / "further"

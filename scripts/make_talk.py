@@ -9,21 +9,17 @@ Simulates conversations to validate and to fit the fusion on, trains the cues br
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from quavf.core.config import from_dict
+from make_small import load_recipe, read_options
 from quavf.inference.config import PredictConfig
 from quavf.models.bundle import BUNDLE_FILE
 from quavf.models.bundled import load_bundle
 from quavf.results.config import MomentsConfig
 from quavf.simulate.config import SimulateConfig
 from quavf.training.config import TrainCuesConfig
-from quavf.training.recipes import recipe_path
 from quavf.utils.parallel import EngineConfig
 from quavf.workflows.bundle import make_bundle
 from quavf.workflows.cues import compute_cues
@@ -45,18 +41,13 @@ CARD = Path(__file__).parents[1] / "src" / "quavf" / "models" / "bundled" / NAME
 
 def main() -> None:
     """Simulate, train, fit and pack."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--workers", type=int, default=2, help="processes for simulation")
-    options = parser.parse_args()
+    options = read_options(__doc__)
     out: Path = options.out
     store, run, scores = out / "store", out / "runs" / "cues", out / "scores"
     prepare_simulated(store, WORLD, every=EVERY, engine=EngineConfig(workers=options.workers))
     score_quality(store)
     compute_cues(store)
-    path = recipe_path(NAME, "cues")
-    config: Any = from_dict(TrainCuesConfig, yaml.safe_load(path.read_text()), path)
-    train("cues", store, run, config)
+    train("cues", store, run, load_recipe(NAME, "cues", TrainCuesConfig))
     weights = run / "last.safetensors"  # the learning rate ends at 0: the last are the best
     branches: dict[str, Any] = {**load_bundle(BASE).branches, "cues": weights}
     moments = PredictConfig(all_faces=True, whole_turns=False)

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from quavf.core.errors import QuavfError
-from tests.helpers.data import ROOT
-
-FOLDER = ROOT / "benchmarks"
+from tests.helpers.benchmarks import load_benchmark
 
 
 @pytest.fixture
 def fuzz(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    spec = importlib.util.spec_from_file_location("fuzz_benchmark", FOLDER / "fuzz.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "fuzz_benchmark", module)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("fuzz", monkeypatch)
 
 
 def test_mutations_repeat_and_differ(fuzz: Any) -> None:

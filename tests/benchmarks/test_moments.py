@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,21 +12,12 @@ import pytest
 from quavf.core.branches import score_columns
 from quavf.results.config import MomentsConfig
 from quavf.results.video import PersonScores, VideoResult
-from tests.helpers.data import ROOT
-
-FOLDER = ROOT / "benchmarks"
+from tests.helpers.benchmarks import load_benchmark
 
 
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(FOLDER))  # it imports raw_faces
-    spec = importlib.util.spec_from_file_location("moments_benchmark", FOLDER / "moments.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "moments_benchmark", module)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("moments", monkeypatch)
 
 
 def test_tracks_are_matched_with_the_truth(benchmark: Any) -> None:

@@ -402,8 +402,14 @@ BROKEN_CODEC = b"A_ZZZ/INT/LIT"  # in place of A_PCM/INT/LIT
 
 def with_cover(path: Path) -> None:
     """The cover picture is stream 0, as music programs and phones put it."""
-    streams(PREVIEW, VIDEO, HEARD, format="matroska")(path.with_name("whole.mkv"))
-    with av.open(str(path.with_name("whole.mkv"))) as source, av.open(str(path), "w") as out:
+    copy_with_cover(streams(PREVIEW, VIDEO, HEARD, format="matroska"), path)
+
+
+def copy_with_cover(make: Make, path: Path) -> None:
+    """Make a file, and copy it with its first stream marked as the cover picture."""
+    whole = path.with_name("whole.mkv")
+    make(whole)
+    with av.open(str(whole)) as source, av.open(str(path), "w") as out:
         pairs = {s.index: out.add_stream_from_template(s) for s in source.streams}
         pairs[0].disposition = Disposition.attached_pic
         for packet in source.demux():
@@ -533,14 +539,7 @@ DAMAGE = [
 
 
 def song_with_cover(path: Path) -> None:
-    streams(PREVIEW, HEARD)(path.with_name("whole.mkv"))
-    with av.open(str(path.with_name("whole.mkv"))) as source, av.open(str(path), "w") as out:
-        pairs = {s.index: out.add_stream_from_template(s) for s in source.streams}
-        pairs[0].disposition = Disposition.attached_pic
-        for packet in source.demux():
-            if packet.pts is not None:
-                packet.stream = pairs[packet.stream_index]
-                out.mux(packet)
+    copy_with_cover(streams(PREVIEW, HEARD), path)
 
 
 GROUPS = {

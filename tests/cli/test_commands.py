@@ -280,6 +280,19 @@ def test_top_level_lists_every_command(words: list[str]) -> None:
     assert len(answer.out.splitlines()) < 35
 
 
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["train", "cues"], "--look-ahead [A, B, ...]"),
+        (["train", "cues"], "--stores [A, B, ...]"),
+        (["train", "visual"], "--augment.crop_scale [LOW, HIGH]"),
+        (["run"], "--moments.still_faces yes/no"),
+    ],
+)
+def test_help_says_what_an_option_takes(words: list[str], shown: str) -> None:
+    assert shown in quavf(*words, "--help").out
+
+
 @pytest.mark.parametrize(("group", "n_commands"), [("train", 3), ("prepare", 4)])
 @pytest.mark.parametrize("words", [[], ["--help"]])
 def test_groups_list_their_commands(group: str, n_commands: int, words: list[str]) -> None:

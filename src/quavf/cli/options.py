@@ -75,7 +75,8 @@ def add_moments_options(parser: ArgumentParser, source: str) -> None:
     parser.add_class_arguments(MomentsConfig, "moments", instantiate=False)
     for field in fields(MomentsConfig):
         action = parser._option_string_actions[f"--moments.{field.name}"]
-        action.default, action.metavar = None, "X"
+        action.default = None
+        action.metavar = "yes/no" if isinstance(field.default, bool) else "X"
         action.help = f"{str(action.help).rstrip('.')}; default: {source}"
 
 

@@ -67,7 +67,9 @@ class HelpFormatter(DefaultHelpFormatter):
         named = isinstance(action.metavar, str) and "CONFIG" not in action.metavar
         if named and not isinstance(default, tuple):
             return str(action.metavar)
-        kinds = {bool: "yes/no", int: "N", float: "X", tuple: "[LOW, HIGH]"}
+        if isinstance(default, tuple):
+            return "[LOW, HIGH]" if len(default) == 2 else "[A, B, ...]"
+        kinds = {bool: "yes/no", int: "N", float: "X"}
         return kinds.get(type(default), "VALUE") if default is not None else "VALUE"
 
 
@@ -204,5 +206,5 @@ def _one_line(message: str) -> str:
     expected = name.get(kinds[0], "") if kinds else ""
     if not expected:
         size = re.search(r"tuple with (\d+)", found["rest"])
-        expected = f"[LOW, HIGH], {size[1]} numbers" if size else "[LOW, HIGH]"
+        expected = f"[LOW, HIGH], {size[1]} numbers" if size else "a list such as [A, B]"
     return f"{_spell('--' + found['key'])}: expected {expected}, found {found['value']}"[:LONGEST]

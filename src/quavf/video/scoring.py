@@ -14,7 +14,7 @@ import numpy as np
 
 from quavf.core.branches import BRANCHES, FUSED
 from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
-from quavf.core.records import Floats, Ints
+from quavf.core.records import Floats
 from quavf.cues.stillness import find_still_faces
 from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.results.config import MomentsConfig
@@ -98,19 +98,20 @@ class VideoScoring:
             for person, own in scores.items():
                 columns[person].update(own)
             release_memory()
-        for person, own in columns.items():
-            if own:
-                own[FUSED] = self._fuse(person, schedules[person].scored.ticks, own)
+        self._fuse({person: own for person, own in columns.items() if own})
         return columns
 
-    def _fuse(self, person: int, ticks: Ints, columns: Columns) -> Floats:
-        """The fused score (S,) of a person at the scored ticks."""
+    def _fuse(self, columns: Mapping[int, Columns]) -> None:
+        """Add the fused score (S,) to the columns of each person; their cues are read once."""
         from quavf.inference.measures import measure_faces
 
-        store, clip = self.video.store, self.video.clip
-        times = ticks / TICKS_PER_SECOND
-        measures = measure_faces(store, clip, np.full(len(ticks), person), times)
-        return fuse_columns({**columns, **measures}, self.fusion)
+        ticks = [self.video.schedules[person].scored.ticks for person in columns]
+        person = np.repeat(np.array([*columns], np.int64), [len(own) for own in ticks])  # (N,)
+        times = np.concatenate([np.empty(0), *ticks]) / TICKS_PER_SECOND  # (N,)
+        measures = measure_faces(self.video.store, self.video.clip, person, times)
+        for number, own in columns.items():
+            mine = {name: values[person == number] for name, values in measures.items()}
+            own[FUSED] = fuse_columns({**own, **mine}, self.fusion)
 
     def _rows(self, scored: FaceTicks, columns: Columns) -> PersonScores:
         return PersonScores(

@@ -24,7 +24,7 @@ class RunConfig(InferenceConfig):
 
     Args:
         weights: Weights that come with the package, by name, or the folder of a bundle; default:
-            small, or no more than `branches` if that names a checkpoint.
+            talk, or no more than `branches` if that names a checkpoint.
         branches: Checkpoints or exported models of single branches, by the branch's name, instead
             of those of `weights`; empty: leave the branch out.
         video: How faces are found, and how often they are scored.

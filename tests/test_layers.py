@@ -33,6 +33,7 @@ LAYERS = (  # each may import itself and those before it
     "inference",
     "training",
     "video",
+    "live",
     "report",
     "workflows",
     "cli",

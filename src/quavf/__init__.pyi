@@ -31,6 +31,11 @@ from .inference.config import InferenceConfig as InferenceConfig
 from .inference.config import PredictConfig as PredictConfig
 from .inference.export import export as export
 from .inference.predictor import Predictor as Predictor
+from .live.config import LiveConfig as LiveConfig
+from .live.events import LiveCounts as LiveCounts
+from .live.events import LiveEvent as LiveEvent
+from .live.events import LivePerson as LivePerson
+from .live.session import LiveSession as LiveSession
 from .models.branch import BranchNetwork as BranchNetwork
 from .models.checkpoint import load_branch as load_branch
 from .models.checkpoint import save_branch as save_branch

@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quavf.core.branches import BRANCHES
+from quavf.core.branches import BRANCHES, CUES
 from quavf.core.errors import ConfigError, QuavfError
 from quavf.core.windows import WindowConfig
 from quavf.inference.config import InferenceConfig
+from quavf.live.config import LiveConfig
 from quavf.models.bundled import DEFAULT, FOLDER
 from quavf.results.video import RESULT_FILE, Moment, Person, PersonScores, VideoResult
 from quavf.utils.failures import describe_failure
@@ -32,6 +33,7 @@ from quavf.workflows.quality import QUALITY_INFERENCE, score_quality
 
 if TYPE_CHECKING:
     from quavf.inference.predictor import Predictor
+    from quavf.live.session import LiveSession
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +131,23 @@ class Pipeline:
                 )
         with hold_folder(Path(out), *LEFTOVERS):
             return self._run(Path(video), Path(out), truth)
+
+    def live(self, look_ahead: float = 0.3, config: LiveConfig | None = None) -> LiveSession:
+        """Start a live session: pictures and sound in, events out.
+
+        `look_ahead` is the time in seconds that a judgement waits for; `config` says more, and its
+        `look_ahead` counts. Of the branches, it runs the cues alone. Raises ConfigError without it.
+        """
+        from quavf.live.session import LiveSession
+
+        if CUES.name not in self.predictors:
+            raise ConfigError(
+                f"live: the weights {self.bundle.name} have no {CUES.name} branch, which judges "
+                f"live; use {DEFAULT}"
+            )
+        config = config or LiveConfig(look_ahead=look_ahead)
+        predictor: Any = self.predictors[CUES.name]
+        return LiveSession(predictor, self.bundle.fusion, self.bundle.moments, config)
 
     def _run(self, video: Path, folder: Path, truth: Sequence[Moment] | None) -> VideoAnalysis:
         before = _read_run(folder)

@@ -1,0 +1,1 @@
+"""Live judgement: pictures and sound as they come, events as soon as they are known."""

@@ -204,12 +204,11 @@ def measure_stages(
         watch.wall["cut"], watch.cpu["cut"] = watch.wall.pop("prepare"), watch.cpu.pop("prepare")
     with watch.time_stage("quality"):
         score_quality(prepared.store.path)
-    models: list[Any] = [
-        run_branch(b.eval(), config or InferenceConfig(device="cpu")) for b in (hearing, seeing)
-    ]
+    how = config or InferenceConfig(device="cpu")
+    models: list[Any] = [run_branch(b.eval(), how) for b in (hearing, seeing)]
     options = RunConfig()
     batches = InferenceConfig(
-        device="cpu",
+        device=how.device,
         batch_size=options.batch_size,
         audio_batch_size=options.audio_batch_size,
     )

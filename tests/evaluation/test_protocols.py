@@ -532,6 +532,23 @@ def test_tasks_are_judged_in_whole_clips() -> None:
     assert segment.accuracy == 0.75  # frame 7 has 0.6
 
 
+def test_stretches_that_are_not_labelled_are_not_judged() -> None:
+    """By hand: person 1 looks in frames 3 to 6, and nobody knows of frames 5 to 7."""
+    rows = [("a", 1, f, 0.5, 0.5, 0.5) for f in range(10)]
+    rows += [("a", 2, f, 0.5, 0.5, 0.5) for f in range(3)]
+    looking = np.array([0.1, 0.2, 0.3, 0.9, 0.7, 0.0, 0.0, 1.0, 0.3, 0.1, 0.2, 0.1, 0.3])
+    segments = [("a", Segment(1, 0, 4, 1)), ("a", Segment(1, 5, 9, 0))]
+    task = evaluate_scores(
+        with_cues(make(rows), looking=looking),
+        segments,
+        FAST,
+        {"looking": {"a": [Interval(1, 3, 6)]}},
+        unlabelled={"looking": {"a": [Interval(1, 5, 7), Interval(2, 5, 9)]}},
+    ).tasks["looking"]
+    assert (task.frame.n_rows, task.frame.n_positive, task.frame.accuracy) == (10, 2, 1.0)
+    assert (task.segment.n_rows, task.segment.n_positive, task.segment.accuracy) == (4, 1, 1.0)
+
+
 def test_intervals_of_tasks_are_those_of_the_bootstrap() -> None:
     scores, segments = synthetic(6)
     positive = {(clip, s.person, s.start_frame): s for clip, s in segments if s.label}

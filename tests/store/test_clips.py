@@ -24,7 +24,7 @@ import pytest
 
 from quavf.core.clock import Clock
 from quavf.core.errors import QuavfError, StoreError
-from quavf.core.records import CropGeometry, Interval, Segment
+from quavf.core.records import CropGeometry, Interval, Segment, SourceRows
 from quavf.store import FORMAT, ClipStore, CropReader, Manifest, StoreConfig
 from quavf.store import clips as clips_module
 from tests.helpers.disk import full_disk
@@ -96,6 +96,30 @@ INTERVALS = (Interval(0, 3, 4), Interval(1, 0, 9))
 def test_intervals_there_and_back(store: ClipStore, looking: Any) -> None:
     labelled = manifest("b", speaking=INTERVALS, looking=looking)
     assert Manifest.from_json(json.loads(json.dumps(labelled.to_json())), "x") == labelled
+
+
+def test_unlabelled_stretches_there_and_back(store: ClipStore) -> None:
+    unlabelled = {"looking": (Interval(1, 3, 4),), "talking": INTERVALS}
+    labelled = manifest("b", speaking=INTERVALS, unlabelled=unlabelled)
+    assert Manifest.from_json(json.loads(json.dumps(labelled.to_json())), "x") == labelled
+    assert "unlabelled" not in manifest("b").to_json(), "as in clips of earlier versions"
+    store.write_intervals("a", INTERVALS, (), unlabelled)
+    store.write_intervals("a", (), ())
+    assert store.manifest("a").unlabelled == unlabelled
+    store.write_intervals("a", (), (), {})
+    assert store.manifest("a").unlabelled == {}
+
+
+def test_source_rows_there_and_back(store: ClipStore, tmp_path: Path) -> None:
+    assert store.source_rows("a") is None
+    rows = SourceRows(np.array([2, 1]), np.array([5, 0]), ("é,1", "x"))
+    with store.write_clip("b") as writer:
+        writer.add_source_rows(rows)
+        writer.finish(manifest("b", n_crops=0, n_samples=None))
+    found = store.source_rows("b")
+    assert found is not None
+    assert found.text == rows.text
+    assert (found.person.tolist(), found.frame.tolist()) == ([2, 1], [5, 0])
 
 
 def test_intervals_are_replaced_in_place(store: ClipStore) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from quavf.core.errors import ConfigError, StoreError
+from quavf.core.records import Interval
 from quavf.cues.features import N_FACE, N_RULE, N_SOUND
 from quavf.models.config import CuesConfig
 from quavf.models.cues import OFFLINE, CuesBranch
@@ -41,6 +42,28 @@ CONFIG = TrainCuesConfig(
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
     return make_cue_store(tmp_path_factory.mktemp("train") / "store")
+
+
+def test_labels_that_are_not_known_are_ignored(tmp_path: Path) -> None:
+    store = make_cue_store(tmp_path / "store", ("train",))
+    manifest, before = store.manifest("clip0"), read_labelled_cues(store, "clip0")
+    unlabelled = {
+        "talking": (Interval(1, 0, 999),),
+        "speaking": (Interval(0, 0, 999),),
+        "looking": (Interval(1, 0, 99),),
+    }
+    store.write_intervals("clip0", manifest.speaking, manifest.looking, unlabelled)
+    after = read_labelled_cues(ClipStore.open(store.path), "clip0")
+    frames = 2 * np.arange(before.grid.n_ticks)
+    own = [s.covers(frames) for s in manifest.segments if s.person == 1]
+    free = ~np.any(own, axis=0)
+    assert 0 < free.sum() < len(frames)
+    expected = before.people.copy()
+    expected[0, free, TO_ME] = IGNORED
+    expected[0, frames < 100, LOOKING] = IGNORED
+    np.testing.assert_array_equal(after.people, expected)
+    assert (before.wearer != IGNORED).all()
+    assert (after.wearer == IGNORED).all()
 
 
 def test_samples(store: ClipStore) -> None:

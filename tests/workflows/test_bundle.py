@@ -87,6 +87,18 @@ def test_pauses_do_not_count_for_raw_video(tmp_path: Path, store: Path, told: Pa
     assert summary.positive < 6
 
 
+def test_rows_whose_label_is_not_known_are_left_out(tmp_path: Path, audio: Path) -> None:
+    labels = (Segment(1, 0, 10, 1), Segment(2, 0, 10, 0))
+    store = make_store(tmp_path / "store", ("val", "val"), segments=labels)
+    for clip in store.clips():
+        manifest = store.manifest(clip)
+        unknown = {"talking": (Interval(1, 0, 99),)}
+        store.write_intervals(clip, manifest.speaking, manifest.looking, unknown)
+    predict(store.path, tmp_path / "all", audio, config=replace(CONFIG, all_faces=True))
+    summary = make_bundle([tmp_path / "all"], tmp_path / "b")
+    assert (summary.rows, summary.positive, summary.clips) == (6, 2, 2)
+
+
 def test_the_command(
     tmp_path: Path, told: Path, capsys: pytest.CaptureFixture[str], store: Path
 ) -> None:

@@ -73,6 +73,10 @@ class Interval(FrameRange):
 Intervals = tuple[Interval, ...] | None
 """When each person speaks, or looks at the camera wearer; None: not labelled."""
 
+TALKING = "talking"  # label: talks to the camera wearer
+Unlabelled = dict[str, tuple[Interval, ...]]
+"""Stretches of persons whose label is not known, by what is not: talking, speaking or looking."""
+
 
 @dataclass(frozen=True)
 class Track:
@@ -130,6 +134,24 @@ class MediaFacts:
 
 
 @dataclass(frozen=True)
+class SourceRows:
+    """The rows of a dataset's own files that stand for faces of a clip, in file order.
+
+    `text` (N,) is what the dataset calls each row; `person` and `frame` (N,) say whose it is here.
+    """
+
+    person: Ints
+    frame: Ints
+    text: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        assert len(self.person) == len(self.frame) == len(self.text), len(self.text)
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+@dataclass(frozen=True)
 class ClipRecord:
     """What a source knows of a clip before any media is read."""
 
@@ -144,6 +166,7 @@ class ClipRecord:
     looking: Intervals = None  # at the wearer
     every: int = 0  # frames between the faces to keep outside labelled segments; 0: none
     facts: MediaFacts = MediaFacts()
+    unlabelled: Unlabelled = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,6 +186,8 @@ class CroppedClip:
     geometry: dict[int, dict[int, CropGeometry]] = field(default_factory=dict)
     speaking: Intervals = None
     looking: Intervals = None
+    rows: SourceRows | None = None
+    unlabelled: Unlabelled = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -125,12 +125,14 @@ def evaluate_scores(
     config: EvaluateConfig | None = None,
     labels: Labels | None = None,
     fusion: Fusion = PUBLISHED,
+    unlabelled: Labels | None = None,
 ) -> Evaluation:
     """Judge scores against (clip, segment) pairs under both protocols.
 
     Frames that segments of both labels claim are left out of the frame protocol and counted; a
     segment listed twice counts once. `labels` of speaking and looking judge the columns of these
-    names. `fusion`, which made the fused scores, also fuses fewer branches, to tell what each adds.
+    names, but for the stretches `unlabelled`. `fusion`, which made the fused scores, also fuses
+    fewer branches, to tell what each adds.
     Raises ScoresError when a row occurs twice, when no scored row lies in a labelled segment, or
     when those that do are of one class.
     """
@@ -156,7 +158,7 @@ def evaluate_scores(
         "repeated_segments": len(labelled) - len(distinct),
         "segments_without_scores": len(distinct) - len(segment.labels),
     }
-    tasks = _judge_tasks(scores, labels or {}, config)
+    tasks = _judge_tasks(scores, labels or {}, unlabelled or {}, config)
     return Evaluation(_judge(frame, config), _judge(segment, config), counts, config, tasks)
 
 
@@ -184,7 +186,9 @@ def _check_classes(table: Table, frame: Rows, segment: Rows, n_segments: int) ->
         )
 
 
-def _judge_tasks(scores: Scores, labels: Labels, config: EvaluateConfig) -> dict[str, Task]:
+def _judge_tasks(
+    scores: Scores, labels: Labels, unlabelled: Labels, config: EvaluateConfig
+) -> dict[str, Task]:
     """Each column that has both scores and labels."""
     tasks = {}
     for name, intervals in labels.items():
@@ -192,7 +196,7 @@ def _judge_tasks(scores: Scores, labels: Labels, config: EvaluateConfig) -> dict
         if column is None or np.isnan(column).all():
             continue
         table = Table.build(scores, {name: column})
-        frame, segment = build_interval_rows(table, intervals, config)
+        frame, segment = build_interval_rows(table, intervals, config, unlabelled.get(name))
         if len(frame.labels):
             tasks[name] = Task(*(_judge_alone(rows, name, config) for rows in (frame, segment)))
     return tasks

@@ -4,8 +4,8 @@ Two protocols. *Frame*, which mimics the challenge's test layout: one row for ev
 person, frame) inside a labelled segment. *Segment*: one row for every labelled segment that has a
 scored frame; its score is the mean over those frames. Only persons other than the camera wearer.
 
-Speaking and looking are labelled in every frame of a clip, or in none. There a segment is a stretch
-of one person's scored frames with one label.
+Speaking and looking are labelled in every frame of a clip, or in none, but for stretches that are
+given as not labelled. There a segment is a stretch of one person's scored frames with one label.
 """
 
 from __future__ import annotations
@@ -202,11 +202,15 @@ def build_talking_rows(
 
 
 def build_interval_rows(
-    table: Table, intervals: Mapping[str, Sequence[Interval]], config: EvaluateConfig
+    table: Table,
+    intervals: Mapping[str, Sequence[Interval]],
+    config: EvaluateConfig,
+    unlabelled: Mapping[str, Sequence[Interval]] | None = None,
 ) -> tuple[Rows, Rows]:
     """Rows by frame and by segment of a task that is labelled in whole clips.
 
-    `intervals` holds when the answer is yes, by clip; a clip that it lacks is not labelled.
+    `intervals` holds when the answer is yes, by clip; a clip that it lacks is not labelled, and
+    neither are the stretches `unlabelled` of the others.
     """
     labels = np.full(len(table.frame), -1)
     stretches: list[slice] = []
@@ -217,9 +221,12 @@ def build_interval_rows(
         for interval in intervals[clip]:
             if interval.person == person:
                 labels[table.rows_of(clip, interval)] = 1
+        for interval in (unlabelled or {}).get(clip, ()):
+            if interval.person == person:
+                labels[table.rows_of(clip, interval)] = -1
         edges = group.start + 1 + np.flatnonzero(np.diff(labels[group]))
         ends = [group.start, *edges.tolist(), group.stop]
-        stretches += [slice(a, b) for a, b in pairwise(ends)]
+        stretches += [slice(a, b) for a, b in pairwise(ends) if labels[a] >= 0]
     keep = np.flatnonzero(labels >= 0)
     firsts = np.array([rows.start for rows in stretches], int)
     whole = table.summarise(stretches, labels[firsts], config.segment_score)

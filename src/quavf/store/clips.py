@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from quavf.core.errors import AnnotationError, ConfigError, StoreError
 from quavf.core.names import is_safe_name
-from quavf.core.records import Floats, Intervals
+from quavf.core.records import Floats, Intervals, SourceRows, Unlabelled
 from quavf.core.semantics import get_semantics
 from quavf.cues.tracks import CUE_SETTINGS, FaceCues, SoundCues
 from quavf.store.clip_tables import read_origin, write_clip_table
@@ -39,7 +39,15 @@ from quavf.store.integrity import (
     is_clip_folder,
 )
 from quavf.store.manifest import FORMAT, Manifest, StoreConfig
-from quavf.store.tables import LATER, SCHEMA, Faces, read_faces, read_table
+from quavf.store.tables import (
+    LATER,
+    ROWS_NAME,
+    ROWS_SCHEMA,
+    SCHEMA,
+    Faces,
+    read_faces,
+    read_table,
+)
 from quavf.store.writer import ClipWriter
 from quavf.utils.files import (
     config_hash,
@@ -189,11 +197,31 @@ class ClipStore:
             raise StoreError(f"{path}: made with other settings than the store; {REMEDY}")
         return manifest
 
-    def write_intervals(self, clip: str, speaking: Intervals, looking: Intervals) -> None:
-        """Replace the labels of speaking and looking of a clip; everything else stays."""
+    def write_intervals(
+        self,
+        clip: str,
+        speaking: Intervals,
+        looking: Intervals,
+        unlabelled: Unlabelled | None = None,
+    ) -> None:
+        """Replace the labels of speaking and looking of a clip; everything else stays.
+
+        `unlabelled`: see `Manifest`; default: as it is.
+        """
         with self._lock(shared=True):
             manifest = replace(self.manifest(clip), speaking=speaking, looking=looking)
+            if unlabelled is not None:
+                manifest = replace(manifest, unlabelled=unlabelled)
             write_json(self.folder(clip) / "clip.json", manifest.to_json())
+
+    def source_rows(self, clip: str) -> SourceRows | None:
+        """The rows of the dataset's own files that stand for faces; None if none were kept."""
+        path = self.folder(clip) / ROWS_NAME
+        if not path.is_file():
+            return None
+        table = self.table(clip, ROWS_NAME, ROWS_SCHEMA, REMEDY)
+        person, frame = (np.asarray(table[name].to_numpy()) for name in ("person", "frame"))
+        return SourceRows(person, frame, tuple(table["text"].to_pylist()))
 
     def faces(self, clip: str) -> Faces:
         """The crops of a clip. Raises StoreError if the table is not as it was written."""

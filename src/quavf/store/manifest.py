@@ -9,7 +9,7 @@ from typing import Any
 
 from quavf.core.clock import Clock
 from quavf.core.errors import StoreError
-from quavf.core.records import Interval, Intervals, Segment
+from quavf.core.records import Interval, Intervals, Segment, Unlabelled
 from quavf.store.integrity import REMEDY, FileSum
 from quavf.utils.files import config_hash
 
@@ -48,6 +48,7 @@ class Manifest:
     speaking: Intervals = None  # when each person speaks, the wearer included; None: not labelled
     looking: Intervals = None  # when each person looks at the wearer; None: not labelled
     files: dict[str, FileSum] = field(default_factory=dict, compare=False)  # empty: not known
+    unlabelled: Unlabelled = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -62,9 +63,10 @@ class Manifest:
         ]
         for name in INTERVAL_FIELDS:
             intervals: Intervals = getattr(self, name)
-            content[name] = intervals and [
-                [i.person, i.start_frame, i.last_frame] for i in intervals
-            ]
+            content[name] = intervals and _list_intervals(intervals)
+        content["unlabelled"] = {k: _list_intervals(i) for k, i in self.unlabelled.items() if i}
+        if not content["unlabelled"]:  # as in clips of earlier versions
+            del content["unlabelled"]
         return content | {CHECKSUM: config_hash(content)}
 
     @classmethod
@@ -90,6 +92,10 @@ class Manifest:
             AssertionError,
         ) as error:
             raise StoreError(f"{where}: damaged at {name!r} ({error!r}); {REMEDY}") from None
+
+
+def _list_intervals(intervals: tuple[Interval, ...]) -> list[list[int]]:
+    return [[i.person, i.start_frame, i.last_frame] for i in intervals]
 
 
 def _compare(found: object, expected: str, where: object) -> None:
@@ -128,6 +134,10 @@ def _intervals(value: list[list[int]] | None) -> Intervals:
     return None if value is None else tuple(Interval(*map(int, interval)) for interval in value)
 
 
+def _unlabelled(value: dict[str, list[list[int]]]) -> Unlabelled:
+    return {str(kind): _intervals(stretches) or () for kind, stretches in value.items()}
+
+
 def _size(value: list[int] | None) -> tuple[int, int] | None:
     return None if value is None else (int(value[0]), int(value[1]))
 
@@ -146,5 +156,6 @@ _MANIFEST_FIELDS: dict[str, Callable[[Any], Any]] = {
     "speaking": _intervals,
     "looking": _intervals,
     "files": _sums,
+    "unlabelled": _unlabelled,
 }
-_LATER = (*INTERVAL_FIELDS, "files")  # fields that clips of earlier versions lack
+_LATER = (*INTERVAL_FIELDS, "files", "unlabelled")  # fields that clips of earlier versions lack

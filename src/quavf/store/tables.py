@@ -20,6 +20,8 @@ SCHEMA = pa.schema(
     + [(f"picture_{side}", pa.int32()) for side in ("x0", "x1", "y0", "y1")]
     + [("offset", pa.int64()), ("size", pa.int64()), ("crc32", pa.int64())]
 )
+ROWS_NAME = "rows.parquet"  # of the dataset's own files
+ROWS_SCHEMA = pa.schema([("person", pa.int64()), ("frame", pa.int64()), ("text", pa.string())])
 LATER = ("crc32",)  # columns that tables of earlier versions lack
 INTEGERS = [f.name for f in SCHEMA if pa.types.is_integer(f.type) and f.name not in LATER]
 

@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quavf.core.clock import SAMPLE_RATE
-from quavf.core.records import CropGeometry, Ints
+from quavf.core.records import CropGeometry, Ints, SourceRows
 from quavf.cues.tracks import CUE_SETTINGS, FaceCues, SoundCues
 from quavf.store.clip_tables import write_clip_table
 from quavf.store.cue_tables import FACES_NAME, SOUND_NAME, face_table, sound_table
 from quavf.store.integrity import sum_files
 from quavf.store.manifest import Manifest
-from quavf.store.tables import SCHEMA
+from quavf.store.tables import ROWS_NAME, ROWS_SCHEMA, SCHEMA
 from quavf.utils.files import write_json
 
 CODES = {pa.int32(): "i", pa.int64(): "q", pa.float64(): "d"}  # of `array`
@@ -92,6 +92,12 @@ class ClipWriter:
         """Add the clip's cues; see `ClipStore.write_cues`."""
         self.add_table(FACES_NAME, face_table(faces), CUE_SETTINGS)
         self.add_table(SOUND_NAME, sound_table(sound), CUE_SETTINGS)
+
+    def add_source_rows(self, rows: SourceRows) -> None:
+        """Add the rows of the dataset's own files; see `ClipStore.source_rows`."""
+        columns = {"person": rows.person, "frame": rows.frame, "text": rows.text}
+        table = pa.table([pa.array(columns[f.name], f.type) for f in ROWS_SCHEMA], ROWS_SCHEMA)
+        self.add_table(ROWS_NAME, table, {"format": 1})
 
     @property
     def n_crops(self) -> int:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from quavf.core.records import WEARER, Array, Interval, Ints
+from quavf.core.branches import LOOKING as LOOKS
+from quavf.core.branches import SPEAKING as SPEAKS
+from quavf.core.records import TALKING, WEARER, Array, Interval, Ints
 from quavf.cues.features import N_FACE, N_RULE, N_SOUND, compute_features
 from quavf.cues.grid import RATE, CueGrid, build_grid, count_ticks
 from quavf.models.cues import OFFLINE
@@ -140,25 +142,34 @@ def read_labelled_cues(store: ClipStore, clip: str) -> LabelledCues:
     people = np.full((len(persons), len(ticks), N_RULE), IGNORED)
     for k, person in enumerate(persons):
         people[k, :, TO_ME] = _label_to_me(manifest, int(person), frames)
-        people[k, :, SPEAKING] = _label(manifest.speaking, int(person), frames)
-        people[k, :, LOOKING] = _label(manifest.looking, int(person), frames)
-    return LabelledCues(grid, people, _label(manifest.speaking, WEARER, frames))
+        people[k, :, SPEAKING] = _label(manifest, SPEAKS, int(person), frames)
+        people[k, :, LOOKING] = _label(manifest, LOOKS, int(person), frames)
+    return LabelledCues(grid, people, _label(manifest, SPEAKS, WEARER, frames))
 
 
-def _label(intervals: tuple[Interval, ...] | None, person: int, frames: Ints) -> Ints:
-    """(T,) whether each frame lies in an interval of a person; IGNORED if nothing is labelled."""
+def _label(manifest: Manifest, kind: str, person: int, frames: Ints) -> Ints:
+    """(T,) whether a person speaks (or looks) at each frame; IGNORED where it is not labelled."""
+    intervals = manifest.speaking if kind == SPEAKS else manifest.looking
     if intervals is None:
         return np.full(len(frames), IGNORED)
+    labels = _covers(intervals, person, frames).astype(np.int64)
+    labels[_covers(manifest.unlabelled.get(kind, ()), person, frames)] = IGNORED
+    return labels
+
+
+def _covers(intervals: tuple[Interval, ...], person: int, frames: Ints) -> Array:
+    """(T,) whether each frame lies in an interval of a person."""
     inside = np.zeros(len(frames), bool)
     for interval in intervals:
         if interval.person == person:
             inside |= interval.covers(frames)
-    return inside.astype(np.int64)
+    return inside
 
 
 def _label_to_me(manifest: Manifest, person: int, frames: Ints) -> Ints:
     """(T,) labels of a person's segments; 0 outside them if speech is labelled, else IGNORED."""
     labels = np.full(len(frames), IGNORED if manifest.speaking is None else 0)
+    labels[_covers(manifest.unlabelled.get(TALKING, ()), person, frames)] = IGNORED
     for segment in reversed(manifest.segments):
         if segment.person == person:
             labels[segment.covers(frames)] = segment.label

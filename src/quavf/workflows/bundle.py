@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from quavf.core.branches import CUES, QUALITY, branch_names
+from quavf.core.branches import CUES, QUALITY, SPEAKING, branch_names
 from quavf.core.errors import ConfigError, ScoresError
-from quavf.core.records import Array, Floats, Interval, Ints, Segment
+from quavf.core.records import TALKING, Array, Floats, Interval, Ints, Segment
 from quavf.models.bundle import BUNDLE_FILE, Bundle
 from quavf.models.bundled import weights_path
 from quavf.results.config import MomentsConfig
@@ -195,9 +195,13 @@ def _read_rows(folder: Path, path: Path, spoken: bool = False) -> _Rows:
                 f"{folder}: clip {clip} is not in {path}; give the store that was predicted on"
             )
         manifest = store.manifest(str(clip))
-        labels[own] = _label(scores.take(own), manifest.segments)
+        here = scores.take(own)
+        labels[own] = _label(here, manifest.segments)
         if spoken and manifest.speaking is not None:
-            labels[own[~_is_inside(scores.take(own), manifest.speaking)]] = 0
+            heard = manifest.speaking + manifest.unlabelled.get(SPEAKING, ())
+            labels[own[~_is_inside(here, heard)]] = 0
+        unknown = _is_inside(here, manifest.unlabelled.get(TALKING, ()))
+        labels[own[unknown & ~_is_inside(here, manifest.segments)]] = -1
         times = scores.frame[own] / float(manifest.clock.fps)
         for name, values in measure_faces(store, str(clip), scores.person[own], times).items():
             columns[name][own] = values

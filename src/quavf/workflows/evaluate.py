@@ -31,10 +31,11 @@ def evaluate(
 
     found, clips = read_scores(Path(scores)), ClipStore.open(Path(store))
     segments, labels = read_labels(Path(store)), read_intervals(clips)
+    unlabelled = read_unlabelled(clips)
     fusion = read_fusion(read_config(Path(scores)).get("fusion"))
     if not isinstance(fusion, PublishedFormula):
         fusion = MeasuredFusion(fusion, measure_rows(found, clips))
-    evaluation = evaluate_scores(found, segments, config, labels, fusion)
+    evaluation = evaluate_scores(found, segments, config, labels, fusion, unlabelled)
     counts = {**evaluation.counts, **count_unmatched(found, clips)}
     evaluation = replace(evaluation, counts=counts)
     write_evaluation(Path(out), evaluation)
@@ -90,6 +91,15 @@ def read_intervals(store: ClipStore) -> dict[str, dict[str, tuple[Interval, ...]
             if intervals is not None:
                 found[name][clip] = intervals
     return found
+
+
+def read_unlabelled(store: ClipStore) -> dict[str, dict[str, tuple[Interval, ...]]]:
+    """Stretches that are not labelled, of clips that are: by score column, then by clip."""
+    found = {name: store.manifest(name).unlabelled for name in store.clips()}
+    return {
+        kind: {clip: kinds[kind] for clip, kinds in found.items() if kind in kinds}
+        for kind in (SPEAKING, LOOKING)
+    }
 
 
 def count_unmatched(scores: Scores, store: ClipStore) -> dict[str, int]:

@@ -24,8 +24,10 @@ from quavf.core.records import (
     ClipRecord,
     CropGeometry,
     CroppedClip,
+    Intervals,
     Track,
     TrackRows,
+    Unlabelled,
 )
 from quavf.core.semantics import FIXED, Semantics, get_semantics
 from quavf.faces.crop import (
@@ -205,8 +207,14 @@ def _update_intervals(store: ClipStore, jobs: Iterable[_Job]) -> None:
     """
     for job in jobs:
         manifest, record = store.manifest(job.clip), job.record
-        if (manifest.speaking, manifest.looking) != (record.speaking, record.looking):
-            store.write_intervals(job.clip, record.speaking, record.looking)
+        if _intervals(manifest) != _intervals(record):
+            store.write_intervals(job.clip, *_intervals(record))
+
+
+def _intervals(
+    holder: Manifest | ClipRecord | CroppedClip,
+) -> tuple[Intervals, Intervals, Unlabelled]:
+    return holder.speaking, holder.looking, holder.unlabelled
 
 
 def summarise(store: ClipStore, summary: PrepareSummary, index_notes: Notes) -> PrepareSummary:
@@ -259,6 +267,7 @@ def _write_clip(store: ClipStore, fingerprint: str, record: ClipRecord) -> int:
                 fingerprint=fingerprint,
                 config_hash=store.config.hash,
                 notes=dict(notes),
+                unlabelled=record.unlabelled,
             )
         )
     return n_decoded
@@ -354,6 +363,8 @@ def _write_cropped_clip(store: ClipStore, fingerprint: str, record: CroppedClip)
         samples = None if sound is None else read_beside(sound, record.clip, notes)
         if samples is not None:
             writer.add_sound(samples)
+        if record.rows is not None:
+            writer.add_source_rows(record.rows)
         notes = +notes
         _warn(record.clip, notes, samples)
         writer.finish(
@@ -370,6 +381,7 @@ def _write_cropped_clip(store: ClipStore, fingerprint: str, record: CroppedClip)
                 fingerprint=fingerprint,
                 config_hash=store.config.hash,
                 notes=dict(notes),
+                unlabelled=record.unlabelled,
             )
         )
     return len(faces)

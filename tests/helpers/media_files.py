@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -171,3 +172,10 @@ def damage_sound(path: Path) -> Path:
         data[at : at + size] = random.bytes(size)
     path.write_bytes(data)
     return path
+
+
+def jpeg(level: int = 100, size: tuple[int, int] = (224, 224)) -> bytes:
+    """A picture of two halves, one of them darker."""
+    picture = np.full((size[1], size[0], 3), level, np.uint8)
+    picture[:, : size[0] // 2] //= 2
+    return cv2.imencode(".jpg", picture)[1].tobytes()

@@ -15,13 +15,7 @@ from quavf.faces.crop import decode_jpeg
 from quavf.sources.challenge import read_challenge
 from quavf.store import ClipStore, CropReader
 from quavf.workflows.prepare import PrepareSummary, prepare_challenge
-from tests.helpers.media_files import tone, write_wav
-
-
-def jpeg(level: int = 100, size: tuple[int, int] = (224, 224)) -> bytes:
-    picture = np.full((size[1], size[0], 3), level, np.uint8)
-    picture[:, : size[0] // 2] //= 2
-    return cv2.imencode(".jpg", picture)[1].tobytes()
+from tests.helpers.media_files import jpeg, tone, write_wav
 
 
 def segment(root: Path, name: str, *files: str, data: bytes | None = None) -> Path:

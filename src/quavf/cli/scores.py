@@ -239,7 +239,16 @@ def _add_submit_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", help="Submission file to write")
     parser.add_argument("--check", metavar="FILE", help="Submission file to check instead")
     parser.add_argument(
-        "--store", metavar="STORE", help="Store of the challenge, to check the file against"
+        "--task",
+        default="ttm",
+        metavar="NAME",
+        help="ttm, Ego4D's talking to me, or lam, its looking at me",
+    )
+    parser.add_argument(
+        "--store",
+        metavar="STORE",
+        help="Store of the challenge, to check the file against; to write lam, default: the one "
+        "that was predicted",
     )
 
 
@@ -252,11 +261,12 @@ def _submit(args: Namespace, console: Any) -> int:
             "submit: use `SCORES --out FILE` to write, `--check FILE --store STORE` to check"
         )
     if args.scores:
-        counts = write_submission(args.scores, args.out)
+        counts = write_submission(args.scores, args.out, args.task, args.store)
         rows, videos = counts["rows"], counts["videos"]
-        console.print(f"{args.out}: {rows:,} rows of {videos:,} segments", markup=False)
+        kind = "segments" if args.task == "ttm" else "videos"
+        console.print(f"{args.out}: {rows:,} rows of {videos:,} {kind}", markup=False)
         return 0
-    problems = check_submission(args.check, args.store)
+    problems = check_submission(args.check, args.store, args.task)
     for problem in problems:
         console.print(f"{args.check}: {problem}", markup=False)
     if not problems:

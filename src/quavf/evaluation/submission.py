@@ -68,7 +68,7 @@ def find_problems(path: Path, expected: Mapping[str, Collection[int]]) -> list[s
     content = read_json(path)
     if not isinstance(content, dict):
         return [f"the top level is a {type(content).__name__}, expected an object with 'results'"]
-    problems = _check_top_level(content)
+    problems = check_top_level(content, CHALLENGE)
     results = content.get("results")
     if not isinstance(results, list):
         return problems
@@ -88,9 +88,10 @@ def find_problems(path: Path, expected: Mapping[str, Collection[int]]) -> list[s
     return problems + _describe(bad) + _compare(seen, expected)
 
 
-def _check_top_level(content: dict[str, Any]) -> list[str]:
+def check_top_level(content: dict[str, Any], challenge: str) -> list[str]:
+    """Problems of a submission file outside its rows."""
     problems = []
-    for key, value in (("version", VERSION), ("challenge", CHALLENGE)):
+    for key, value in (("version", VERSION), ("challenge", challenge)):
         if key not in content:
             problems.append(f"top-level key {key!r} is missing, expected {value!r}")
         elif content[key] != value:
@@ -154,20 +155,22 @@ def _compare(seen: Collection[Row], expected: Mapping[str, Collection[int]]) -> 
     if strangers:
         first = ", ".join(strangers[:N_NAMED])
         problems.append(
-            f"{_plural(len(strangers), 'unknown video id')} ({_join(strangers, first)})"
+            f"{plural(len(strangers), 'unknown video id')} ({join_names(strangers, first)})"
         )
     return problems
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """'1 row', '2 rows'."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _count(noun: str, rows: list[Row]) -> str:
     """'5 rows (video a frame 1, video a frame 2, …)'."""
     first = ", ".join(f"video {video} frame {frame}" for video, frame in rows[:N_NAMED])
-    return f"{_plural(len(rows), noun)} ({_join(rows, first)})"
+    return f"{plural(len(rows), noun)} ({join_names(rows, first)})"
 
 
-def _join(items: Collection[Any], first: str) -> str:
+def join_names(items: Collection[Any], first: str) -> str:
+    """The first few names, and dots if there are more."""
     return first + (", …" if len(items) > N_NAMED else "")

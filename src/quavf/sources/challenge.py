@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from quavf.core.errors import AnnotationError
 from quavf.core.names import is_safe_name
 from quavf.core.records import ClipIndex, CroppedClip
 from quavf.sources.config import ChallengeConfig
+from quavf.sources.folders import explain_unreadable, list_folders
+from quavf.sources.lam import read_lam
 from quavf.utils.files import config_hash
 
 FACE_NAME = re.compile(r"[0-9]{1,9}\.jpe?g", re.IGNORECASE)
@@ -25,9 +26,11 @@ PERSON = 1  # a challenge segment shows one person, without a number
 
 
 def index_challenge(config: ChallengeConfig) -> ClipIndex:
-    """The segments that the options of `quavf prepare challenge` select."""
+    """The segments, or videos, that the options of `quavf prepare challenge` select."""
+    if config.task == "lam":
+        return read_lam(config.root)
     segments = list(read_challenge(config.root))
-    notes = Counter({NO_FOLDER: len(_list_folders(config.root)) - len(segments)})
+    notes = Counter({NO_FOLDER: len(list_folders(config.root)) - len(segments)})
     return ClipIndex(segments, dict(+notes), framing="face")
 
 
@@ -36,7 +39,7 @@ def read_challenge(root: Path) -> Iterator[CroppedClip]:
     root = Path(root)
     if not root.is_dir():
         raise AnnotationError(f"{root}: no such folder; pass .../social_test/final_test_data")
-    folders = [path for path in _list_folders(root) if (path / "face").is_dir()]
+    folders = [path for path in list_folders(root) if (path / "face").is_dir()]
     if not folders:
         raise AnnotationError(
             f"{root}: no <segment>/face folder in it; pass .../social_test/final_test_data"
@@ -47,27 +50,10 @@ def read_challenge(root: Path) -> Iterator[CroppedClip]:
         yield _segment(folder)
 
 
-def _list_folders(root: Path) -> list[Path]:
-    """All folders that can be segments; hidden ones are some program's."""
-    with _explain_unreadable(root):
-        found = sorted(root.iterdir())
-    return [p for p in found if p.is_dir() and (p.name[0] != "." or (p / "face").is_dir())]
-
-
-@contextmanager
-def _explain_unreadable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise AnnotationError(
-            f"{error.filename or path}: cannot be read ({error.strerror}); check its permissions"
-        ) from None
-
-
 def _segment(folder: Path) -> CroppedClip:
     notes: Counter[str] = Counter()
     faces: dict[int, Path] = {}
-    with _explain_unreadable(folder / "face"):
+    with explain_unreadable(folder / "face"):
         found = sorted((folder / "face").iterdir())
     for path in found:
         if not FACE_NAME.fullmatch(path.name) or not path.is_file():

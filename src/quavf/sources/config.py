@@ -11,6 +11,7 @@ from quavf.core.semantics import FIXED, get_semantics
 
 FRAME_SIZE = re.compile(r"[1-9]\d{0,4}[xX][1-9]\d{0,4}")
 TURNS = (0, 90, 180, 270)
+CHALLENGES = ("ttm", "lam")
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,21 @@ class Ego4dConfig:
 
 @dataclass(frozen=True)
 class ChallengeConfig:
-    """The challenge's test set.
+    """The test set of one of the challenges.
 
     Args:
         root: Folder of <segment>/face/<frame>.jpg and <segment>/audio/aud.wav, such as
-            social_test/final_test_data.
+            social_test/final_test_data; with task lam, of <video>/<track>/<frame>_<id>.jpg, such as
+            videos_challenge.
+        task: Challenge: ttm, talking to me, or lam, looking at me.
     """
 
     root: Path
+    task: str = "ttm"
+
+    def __post_init__(self) -> None:
+        if self.task not in CHALLENGES:
+            raise ConfigError(f"task: {self.task!r} is not one of {', '.join(CHALLENGES)}")
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,100 @@
-"""Submit: write and check the challenge's submission file."""
+"""Submit: write and check the files that challenges and benchmarks take."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from quavf.core.branches import LOOKING
+from quavf.core.errors import ConfigError, ScoresError, StoreError
+from quavf.core.records import SourceRows
+from quavf.evaluation.lam import find_lam_problems, list_keys, write_lam_file
+from quavf.evaluation.source_rows import RowScores, score_rows
 from quavf.evaluation.submission import find_problems, write_submission_file
-from quavf.results.scores import read_scores
+from quavf.results.fusion import encode_clips
+from quavf.results.scores import Scores, read_config, read_scores
 from quavf.store import ClipStore
 
+log = logging.getLogger(__name__)
 
-def write_submission(scores: Path | str, out: Path | str) -> dict[str, int]:
-    """Write the EvalAI file of a scores folder; return its numbers of rows and videos."""
-    return write_submission_file(read_scores(Path(scores)), Path(out))
+TASKS = ("ttm", "lam")
 
 
-def check_submission(path: Path | str, store: Path | str) -> list[str]:
+def write_submission(
+    scores: Path | str, out: Path | str, task: str = "ttm", store: Path | str | None = None
+) -> dict[str, int]:
+    """Write the file of a scores folder; return its numbers of rows and videos.
+
+    `task`: ttm, Ego4D's talking to me; lam, its looking at me. `store` is that of the clips, which
+    knows the dataset's own names; default: the one that was predicted.
+    """
+    _check_task(task)
+    if task == "ttm":
+        return write_submission_file(read_scores(Path(scores)), Path(out))
+    rows = {clip: (own, found.scores) for clip, own, found in _score_all(scores, store, LOOKING)}
+    return write_lam_file(rows, Path(out))
+
+
+def check_submission(path: Path | str, store: Path | str, task: str = "ttm") -> list[str]:
     """Problems of a submission file for the challenge in `store`; empty when it is valid."""
+    _check_task(task)
     clips = ClipStore.open(Path(store))
+    if task == "lam":
+        keys = [key for clip, rows in list_source_rows(clips) for key in list_keys(clip, rows)]
+        return find_lam_problems(Path(path), keys)
     expected = {clip: set(clips.faces(clip).frame.tolist()) for clip in clips.clips()}
     return find_problems(Path(path), expected)
+
+
+def list_source_rows(store: ClipStore) -> Iterator[tuple[str, SourceRows]]:
+    """Each clip with the rows of its dataset's own files; StoreError where there are none."""
+    for clip in store.clips():
+        rows = store.source_rows(clip)
+        if rows is None:
+            raise StoreError(
+                f"{store.path}: clip {clip} does not say what its dataset calls the faces; give "
+                "the store that was prepared for this task"
+            )
+        yield clip, rows
+
+
+def score_store_rows(
+    scores: Scores, store: ClipStore, column: str
+) -> Iterator[tuple[str, SourceRows, RowScores]]:
+    """Each clip with its dataset's rows and their scores."""
+    names, codes = encode_clips(scores.clip)
+    own = {str(name): np.flatnonzero(codes == code) for code, name in enumerate(names)}
+    nothing = np.empty(0, np.intp)
+    for clip, rows in list_source_rows(store):
+        yield clip, rows, score_rows(rows, scores.take(own.get(clip, nothing)), column)
+
+
+def _score_all(
+    folder: Path | str, store: Path | str | None, column: str
+) -> Iterator[tuple[str, SourceRows, RowScores]]:
+    """The same of a scores folder; says how many rows have no score of their own."""
+    scores = read_scores(Path(folder))
+    if column not in scores.columns or np.isnan(scores[column]).all():
+        raise ScoresError(
+            f"{folder}: no score says who is {column}; predict with weights that judge it, such "
+            "as --weights talk"
+        )
+    path = store or read_config(Path(folder)).get("store")
+    if not path:
+        raise ConfigError(f"submit: {folder} does not say which store it is of; give --store")
+    n_filled = n_unknown = 0
+    for clip, rows, found in score_store_rows(scores, ClipStore.open(Path(path)), column):
+        n_filled, n_unknown = n_filled + found.n_filled, n_unknown + found.n_unknown
+        yield clip, rows, found
+    if n_filled:
+        log.warning("%d faces without a score took that of their neighbours in time", n_filled)
+    if n_unknown:
+        log.warning("%d faces of tracks without any score got 0", n_unknown)
+
+
+def _check_task(task: str) -> None:
+    if task not in TASKS:
+        raise ConfigError(f"submit: task {task!r} is not one of {', '.join(TASKS)}")

@@ -16,7 +16,7 @@ from tests.helpers.data import ROOT
 
 FUNCTIONS = {
     "check_store": ["store", "engine"],
-    "check_submission": ["path", "store"],
+    "check_submission": ["path", "store", "task"],
     "compute_cues": ["store", "engine", "runtime"],
     "evaluate": ["scores", "store", "out", "config"],
     "export": ["checkpoint", "out", "format", "encoder_heads", "n_heads", "backbone"],
@@ -80,7 +80,7 @@ FUNCTIONS = {
     "train": ["branch", "store", "out", "config"],
     "train_audio": ["store", "out", "config"],
     "train_visual": ["store", "out", "config"],
-    "write_submission": ["scores", "out"],
+    "write_submission": ["scores", "out", "task", "store"],
 }
 CONFIGS = [
     "AudioConfig",

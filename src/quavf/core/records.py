@@ -8,6 +8,7 @@ intervals are half-open unless a name says `last`. Person 0 is the camera wearer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -74,7 +75,7 @@ Intervals = tuple[Interval, ...] | None
 """When each person speaks, or looks at the camera wearer; None: not labelled."""
 
 TALKING = "talking"  # label: talks to the camera wearer
-Unlabelled = dict[str, tuple[Interval, ...]]
+Unlabelled = Mapping[str, tuple[Interval, ...]]
 """Stretches of persons whose label is not known, by what is not: talking, speaking or looking."""
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import runpy
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -20,22 +17,16 @@ from quavf.report.video import write_report
 from quavf.results.scores import Scores, write_scores
 from quavf.results.video import Moment, Person, PersonScores, VideoResult
 from quavf.workflows.report_clips import report_clips
-from tests.helpers.data import ROOT
+from tests.helpers.browser import TIME, box_of, settled, until
 from tests.helpers.made_up_results import made_up, write_video
 from tests.helpers.stores import make_tiny_store
 
-api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = os.environ.get("QUAVF_CHROMIUM") or shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-SCRIPT = runpy.run_path(str(ROOT / "scripts" / "readme_picture.py"))
-FLAGS = [*SCRIPT["FLAGS"], "--autoplay-policy=no-user-gesture-required"]
 HOSTILE = "<img src=x onerror=alert(1)>'\"&\u2028</script><script>alert(2)<"
 PLAYHEAD = """(() => {
   const plot = document.querySelector('.plot').getBoundingClientRect();
   const head = document.querySelector('.plot .playhead').getBoundingClientRect();
   return (head.left - plot.left) / plot.width;
 })()"""
-TIME = "document.querySelector('video').currentTime"
 Open = Callable[..., Any]
 
 
@@ -89,14 +80,6 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Open]:
     """Opens a folder's page; at the end nothing may have been written to the console."""
@@ -131,25 +114,6 @@ def open_page(browser: Any) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert said == []
-
-
-def until(page: Any, condition: str) -> None:
-    """Wait for a JavaScript condition; playwright's own way is refused by the page's policy."""
-    for _ in range(200):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(condition)
-
-
-def box_of(locator: Any) -> dict[str, float]:
-    """Where an element is in the window, scrolled to where a pointer can reach it."""
-    locator.scroll_into_view_if_needed()
-    return dict(locator.bounding_box())
-
-
-def settled(page: Any, time_s: float) -> None:
-    until(page, f"Math.abs({TIME} - {time_s}) < 0.06 && !document.querySelector('video').seeking")
 
 
 def playhead(page: Any) -> float:

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from quavf.core.branches import FUSED, LOOKING, QUALITY, SPEAKING, branch_names,
 from quavf.core.errors import MediaError
 from quavf.report.annotate import convert_video, plays_in_browsers, read_start_offset_s
 from quavf.report.words import describe_briefly, describe_person, format_length, summarise
+from quavf.results.labels import fingerprint_people, fingerprint_video
 from quavf.results.video import Moment, Person, PersonScores, VideoResult
 from quavf.sources.config import MediaOptions
 from quavf.utils.files import explain_os_errors, write_text
@@ -36,6 +38,15 @@ FULL, MISSING = 250, 255  # a score in one byte: 0.4 % steps
 HELD_S = 0.15  # a score stands for so much time before and after it
 GAP_S = 0.5  # a longer time without scores is shown as not in view
 MODEL_TITLES = {QUALITY: "Face quality", "faces": "Faces"}  # those of branches: in their specs
+
+
+@dataclass(frozen=True)
+class LabelServer:
+    """Where a page that `quavf label` serves saves its labels, and what is there."""
+
+    url: str
+    revision: str  # of the file; empty: there is none yet
+    labels: dict[str, Any] | None = None
 
 
 def write_report(
@@ -61,12 +72,21 @@ def write_report(
     return folder / REPORT_FILE
 
 
-def render_report(result: VideoResult, video: str | None, offset_s: float = 0.0) -> str:
-    """The page; `video` is a plain file name beside it, whose picture 0 shows at `offset_s`."""
-    script, title = read_template("report.js"), html.escape(clean_text(result.video.name))
+def render_report(
+    result: VideoResult,
+    video: str | None,
+    offset_s: float = 0.0,
+    server: LabelServer | None = None,
+) -> str:
+    """The page; `video` is a plain file name beside it, whose picture 0 shows at `offset_s`.
+
+    Where there are no labels to show, people can label in it; with a `server`, that keeps them.
+    """
+    script = read_script()
+    title = html.escape(clean_text(result.video.name))
     summary = summarise(result)
     values = {
-        "head": render_head(title, script),
+        "head": render_head(title, script, connects=server is not None),
         "title": title,
         "headline": html.escape(summary.headline),
         "lede": html.escape(" ".join(summary.details)),
@@ -76,10 +96,30 @@ def render_report(result: VideoResult, video: str | None, offset_s: float = 0.0)
         ),
         "branches": _explain_branches(result),
         "notes": _notes(result),
-        "data": encode_for_script(_build_content(result, video, offset_s, summary.nothing)),
+        "data": encode_for_script(
+            _build_content(result, video, offset_s, summary.nothing)
+            | {"labels": _labelling(result, server)}
+        ),
         "js": script,
     }
     return fill_template("report.html", values)
+
+
+def read_script() -> str:
+    """The script of the page, as one text."""
+    return "\n".join(('"use strict";', read_template("label.js"), read_template("report.js")))
+
+
+def _labelling(result: VideoResult, server: LabelServer | None) -> dict[str, Any] | None:
+    """What labels are kept under; None if the page shows labels already."""
+    if result.truth is not None:
+        return None
+    return {
+        "video": result.video.name,
+        "fingerprint": fingerprint_video(result.video),
+        "run": fingerprint_people(result),
+        "server": None if server is None else asdict(server),
+    }
 
 
 def read_template(name: str) -> str:
@@ -98,12 +138,11 @@ def encode_for_script(content: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def render_head(title: str, script: str | None = None) -> str:
+def render_head(title: str, script: str | None = None, connects: bool = False) -> str:
     """Head of a page: its title (safe as HTML), style and security policy."""
     style = read_template("report.css")
-    return fill_template(
-        "head.html", {"policy": _policy(style, script), "title": title, "css": style}
-    )
+    policy = _policy(style, script) + ("; connect-src 'self'" if connects else "")
+    return fill_template("head.html", {"policy": policy, "title": title, "css": style})
 
 
 def _policy(style: str, script: str | None) -> str:

@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const find = (id) => document.getElementById(id);
@@ -240,6 +239,7 @@
     overview.querySelector(".mark").style.transform = `translateX(${(now / end) * width}px)`;
   };
 
+  let labels = null; // the labelling mode, where there is one
   let waiting = 0;
   const render = () => {
     if (waiting) return;
@@ -249,6 +249,7 @@
       renderAxis();
       renderOverview();
       zoomButtons();
+      labels?.render();
       showNow();
     });
   };
@@ -300,6 +301,7 @@
     const [from, to] = view;
     if (!video.paused && (now < from || now > to)) show(now - (to - from) * 0.08, to - from);
     showNow();
+    labels?.onTime();
   };
   const seek = (time) => {
     const wanted = clamp(time, 0, end);
@@ -339,12 +341,13 @@
   find("play").addEventListener("click", () => toggle());
   video.addEventListener("click", () => { if (!video.controls) toggle(); });
   find("mute").addEventListener("click", () => { video.muted = !video.muted; });
-  find("speed").addEventListener("click", () => {
-    const next = RATES[(RATES.indexOf(video.playbackRate) + 1) % RATES.length];
-    video.playbackRate = next;
-    find("speed").textContent = `${next}×`;
-    find("speed").setAttribute("aria-label", `Speed: ${next} times`);
-  });
+  const setRate = (rate) => {
+    const shown = Math.round(rate * 100) / 100;
+    video.playbackRate = rate;
+    find("speed").textContent = `${shown}×`;
+    find("speed").setAttribute("aria-label", `Speed: ${shown} times`);
+  };
+  find("speed").addEventListener("click", () => setRate(RATES[(RATES.indexOf(video.playbackRate) + 1) % RATES.length]));
   find("full").addEventListener("click", () => {
     if (video.requestFullscreen) video.requestFullscreen().catch(() => {});
     else if (video.webkitEnterFullscreen) video.webkitEnterFullscreen();
@@ -533,8 +536,9 @@
     0: () => canZoom && show(0, end),
   };
   document.addEventListener("keydown", (event) => {
+    if (labels?.onKey(event) || event.target.closest?.("input")) return;
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    const button = event.target.closest?.("button, a");
+    const button = event.target.closest?.("button, a, summary");
     if (event.key === " ") {
       if (button) return; // a focused button is pressed by it
       event.preventDefault();
@@ -639,6 +643,11 @@
     slot.classList.toggle("away", away);
   };
   new IntersectionObserver(([entry]) => dock(entry.intersectionRatio > 0.3), { threshold: [0, 0.3, 0.5] }).observe(slot);
+  if (data.labels) {
+    const tools = { make, draw, stamp, clamp, fixed, length, face, find };
+    const clock = { now: () => now, view: () => view, seek, reveal, toggle, setRate, timeAt, video };
+    labels = startLabels({ data, render, ...tools, ...clock });
+  } else find("label-mode").hidden = true;
   setNow(0);
   render();
 })();

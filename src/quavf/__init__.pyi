@@ -35,6 +35,8 @@ from .live.config import LiveConfig as LiveConfig
 from .live.events import LiveCounts as LiveCounts
 from .live.events import LiveEvent as LiveEvent
 from .live.events import LivePerson as LivePerson
+from .live.serve.config import LimitsConfig as LimitsConfig
+from .live.serve.config import ServeConfig as ServeConfig
 from .live.session import LiveSession as LiveSession
 from .models.branch import BranchNetwork as BranchNetwork
 from .models.checkpoint import load_branch as load_branch
@@ -86,6 +88,7 @@ from .workflows.run import VideoAnalysis as VideoAnalysis
 from .workflows.run import load as load
 from .workflows.run import run_video as run_video
 from .workflows.run import run_videos as run_videos
+from .workflows.serve import serve as serve
 from .workflows.simulate import simulate_clips as simulate_clips
 from .workflows.submit import check_submission as check_submission
 from .workflows.submit import write_submission as write_submission

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quavf.cli import scores, stores, training, videos
+from quavf.cli import scores, serve, stores, training, videos
 from quavf.cli.command import Command
 
 
@@ -12,7 +12,7 @@ def group_commands() -> dict[str, dict[str, Command]]:
     from quavf.sources.registry import source_names
 
     return {
-        "Raw video": {"run": videos.RUN, "demo": videos.DEMO},
+        "Raw video": {"run": videos.RUN, "demo": videos.DEMO, "serve": serve.SERVE},
         "Data": {
             "simulate": stores.SIMULATE,
             **{f"prepare {name}": stores.make_prepare_command(name) for name in source_names()},

@@ -13,7 +13,6 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-import torch
 
 import cached_epochs
 import encode_once
@@ -21,7 +20,7 @@ import growth as growing
 import run_video
 import runtimes
 from quavf.core.errors import ConfigError
-from quavf.core.records import Image, Ints
+from quavf.core.records import Floats, Image, Ints
 from quavf.inference.audio import AudioPredictor
 from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
@@ -121,7 +120,7 @@ def time_call(work: Callable[[], Any]) -> float:
 def measure_visual_vs_windowed(setup: Setup, how: InferenceConfig | None = None) -> Measured:
     """Speed-up of prediction by encoding each crop once."""
     branch = runtimes.build_visual()
-    model: Any = run_branch(branch, how) if how else branch
+    model: Any = run_branch(branch, how) if how else None
     list(encode_once.compare(branch, model, encode_once.BATCH, 1))  # warm up
     rounds = list(encode_once.compare(branch, model, N_FRAMES, setup.rounds))
     worst = max(found.difference for found in rounds)
@@ -137,7 +136,7 @@ class _Counting(VisualPredictor):
 
     n_encoded = 0
 
-    def _encode(self, data: ClipData, batches: Sequence[Ints]) -> Iterator[torch.Tensor]:
+    def _encode(self, data: ClipData, batches: Sequence[Ints]) -> Iterator[Floats]:
         self.n_encoded += sum(len(batch) for batch in batches) + 1
         return super()._encode(data, batches)
 

@@ -55,7 +55,7 @@ PARTS = {  # by function name
     "track_persons": "tracking",
     "describe_appearance": "tracking",
     "encode": "image network",
-    "classify": "temporal attention",
+    "_classify": "temporal attention",
     "log_mel": "spectrum",
     "score_quality": "quality",
     "write_annotated_video": "annotated video",

@@ -31,7 +31,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from quavf.inference.backends import OpenVinoBackend
 from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import run_branch
-from quavf.inference.remote import RemoteAudio, RemoteVisual
 from quavf.models.audio import AudioBranch
 from quavf.models.config import AudioConfig, VisualConfig
 from quavf.models.visual import VisualBranch
@@ -101,11 +100,16 @@ def build_networks() -> dict[str, Work]:
     for runtime in RUNTIMES:
         for precision in PRECISIONS:
             how = InferenceConfig(runtime=runtime, precision=precision, device="cpu")
-            seeing, hearing = run_branch(build_visual(), how), run_branch(build_audio(), how)
-            assert isinstance(seeing, VisualBranch | RemoteVisual)
-            assert isinstance(hearing, AudioBranch | RemoteAudio)
-            made[f"resnet50 {runtime} {precision}"] = partial(run_inference, seeing.encode, crops)
-            made[f"whisper {runtime} {precision}"] = partial(run_inference, hearing, mel)
+            seeing: Any = run_branch(build_visual(), how)
+            hearing: Any = run_branch(build_audio(), how)
+            see: Work = partial(seeing.encode, crops)
+            if runtime == "openvino":
+                see = partial(seeing.encode, crops.contiguous().numpy())
+                hear: Work = partial(hearing.network, mel.numpy())
+            else:
+                hear = partial(run_inference, hearing.run or hearing.network, mel)
+            made[f"resnet50 {runtime} {precision}"] = see
+            made[f"whisper {runtime} {precision}"] = hear
     return made
 
 
@@ -119,7 +123,7 @@ def build_products() -> dict[str, Work]:
         layer = nn.Linear(MATRIX, MATRIX, bias=False).requires_grad_(False)
         model = openvino().convert_model(torch.export.export(layer, (a,)))
         made[f"product openvino {precision}"] = partial(
-            OpenVinoBackend(model, InferenceConfig(precision=precision)), a
+            OpenVinoBackend(model, InferenceConfig(precision=precision)), a.numpy()
         )
     return made
 

@@ -22,12 +22,8 @@ import yaml
 from quavf.core.config import from_dict
 from quavf.inference.config import PredictConfig
 from quavf.models.audio import AudioBranch
-from quavf.models.checkpoint import (
-    checkpoint_file,
-    checkpoint_info,
-    load_branch,
-    save_branch,
-)
+from quavf.models.checkpoint import load_branch, save_branch
+from quavf.models.description import checkpoint_file, checkpoint_info
 from quavf.simulate.config import SimulateConfig
 from quavf.training.config import TrainAudioConfig, TrainVisualConfig
 from quavf.training.recipes import recipe_path

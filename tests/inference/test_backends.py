@@ -22,7 +22,6 @@ from quavf.inference import export as exporting
 from quavf.inference.backends import OpenVinoBackend
 from quavf.inference.config import InferenceConfig, PredictConfig
 from quavf.inference.export import TOLERANCE, Export, export, measure_parity
-from quavf.inference.graphs import AudioPart, GraphPart, onnx_program, openvino_model
 from quavf.inference.loading import (
     load_model,
     load_predictors,
@@ -31,7 +30,8 @@ from quavf.inference.loading import (
     run_branch,
 )
 from quavf.models.checkpoint import load_branch, save_branch
-from quavf.models.published import PublishedOptions
+from quavf.models.description import PublishedOptions
+from quavf.models.graphs import AudioPart, GraphPart, onnx_program, openvino_model
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.utils.openvino import openvino
 from quavf.workflows.config import RunConfig
@@ -106,9 +106,8 @@ def reuse_graphs(patch: pytest.MonkeyPatch) -> None:
 
         return graph
 
-    patch.setattr("quavf.inference.export.onnx_program", cached(onnx_program))
-    patch.setattr("quavf.inference.export.openvino_model", cached(openvino_model))
-    patch.setattr("quavf.inference.loading.openvino_model", cached(openvino_model))
+    patch.setattr("quavf.models.graphs.onnx_program", cached(onnx_program))
+    patch.setattr("quavf.models.graphs.openvino_model", cached(openvino_model))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from quavf.workflows.config import RunConfig
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"runtime": "tensorrt"}, "runtime: 'tensorrt' is not one of auto, torch, openvino"),
+        ({"runtime": "tensorrt"}, "runtime: 'tensorrt' is not one of auto, torch, onnx, openvino"),
         ({"precision": "int4"}, "precision: 'int4' is not one of fp32, bf16"),
         ({"threads": -1}, "threads: -1 is under 0; use 0 for one per core"),
         ({"batch_size": 0}, "batch_size: 0 is under 1"),

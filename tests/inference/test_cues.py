@@ -21,7 +21,7 @@ from quavf.inference.cues import COLUMNS, CuesPredictor, hold_highest
 from quavf.inference.loading import run_branch
 from quavf.inference.predictor import Columns
 from quavf.models.config import CuesConfig
-from quavf.models.cues import CuesBranch
+from quavf.models.cues import CuesBranch, TorchCues
 from quavf.store import ClipStore
 from tests.helpers.cue_stores import make_cue_store
 
@@ -107,10 +107,11 @@ def test_faces_that_nobody_can_read_have_no_score(
 
 
 @pytest.mark.parametrize("how", [{"runtime": "openvino"}, {"precision": "bf16"}])
-def test_torch_runs_the_network_whatever_runs_the_others(
-    predictor: CuesPredictor, how: dict[str, Any]
-) -> None:
-    assert run_branch(predictor.model, InferenceConfig(device="cpu", **how)) is predictor.model
+def test_torch_runs_the_network_whatever_runs_the_others(how: dict[str, Any]) -> None:
+    branch = CuesBranch(CuesConfig(dim=8, n_layers=3)).eval()
+    model = run_branch(branch, InferenceConfig(device="cpu", **how))
+    assert isinstance(model, TorchCues)
+    assert model.network is branch
 
 
 def test_labelled_turns_keep_their_highest_score() -> None:

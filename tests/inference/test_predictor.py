@@ -18,12 +18,12 @@ from quavf.core.errors import StoreError
 from quavf.core.records import Segment
 from quavf.core.semantics import FIXED, get_semantics
 from quavf.inference.audio import AudioPredictor
-from quavf.inference.clip import ClipData, load_crop
+from quavf.inference.clip import ClipData, load_picture
 from quavf.inference.config import InferenceConfig, PredictConfig
 from quavf.inference.predictor import repair
 from quavf.inference.visual import VisualPredictor
 from quavf.models.config import BranchSettings
-from quavf.models.transforms import face_part
+from quavf.models.transforms import face_part, normalise
 from quavf.models.visual import VisualBranch
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.store import ClipStore, CropReader, StoreConfig
@@ -122,7 +122,7 @@ def one_by_one(branch: VisualBranch, data: ClipData, row: int) -> tuple[float, f
     for slot, offset in enumerate(range(-105, 106, 15)):
         index = own.get(int(centre) + offset)
         if index is not None:
-            crop = load_crop(reader, index)
+            crop = normalise(load_picture(reader, index))
             if data.store.config.framing == "grown":
                 crop = face_part(crop, get_semantics(branch.settings.semantics))
             crops[0, slot] = crop

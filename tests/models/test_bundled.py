@@ -18,7 +18,8 @@ from quavf.models.bundled import (
     weights_names,
     weights_path,
 )
-from quavf.models.checkpoint import checkpoint_info, load_branch
+from quavf.models.checkpoint import load_branch
+from quavf.models.description import checkpoint_info
 from quavf.models.visual import VisualBranch
 from quavf.results.config import MomentsConfig
 from quavf.results.fusion import PUBLISHED

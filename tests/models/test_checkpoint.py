@@ -25,13 +25,9 @@ from quavf.core.windows import WindowConfig
 from quavf.models.audio import AudioBranch
 from quavf.models.backbones import _RECOGNISED, recognise_backbone
 from quavf.models.branch import BranchNetwork
-from quavf.models.checkpoint import (
-    METADATA_KEY,
-    checkpoint_info,
-    load_branch,
-    save_branch,
-)
+from quavf.models.checkpoint import load_branch, save_branch
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
+from quavf.models.description import METADATA_KEY, checkpoint_info
 from quavf.models.published import AUDIO_KEYS, PARTS, VISUAL_KEYS
 from quavf.models.visual import VisualBranch
 from tests.helpers.data import GOLDEN, needs_golden

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from quavf.cues.features import N_FACE, N_RULE, N_SOUND
+from quavf.cues.features import N_FACE, N_RULE, N_SOUND, OFFLINE
 from quavf.models.config import CuesConfig
-from quavf.models.cues import OFFLINE, CuesBranch
+from quavf.models.cues import CuesBranch
 
 N_TICKS = 50
 

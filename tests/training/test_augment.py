@@ -21,7 +21,8 @@ from quavf.core.records import Image
 from quavf.core.semantics import FIXED, REFERENCE
 from quavf.core.windows import random_crop
 from quavf.faces.crop import decode_jpeg
-from quavf.models.transforms import MEAN, STD, face_part, normalise
+from quavf.models.crops import MEAN, STD
+from quavf.models.transforms import face_part, normalise
 from quavf.training.augment import add_noise, random_part, seed_sample
 from quavf.training.config import AugmentConfig
 from tests.helpers.data import GOLDEN, needs_golden

@@ -12,9 +12,9 @@ import torch
 
 from quavf.core.errors import ConfigError, StoreError
 from quavf.core.records import Interval
-from quavf.cues.features import N_FACE, N_RULE, N_SOUND
+from quavf.cues.features import N_FACE, N_RULE, N_SOUND, OFFLINE
 from quavf.models.config import CuesConfig
-from quavf.models.cues import OFFLINE, CuesBranch
+from quavf.models.cues import CuesBranch
 from quavf.store import ClipStore
 from quavf.training.config import TrainCuesConfig, TrainerConfig
 from quavf.training.cue_samples import (

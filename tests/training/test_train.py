@@ -322,7 +322,7 @@ def test_frozen_statistics_stay_through_a_whole_run(store, tmp_path):
 def test_accumulated_batches_step_once(store, tmp_path):
     trainer = replace(AUDIO.trainer, accumulate=3, epochs=1)
     train_audio(store.path, tmp_path / "run", replace(AUDIO, trainer=trainer))
-    from quavf.models.checkpoint import checkpoint_info
+    from quavf.models.description import checkpoint_info
 
     assert checkpoint_info(tmp_path / "run" / "last.safetensors")["info"]["steps"] == 1
 

@@ -91,9 +91,9 @@ def test_a_video_becomes_scores_and_moments(tmp_path: Path, config: RunConfig) -
 def test_scores_are_the_branches_own(tmp_path: Path, config: RunConfig) -> None:
     """A window laid by hand around one time, from the crops that were stored."""
     from quavf.core.semantics import FIXED
-    from quavf.inference.clip import load_crop
+    from quavf.inference.clip import load_picture
     from quavf.models.checkpoint import load_branch
-    from quavf.models.transforms import face_part
+    from quavf.models.transforms import face_part, normalise
     from quavf.store import ClipStore, CropReader
 
     path = write_video(tmp_path / "v.mp4", seconds=4)
@@ -108,7 +108,7 @@ def test_scores_are_the_branches_own(tmp_path: Path, config: RunConfig) -> None:
     crops = torch.zeros(15, 3, 224, 224)
     for slot, row in enumerate(wanted):
         if row is not None:
-            crops[slot] = face_part(load_crop(reader, row)[None], FIXED)[0]
+            crops[slot] = face_part(normalise(load_picture(reader, row))[None], FIXED)[0]
     mean = sum(quality[row] for row in wanted if row is not None) / 15
     branch = load_branch(config.branches["visual"])
     with torch.inference_mode():

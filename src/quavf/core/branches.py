@@ -101,7 +101,7 @@ AUDIO = BranchSpec(
     train_config="quavf.training.config:TrainAudioConfig",
     weight=lambda quality: 1 - quality,
     uses_sound=True,
-    graphs="quavf.inference.graphs:audio_graphs",
+    graphs="quavf.models.graphs:audio_graphs",
     remote="quavf.inference.remote:RemoteAudio",
     published="quavf.models.published:read_audio",
 )
@@ -118,7 +118,7 @@ VISUAL = BranchSpec(
     weight=lambda quality: quality,
     columns=(QUALITY,),
     uses_quality=True,
-    graphs="quavf.inference.graphs:visual_graphs",
+    graphs="quavf.models.graphs:visual_graphs",
     remote="quavf.inference.remote:RemoteVisual",
     published="quavf.models.published:read_visual",
 )
@@ -137,6 +137,8 @@ CUES = BranchSpec(
     columns=(SPEAKING, LOOKING),
     uses_sound=True,
     is_small=True,
+    graphs="quavf.models.graphs:cues_graphs",
+    remote="quavf.inference.remote:RemoteCues",
 )
 
 STANDARD = (AUDIO, VISUAL)  # those of the published system: every table has their columns

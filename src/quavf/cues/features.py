@@ -36,6 +36,7 @@ from quavf.cues.grid import (
 
 QUIET_DB = -60.0  # level taken for silence
 N_FACE, N_SOUND, N_RULE = 26, 6, 3
+OFFLINE = -1  # look-ahead of the network: the whole clip
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
 from quavf.core.records import Floats, Ints
@@ -23,7 +21,6 @@ from quavf.core.windows import (
 from quavf.inference.clip import ClipData
 from quavf.inference.predictor import Columns, Once, Predictor, Spans, repair, repair_part
 from quavf.inference.remote import AudioModel
-from quavf.models.audio import log_mel
 from quavf.utils.progress import show_progress
 
 NO_TICKS = np.empty(0, np.int64)
@@ -207,13 +204,6 @@ class AudioPredictor(Predictor):
         samples = data.store.sound(data.clip, start + low, start + high)
         return np.pad(samples, (0, WINDOW_SAMPLES - len(samples)))
 
-    @torch.inference_mode()
     def _run_network(self, sounds: Floats) -> Floats:
         """sounds (B, 480000) -> scores (B, 900)."""
-        mel = log_mel(torch.from_numpy(sounds).to(self.device))  # (B, 80, 3000)
-        return tick_scores(self.model(mel))
-
-
-def tick_scores(logits: Tensor) -> Floats:
-    """logits (B, 2, 900) -> scores (B, 900)."""
-    return np.asarray(logits.float().softmax(dim=1)[:, 1].cpu().numpy(), float)
+        return self.model.score(sounds)

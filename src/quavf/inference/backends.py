@@ -1,6 +1,6 @@
-"""Graphs run by ONNX Runtime or OpenVINO: tensors in and out.
+"""Graphs run by ONNX Runtime or OpenVINO: arrays in and out.
 
-Both use `threads` of the configuration; 0: as many as torch (`OMP_NUM_THREADS`, else one a core).
+Both use `threads` of the configuration; 0: `OMP_NUM_THREADS`, else one a core.
 """
 
 from __future__ import annotations
@@ -9,32 +9,40 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from quavf.core.errors import CheckpointError, ConfigError
+from quavf.core.records import Array
 from quavf.inference.config import InferenceConfig, no_bf16
-from quavf.models.checkpoint import METADATA_KEY
-from quavf.models.tensors import reason
+from quavf.models.description import METADATA_KEY, reason
 from quavf.utils.openvino import openvino
+from quavf.utils.threads import count_threads
 
 
 class Backend(Protocol):
-    """A graph ready to run: CPU tensors in, one for each input, and its only output back."""
+    """A graph ready to run: arrays in, one for each input, and its only output back."""
 
-    def __call__(self, *inputs: Tensor) -> Tensor: ...
+    def __call__(self, *inputs: Array) -> Array: ...
 
 
 class OnnxBackend:
-    """An ONNX file in ONNX Runtime, fp32. Raises CheckpointError when it cannot be read."""
+    """An ONNX file in ONNX Runtime, fp32. Raises CheckpointError when it cannot be read.
 
-    def __init__(self, path: Path, config: InferenceConfig) -> None:
+    `weights` are those of a graph that holds none itself, by name: contiguous arrays.
+    """
+
+    def __init__(
+        self, path: Path, config: InferenceConfig, weights: Mapping[str, Array] | None = None
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors come as exceptions too
-        options.intra_op_num_threads = config.threads or torch.get_num_threads()
+        options.intra_op_num_threads = config.threads or count_threads()
         try:
+            if weights:
+                values = [onnxruntime.OrtValue.ortvalue_from_numpy(w) for w in weights.values()]
+                options.add_external_initializers(list(weights), values)
             self._session: Any = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
@@ -47,9 +55,9 @@ class OnnxBackend:
         found: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         return found
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        fed = {name: x.contiguous().numpy() for name, x in zip(self.inputs, inputs, strict=True)}
-        return torch.from_numpy(self._session.run(None, fed)[0])
+    def __call__(self, *inputs: Array) -> Array:
+        found: Array = self._session.run(None, dict(zip(self.inputs, inputs, strict=True)))[0]
+        return found
 
 
 class OpenVinoBackend:
@@ -64,14 +72,15 @@ class OpenVinoBackend:
         settings = {
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[config.precision],
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": config.threads or torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": config.threads or count_threads(),
         }
         self._compiled = core.compile_model(model, "CPU", settings)
         self.inputs = [value.any_name for value in self._compiled.inputs]
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        found = self._compiled([x.contiguous().numpy() for x in inputs], share_inputs=True)
-        return torch.from_numpy(found[0])
+    def __call__(self, *inputs: Array) -> Array:
+        contiguous = [np.ascontiguousarray(x) for x in inputs]
+        found: Array = self._compiled(contiguous, share_inputs=True)[0]
+        return found
 
 
 def read_openvino(path: Path) -> tuple[Any, Mapping[str, str]]:
@@ -97,6 +106,8 @@ def open_graph(path: Path, config: InferenceConfig) -> tuple[Backend, list[str],
     config.require_cpu(str(path))
     if config.runtime == "torch":
         raise ConfigError(f"runtime: torch cannot run the exported {path}; leave --runtime out")
+    if path.suffix == ".xml" and config.runtime == "onnx":
+        raise ConfigError(f"runtime: onnx cannot run the OpenVINO model {path}; leave it out")
     if path.suffix == ".xml" or config.runtime == "openvino":
         model, metadata = read_openvino(path)
         backend = OpenVinoBackend(model, config)

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from torch import Tensor
 
 from quavf.core.errors import StoreError
 from quavf.core.records import CROP_SIZE, Array, Image
 from quavf.core.windows import Span, spans
 from quavf.faces.crop import decode_jpeg
-from quavf.models.transforms import normalise
 from quavf.store import ClipStore, CropReader, Faces, Manifest
 
 
@@ -59,8 +57,3 @@ def load_picture(reader: CropReader, row: int) -> Image:
             f"{reader.path}: crop {row} is damaged; delete the clip's folder and prepare again"
         )
     return picture
-
-
-def load_crop(reader: CropReader, row: int) -> Tensor:
-    """(3, 224, 224) one stored crop, normalised."""
-    return normalise(load_picture(reader, row))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 
 from quavf.core.errors import ConfigError
 from quavf.core.records import SPLITS
 
-RUNTIMES = ("auto", "torch", "openvino")
+RUNTIMES = ("auto", "torch", "onnx", "openvino")
+CPU_ONLY = ("onnx", "openvino")  # runtimes
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -19,11 +19,12 @@ class InferenceConfig:
     Raises ConfigError for unknown values and impossible combinations.
 
     Args:
-        runtime: Library that runs the networks: torch or openvino; auto: torch for checkpoints,
-            and for exported models the library of their format.
+        runtime: Library that runs the networks: torch, onnx (ONNX Runtime) or openvino; auto: the
+            library of their format for exported models, ONNX Runtime for the package's weights and
+            others of their architecture, torch for all else and on a GPU.
         precision: Arithmetic of the networks: fp32 or bf16.
         device: Torch device such as cpu, cuda or cuda:1; auto: a GPU if there is one and the
-            runtime can use it. OpenVINO and exported models run on the CPU only.
+            runtime can use it. ONNX Runtime, OpenVINO and exported models run on the CPU only.
         threads: CPU threads; 0: one per core.
         batch_size: Face crops per batch.
         audio_batch_size: Audio windows of 30 s per batch.
@@ -47,8 +48,8 @@ class InferenceConfig:
         for name in ("batch_size", "audio_batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is under 1")
-        if self.runtime == "openvino":
-            self.require_cpu("runtime: openvino")
+        if self.runtime in CPU_ONLY:
+            self.require_cpu(f"runtime: {self.runtime}")
 
     def require_cpu(self, what: str) -> None:
         """Raise ConfigError unless the networks can run on the CPU."""
@@ -57,15 +58,9 @@ class InferenceConfig:
 
     def require_torch_bf16(self) -> None:
         """Raise ConfigError where torch could only emulate bf16."""
-        import torch
+        from quavf.models.devices import has_bf16
 
-        if self.device.partition(":")[0] == "cuda":
-            able = torch.cuda.is_bf16_supported(including_emulation=False)
-        elif platform.machine().lower() in ("x86_64", "amd64"):
-            able = torch.cpu._is_avx512_bf16_supported()
-        else:
-            able = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        if not able:
+        if not has_bf16(self.device):
             raise no_bf16(self.device)
 
 

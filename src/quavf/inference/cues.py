@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from quavf.core.clock import TICKS_PER_SECOND
 from quavf.core.records import Floats, Ints
-from quavf.cues.features import compute_features
+from quavf.cues.features import OFFLINE, compute_features
 from quavf.cues.grid import RATE, CueGrid, build_grid, count_ticks, reach, rolling_mean
 from quavf.inference.clip import ClipData
 from quavf.inference.predictor import Columns, Once, Predictor, Spans
-from quavf.models.cues import OFFLINE, CuesBranch
+from quavf.inference.remote import CuesModel
 
 STRETCH_S = 60.0  # judged at once, to bound memory
 CONTEXT_S = 30.0  # read before and after each stretch
@@ -28,7 +27,7 @@ class CuesPredictor(Predictor):
 
     name = "cues"
     action = "Reading cues"
-    model: CuesBranch
+    model: CuesModel
 
     def score_faces(self, data: ClipData) -> Columns:
         """`cues`, `speaking` and `looking` (N,), in spans and outside; NaN where no face was read.
@@ -87,16 +86,10 @@ class CuesPredictor(Predictor):
                 found[int(person)][:, inner.start : inner.stop] = rows[k, :, part]
         return found
 
-    @torch.inference_mode()
     def judge_grid(self, grid: CueGrid, look_ahead: int = OFFLINE) -> Floats:
         """(P, 3, T) probabilities, NaN where no face was read nearby."""
         features = compute_features(grid, None if look_ahead == OFFLINE else look_ahead)
-        batch = [
-            torch.from_numpy(a)[None].to(self.device)
-            for a in (features.face, features.sound, features.rule, features.seen)
-        ]
-        logits = self.model(*batch, torch.tensor([look_ahead], device=self.device))
-        found: Floats = logits.people[0].sigmoid().permute(0, 2, 1).cpu().numpy().astype(float)
+        found = self.model.score(features, look_ahead).transpose(0, 2, 1).astype(float)
         read = np.nan_to_num(rolling_mean(grid.is_read.astype(float), reach(TRUST_S))) > 0
         found[~np.broadcast_to(read[:, None], found.shape)] = np.nan
         found[:, :2, np.isnan(grid.level_db)] = np.nan  # without sound, only looks can be judged

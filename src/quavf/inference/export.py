@@ -7,29 +7,30 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from quavf.core.branches import BRANCHES
 from quavf.core.errors import CheckpointError, ConfigError
 from quavf.inference.config import InferenceConfig
-from quavf.inference.graphs import GraphPart, branch_graphs, onnx_program, openvino_model
 from quavf.inference.loading import load_model, part_path
 from quavf.inference.remote import RemoteBranch
-from quavf.models.branch import BranchNetwork
-from quavf.models.checkpoint import (
+from quavf.models.description import (
     EXPORT_SUFFIXES,
     METADATA_KEY,
     checkpoint_file,
     checkpoint_info,
     describe,
-    load_branch,
+    is_safetensors,
 )
-from quavf.models.tensors import is_safetensors
+from quavf.utils.extras import require_torch
 from quavf.utils.files import explain_os_errors
 from quavf.utils.openvino import openvino
+
+if TYPE_CHECKING:
+    from quavf.models.branch import BranchNetwork
+    from quavf.models.graphs import GraphPart
 
 TOLERANCE = 1e-4  # largest difference of an output between torch and the export
 N_CHECKED = 3  # random samples in the check: another batch than the graph was made with
@@ -68,6 +69,10 @@ def export(
     """
     out = Path(out)
     format = _resolve_format(out, format)
+    require_torch("export")
+    from quavf.models.checkpoint import load_branch
+    from quavf.models.graphs import branch_graphs
+
     checkpoint = Path(checkpoint)
     branch = load_branch(
         checkpoint, encoder_heads=encoder_heads, n_heads=n_heads, backbone=backbone
@@ -93,23 +98,17 @@ def export(
     return Export(tuple(files), branch.name, difference)
 
 
-@torch.inference_mode()
 def measure_parity(branch: BranchNetwork, model: Any) -> float:
     """Largest difference of a logit between a branch in torch and the same branch run elsewhere.
 
-    `model` is what `load_model` or `run_branch` gives.
+    `model` is what `load_model` or `run_branch` gives. Infinite if there is a NaN.
     """
     remote: type[RemoteBranch] = BRANCHES.get(branch.name).load("remote")
     expected, found = (
-        remote.example_logits(each, N_CHECKED, torch.Generator().manual_seed(0))
-        for each in (branch, model)
+        remote.example_logits(each, N_CHECKED, np.random.default_rng(0))
+        for each in (branch.run_on("cpu"), model)
     )
-    return _difference(expected, found)
-
-
-def _difference(expected: Tensor, found: Tensor) -> float:
-    """Largest absolute difference; infinite if there is a NaN."""
-    return float((found - expected).abs().nan_to_num(nan=torch.inf).max())
+    return float(np.nan_to_num(np.abs(found - expected), nan=np.inf).max())
 
 
 def _resolve_format(out: Path, format: str | None) -> str:
@@ -135,6 +134,8 @@ def _describe_export(checkpoint: Path, branch: BranchNetwork) -> dict[str, Any]:
 
 def _write(part: GraphPart, path: Path, format: str, metadata: str) -> None:
     if format == "openvino":
+        from quavf.models.graphs import openvino_model
+
         model = openvino_model(part)
         model.set_rt_info(metadata, METADATA_KEY)
         openvino().save_model(model, path, compress_to_fp16=False)
@@ -145,6 +146,8 @@ def _write(part: GraphPart, path: Path, format: str, metadata: str) -> None:
             f"{path.name}: {size / 2**30:.1f} GiB of weights do not fit one ONNX file (2 GiB); use "
             "--format openvino"
         )
+    from quavf.models.graphs import onnx_program
+
     program = onnx_program(part)
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # source lines and their paths on this machine

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import copy
 import glob
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from quavf.core.branches import BRANCHES, BranchSpec
 from quavf.core.errors import CheckpointError, ConfigError
-from quavf.inference.backends import Backend, OpenVinoBackend, open_graph
-from quavf.inference.config import InferenceConfig
-from quavf.inference.graphs import branch_graphs, openvino_graph, openvino_model
+from quavf.inference.backends import Backend, OnnxBackend, OpenVinoBackend, open_graph
+from quavf.inference.config import CPU_ONLY, InferenceConfig
 from quavf.inference.predictor import Predictor
-from quavf.models.branch import BranchNetwork
-from quavf.models.checkpoint import (
+from quavf.models.config import BranchSettings
+from quavf.models.description import (
     EXPORT_SUFFIXES,
     METADATA_KEY,
+    PublishedOptions,
     check_options,
     checkpoint_file,
-    load_branch,
     read_description,
+    reason,
 )
-from quavf.models.config import BranchSettings
-from quavf.models.published import PublishedOptions
-from quavf.models.tensors import reason
+from quavf.models.devices import check_device, has_gpu, use_threads
+from quavf.models.portable import PortableCheckpoint, find_graphs
+from quavf.utils.extras import require_torch
 
-Model = Any  # a BranchNetwork, or what its spec's `remote` makes
+if TYPE_CHECKING:
+    from quavf.models.branch import BranchNetwork
+
+Model = Any  # what a BranchNetwork's `run_on`, or its spec's `remote`, makes
 Options = TypeVar("Options", bound=InferenceConfig)
 
 
@@ -74,58 +73,92 @@ def load_model(
     published = published or PublishedOptions()
     if is_exported(path):
         config.require_cpu(str(path))
-    config = resolve_device(config, path)
-    use_threads(config.threads)
-    if is_exported(path):
-        spec, model = _load_exported(path, config)
+        spec, model = _load_exported(path, resolve_device(config, path))
         check_options(path, model.config, published)
         return spec, model
+    config = resolve_device(config, path)
+    portable = _find_graphs(path, config)
+    if portable is not None:
+        check_options(path, portable.config, published)
+        return portable.spec, _run_graphs(portable, config)
+    require_torch(
+        f"{path}: this checkpoint", "export it with `quavf export` where torch is, and give that"
+    )
+    from quavf.models.checkpoint import load_branch
+
     network = load_branch(path, **vars(published))
+    use_threads(config.threads)
     return BRANCHES.get(network.name), run_branch(network, config)
 
 
+def _find_graphs(path: Path, config: InferenceConfig) -> PortableCheckpoint | None:
+    """The checkpoint for ONNX Runtime, where the configuration allows for it or asks for it."""
+    fits = config.precision == "fp32" and config.device == "cpu"
+    if config.runtime in ("torch", "openvino") or not (fits or config.runtime == "onnx"):
+        return None
+    found = find_graphs(checkpoint_file(path))
+    if config.runtime != "onnx":
+        return found
+    config.require_cpu("runtime: onnx")
+    if config.precision != "fp32":
+        raise ConfigError(f"precision: onnx runs {path} in fp32 only; leave --precision out")
+    if found is None:
+        raise ConfigError(
+            f"runtime: onnx: the package has no graph for {path}; export it with `quavf export`, "
+            "and give that"
+        )
+    return found
+
+
+def _run_graphs(checkpoint: PortableCheckpoint, config: InferenceConfig) -> Model:
+    remote = checkpoint.spec.load("remote")
+    networks = []
+    for suffix, _ in remote.parts(checkpoint.config):
+        weights = checkpoint.read_weights(suffix)
+        try:
+            networks.append(OnnxBackend(checkpoint.graphs[suffix], config, weights))
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{checkpoint.path}: its weights do not fit its configuration ({reason(error)}); "
+                "download it again"
+            ) from None
+    return remote(checkpoint.config, checkpoint.settings, *networks)
+
+
 def run_branch(network: BranchNetwork, config: InferenceConfig) -> Model:
-    """A branch that runs as asked; all but its costly first part stays with torch, in fp32."""
+    """A branch that runs as asked, as its predictor calls it.
+
+    All but its costly first part stays with torch, in fp32.
+    """
     by_torch = config.runtime != "openvino" and config.precision == "fp32"
     if by_torch or BRANCHES.get(network.name).is_small:
-        return network.to(config.device)
-    costly, *others = branch_graphs(network)
-    run: Callable[..., Tensor]
-    if config.runtime == "openvino":
-        run = OpenVinoBackend(openvino_model(costly), config)
-    else:
+        return network.run_on(config.device)
+    from quavf.models import graphs, runners
+
+    costly, *others = graphs.branch_graphs(network)
+    if config.runtime != "openvino":
         config.require_torch_bf16()
         network.to(config.device)
-        run = _copy_in_bf16(costly.eager)
+        return network.run_on(config.device, runners.run_in_bf16(costly.eager))
+    run = OpenVinoBackend(graphs.openvino_model(costly), config)
     remote = BRANCHES.get(network.name).load("remote")
-    return remote(network.config, network.settings, run, *others)
+    return remote(network.config, network.settings, run, *map(runners.take_arrays, others))
 
 
-def run_network(
-    network: nn.Module, example: Tensor, config: InferenceConfig
-) -> Callable[[Tensor], Tensor]:
-    """Any network that is on its device already, to run as asked: fp32 in and out.
+def run_network(network: Any, example: Any, config: InferenceConfig) -> Callable[[Any], Any]:
+    """Any torch network that is on its device already, to run as asked: fp32 tensors in and out.
 
     `example` is a batch of two.
     """
+    from quavf.models import graphs, runners
+
     if config.runtime == "openvino":
-        model = openvino_graph(network, (example,), type(network).__name__)
-        return OpenVinoBackend(model, config)
+        model = graphs.openvino_graph(network, (example,), type(network).__name__)
+        return runners.take_tensors(OpenVinoBackend(model, config))
     if config.precision == "fp32":
-        return network
+        return network  # type: ignore[no-any-return]
     config.require_torch_bf16()
-    return _copy_in_bf16(network)
-
-
-def _copy_in_bf16(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A copy in bf16: autocast would convert the weights in every pass."""
-    copied = copy.deepcopy(network).to(torch.bfloat16)
-
-    def run(x: Tensor) -> Tensor:
-        found: Tensor = copied(x.to(torch.bfloat16))
-        return found.float()
-
-    return run
+    return runners.run_in_bf16(network)
 
 
 def resolve_device(config: Options, path: Path | None = None) -> Options:
@@ -134,24 +167,10 @@ def resolve_device(config: Options, path: Path | None = None) -> Options:
     `path` is the model's file. Raises ConfigError for a device that does not exist.
     """
     if config.device != "auto":
-        _check_device(config.device)
+        check_device(config.device)
         return config
-    only_cpu = config.runtime == "openvino" or (path is not None and is_exported(path))
-    device = "cuda" if torch.cuda.is_available() and not only_cpu else "cpu"
-    return replace(config, device=device)
-
-
-def _check_device(name: str) -> None:
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device: {name!r} cannot be used ({reason(error)}); try cpu") from None
-
-
-def use_threads(threads: int) -> None:
-    """Let torch use so many CPU threads in this process; 0 leaves its own choice."""
-    if threads:
-        torch.set_num_threads(threads)
+    only_cpu = config.runtime in CPU_ONLY or (path is not None and is_exported(path))
+    return replace(config, device="cpu" if only_cpu or not has_gpu() else "cuda")
 
 
 def is_exported(path: Path) -> bool:

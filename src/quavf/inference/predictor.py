@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import nn
 
 from quavf.core.records import Array, Floats, Ints
 from quavf.core.semantics import get_semantics
@@ -34,13 +33,13 @@ class Predictor(ABC):
     model: Any
 
     def __init__(self, model: Any, config: InferenceConfig | None = None, scorer: str = "") -> None:
-        """`model` is a branch's network, or the same run by another library.
+        """`model` is a branch's network, or what its `run_on` makes, whatever library runs it.
 
         `config.device` is one that exists; `scorer` is the scorer of face quality to read.
         """
         self.config = config or InferenceConfig(device="cpu")
         self.device = self.config.device
-        self.model = model.to(self.device) if isinstance(model, nn.Module) else model
+        self.model = model.run_on(self.device) if hasattr(model, "run_on") else model
         self.scorer = scorer
         self.semantics = get_semantics(self.model.settings.semantics)
         self.n_repaired = 0  # scores that were not finite, see `repair`

@@ -1,19 +1,27 @@
-"""Branches whose networks another library runs, with the interface of those in torch."""
+"""Branches as their predictors call them: arrays in and out, whatever runs the networks.
+
+The protocols are implemented here for networks that ONNX Runtime or OpenVINO runs, and by
+`quavf.models.runners` for torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from quavf.models.audio import N_FRAMES, N_MELS
-from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
-from quavf.models.visual import quality_bins, resize_down
+from quavf.core.records import CROP_SIZE, Array, Floats, Image, Ints
+from quavf.core.semantics import Semantics
+from quavf.core.windows import WINDOW_SAMPLES
+from quavf.cues.features import N_FACE, N_RULE, N_SOUND, OFFLINE, Features
+from quavf.models.config import AudioConfig, BranchSettings, CuesConfig, VisualConfig
+from quavf.models.crops import stack_crops
+from quavf.models.mel import log_mel
 
 Part = tuple[str, tuple[str, ...]]  # of an exported branch: suffix of its file, names of its inputs
+Run = Callable[..., Array]  # a graph: arrays in, one array out
 
 
 class RemoteBranch(Protocol):
@@ -24,8 +32,8 @@ class RemoteBranch(Protocol):
         """Files and inputs of an exported branch, the costly part first."""
 
     @staticmethod
-    def example_logits(model: Any, n: int, generator: torch.Generator, /) -> Tensor:
-        """Logits of a model, in torch or run elsewhere, on a batch of n random inputs."""
+    def example_logits(model: Any, n: int, rng: np.random.Generator, /) -> Floats:
+        """Logits of a model, in torch or run elsewhere, on n random inputs."""
 
 
 class AudioModel(Protocol):
@@ -35,8 +43,11 @@ class AudioModel(Protocol):
     def config(self) -> AudioConfig: ...
     @property
     def settings(self) -> BranchSettings: ...
-    def __call__(self, mel: Tensor, /) -> Tensor:
-        """mel (B, 80, 3000) -> logits (B, 2, 900)."""
+    def logits(self, sounds: Floats) -> Floats:
+        """sounds (B, 480000) -> logits (B, 2, 900)."""
+
+    def score(self, sounds: Floats) -> Floats:
+        """sounds (B, 480000) -> probabilities (B, 900)."""
 
 
 class VisualModel(Protocol):
@@ -46,11 +57,34 @@ class VisualModel(Protocol):
     def config(self) -> VisualConfig: ...
     @property
     def settings(self) -> BranchSettings: ...
-    def encode(self, crops: Tensor) -> Tensor:
-        """crops (N, 3, H, W) normalised -> features (N, D)."""
+    def stack(self, pictures: Sequence[Image | None], grown: Semantics | None) -> Any:
+        """RGB (224, 224, 3) each -> N crops, as `encode` takes them; None is an empty slot.
 
-    def classify(self, features: Tensor, quality: Tensor) -> Tensor:
-        """features (B, T, D), quality (B,) -> logits (B, 2)."""
+        With `grown`, pictures are 2x crops, of which the face is taken.
+        """
+
+    def encode(self, crops: Any) -> Floats:
+        """N crops -> features (N, D)."""
+
+    def logits(self, features: Floats, quality: Floats) -> Floats:
+        """features (W, T, D), quality (W,) -> logits (W, 2)."""
+
+    def score(self, features: Floats, quality: Floats) -> Floats:
+        """features (W, T, D), quality (W,) -> probabilities (W,)."""
+
+
+class CuesModel(Protocol):
+    """Interface of a cues branch, whatever runs its network."""
+
+    @property
+    def config(self) -> CuesConfig: ...
+    @property
+    def settings(self) -> BranchSettings: ...
+    def logits(self, features: Features, look_ahead: int) -> Floats:
+        """Features of P people over T ticks -> logits (P, T, 3)."""
+
+    def score(self, features: Features, look_ahead: int) -> Floats:
+        """The same as probabilities (P, T, 3)."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +93,21 @@ class RemoteAudio:
 
     config: AudioConfig
     settings: BranchSettings
-    network: Callable[[Tensor], Tensor]
+    network: Run
 
     @staticmethod
     def parts(config: AudioConfig) -> list[Part]:
         return [("", ("mel",))]
 
     @staticmethod
-    def example_logits(model: AudioModel, n: int, generator: torch.Generator) -> Tensor:
-        return model(torch.randn(n, N_MELS, N_FRAMES, generator=generator))
+    def example_logits(model: AudioModel, n: int, rng: np.random.Generator) -> Floats:
+        return model.logits(rng.uniform(-1, 1, (n, WINDOW_SAMPLES)).astype(np.float32))
 
-    def __call__(self, mel: Tensor) -> Tensor:
-        return self.network(mel)
+    def logits(self, sounds: Floats) -> Floats:
+        return self.network(log_mel(sounds))
+
+    def score(self, sounds: Floats) -> Floats:
+        return _to_scores(self.logits(sounds))
 
 
 @dataclass(frozen=True)
@@ -79,8 +116,8 @@ class RemoteVisual:
 
     config: VisualConfig
     settings: BranchSettings
-    encoder: Callable[[Tensor], Tensor]  # crops (N, 3, S, S) -> features (N, D)
-    classifier: Callable[..., Tensor]  # features (B, T, D)[, quality bins (B,)] -> logits (B, 2)
+    encoder: Run  # crops (N, 3, S, S) -> features (N, D)
+    classifier: Run  # features (W, T, D)[, quality bins (W,)] -> logits (W, 2)
 
     @staticmethod
     def parts(config: VisualConfig) -> list[Part]:
@@ -88,17 +125,74 @@ class RemoteVisual:
         return [("", ("crops",)), (".classifier", inputs)]
 
     @staticmethod
-    def example_logits(model: VisualModel, n: int, generator: torch.Generator) -> Tensor:
-        size, n_slots = model.config.size, model.settings.windows.n_slots
-        crops = torch.randn(n, 3, size, size, generator=generator)
-        slots = torch.randint(0, n, (n, n_slots), generator=generator)
-        quality = torch.rand(n, generator=generator)
-        return model.classify(model.encode(crops)[slots], quality)
+    def example_logits(model: VisualModel, n: int, rng: np.random.Generator) -> Floats:
+        pictures = rng.integers(0, 256, (n, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
+        features = model.encode(model.stack([*pictures], None))
+        slots = rng.integers(0, n, (n, model.settings.windows.n_slots))
+        return model.logits(features[slots], rng.uniform(0, 1, n))
 
-    def encode(self, crops: Tensor) -> Tensor:
-        return self.encoder(resize_down(crops, self.config.size))
+    def stack(self, pictures: Sequence[Image | None], grown: Semantics | None) -> Floats:
+        return stack_crops(pictures, self.config.size, grown)
 
-    def classify(self, features: Tensor, quality: Tensor) -> Tensor:
+    def encode(self, crops: Floats) -> Floats:
+        return self.encoder(crops)
+
+    def logits(self, features: Floats, quality: Floats) -> Floats:
         if not self.config.use_quality:
             return self.classifier(features)
         return self.classifier(features, quality_bins(quality, self.config.quality_bins))
+
+    def score(self, features: Floats, quality: Floats) -> Floats:
+        return _to_scores(self.logits(features, quality))
+
+
+@dataclass(frozen=True)
+class RemoteCues:
+    """A cues branch with its networks run elsewhere: cues of a clip -> logits (P, T, 3)."""
+
+    config: CuesConfig
+    settings: BranchSettings
+    offline: Run  # with the whole clip in view
+    causal: Run  # with a look-ahead
+
+    @staticmethod
+    def parts(config: CuesConfig) -> list[Part]:
+        inputs = ("face", "sound", "rule", "seen")
+        return [("", inputs), (".causal", (*inputs, "look_ahead"))]
+
+    @staticmethod
+    def example_logits(model: CuesModel, n: int, rng: np.random.Generator) -> Floats:
+        """Of n people over 20 n ticks, with the whole clip in view and with a look-ahead."""
+        shape = n, 20 * n
+        features = Features(
+            rng.normal(size=(*shape, N_FACE)).astype(np.float32),
+            rng.normal(size=(shape[1], N_SOUND)).astype(np.float32),
+            rng.normal(size=(*shape, N_RULE)).astype(np.float32),
+            rng.uniform(size=shape) < 0.8,
+        )
+        return np.concatenate([model.logits(features, ticks) for ticks in (OFFLINE, 4)])
+
+    def logits(self, features: Features, look_ahead: int) -> Floats:
+        inputs = features.face, features.sound, features.rule, features.seen.astype(np.float32)
+        if look_ahead == OFFLINE:
+            return self.offline(*inputs)
+        return self.causal(*inputs, np.array([look_ahead]))
+
+    def score(self, features: Features, look_ahead: int) -> Floats:
+        return _sigmoid(self.logits(features, look_ahead))
+
+
+def quality_bins(quality: Floats, n_bins: int) -> Ints:
+    """quality (W,) in [0, 1] -> bins (W,) from 0 to `n_bins`."""
+    # In the precision it comes in: 0.35 * 20 is 7 as float32 and as float64, but not mixed.
+    return (quality * n_bins).astype(np.int64).clip(0, n_bins)
+
+
+def _to_scores(logits: Floats) -> Floats:
+    """logits (B, 2, ...) -> probabilities (B, ...) of the second class."""
+    return _sigmoid(logits[:, 1] - logits[:, 0])
+
+
+def _sigmoid(x: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-np.asarray(x, float))))

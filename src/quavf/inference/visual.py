@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from quavf.core.branches import QUALITY
-from quavf.core.records import CROP_SIZE, Floats, Ints
+from quavf.core.records import Floats, Ints
 from quavf.core.windows import span_windows, visual_windows
-from quavf.inference.clip import ClipData, load_crop
+from quavf.inference.clip import ClipData, load_picture
 from quavf.inference.predictor import Columns, Predictor, Spans, repair
 from quavf.inference.remote import VisualModel
 from quavf.inference.window_queue import SlotRows, WindowQueue, needed_rows
-from quavf.models.transforms import face_part
 from quavf.store import CropReader
 from quavf.utils.memory import release_memory
 from quavf.utils.threads import map_ahead
@@ -94,7 +92,6 @@ class VisualPredictor(Predictor):
         """Crops that the image network sees at once."""
         return self.config.batch_size
 
-    @torch.inference_mode()
     def _score_windows(self, data: ClipData, windows_of: Sequence[SlotRows]) -> list[Floats]:
         """Scores (W,) for the windows of each part.
 
@@ -108,48 +105,34 @@ class VisualPredictor(Predictor):
         encoded = self._encode(data, batches)
         held = next(encoded)  # (1, D), an empty slot's; then (1 + H, D)
         for features in encoded:
-            held = torch.cat([held, features])
+            held = np.concatenate([held, features])
             if queue.n_ready(len(held) - 1) >= WINDOWS:
                 self._classify(queue, held, scores)
-                held = torch.cat([held[:1], held[1 + queue.forget() :]])
+                held = np.concatenate([held[:1], held[1 + queue.forget() :]])
         self._classify(queue, held, scores)
         return queue.by_part(scores)
 
-    def _encode(self, data: ClipData, batches: Sequence[Ints]) -> Iterator[Tensor]:
+    def _encode(self, data: ClipData, batches: Sequence[Ints]) -> Iterator[Floats]:
         """Features of an empty slot (1, D), then those of each batch of rows (B, D)."""
+        yield from map(self.model.encode, self._crops(data, batches))
+
+    def _crops(self, data: ClipData, batches: Sequence[Ints]) -> Iterator[Any]:
+        """An empty slot, then batches of crops; the next one is decoded while one is encoded."""
         reader = CropReader(data.store, data.clip, data.faces)
-        empty = torch.zeros(1, 3, CROP_SIZE, CROP_SIZE)
-        yield self._run_network(empty.to(self.device))
-        for k, crops in enumerate(self._crops(reader, batches, data), 1):
-            yield self._run_network(crops.to(self.device))
+        grown = self.semantics if data.store.config.framing == "grown" else None
+
+        def load(batch: Ints) -> Any:
+            return self.model.stack([load_picture(reader, int(row)) for row in batch], grown)
+
+        yield self.model.stack([None], grown)
+        for k, crops in enumerate(map_ahead(load, batches, n_threads=1, ahead=1), 1):
+            yield crops
             if k % GIVE_BACK_EVERY == 0:
                 release_memory()
         reader.close()
 
-    def _run_network(self, crops: Tensor) -> Tensor:
-        """crops (N, 3, 224, 224) -> features (N, D)."""
-        return self.model.encode(crops)
-
-    def _crops(
-        self, reader: CropReader, batches: Sequence[Ints], data: ClipData
-    ) -> Iterator[Tensor]:
-        """Batches of crops (B, 3, 224, 224); the next one is decoded while one is encoded."""
-        grown = data.store.config.framing == "grown"
-
-        def load(batch: Ints) -> Tensor:
-            shape = len(batch), 3, CROP_SIZE, CROP_SIZE
-            crops = torch.empty(shape, memory_format=torch.channels_last)
-            for k, row in enumerate(batch):
-                crop = load_crop(reader, int(row))
-                crops[k] = face_part(crop[None], self.semantics)[0] if grown else crop
-            return crops
-
-        return map_ahead(load, batches, n_threads=1, ahead=1)
-
-    def _classify(self, queue: WindowQueue, held: Tensor, scores: Floats) -> None:
+    def _classify(self, queue: WindowQueue, held: Floats, scores: Floats) -> None:
         """Write the scores of the windows that are ready, a group at a time."""
         while queue.n_ready(len(held) - 1):
             windows, slots, quality = queue.take(len(held) - 1, WINDOWS)
-            features = held[torch.from_numpy(slots).to(held.device)]  # (W, T, D)
-            logits = self.model.classify(features, torch.from_numpy(quality).to(held.device))
-            scores[windows] = logits.float().softmax(dim=1)[:, 1].cpu().numpy()
+            scores[windows] = self.model.score(held[slots], quality)  # of features (W, T, D)

@@ -11,16 +11,15 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from quavf.core.clock import SAMPLE_RATE
+from quavf.core.records import Floats
 from quavf.core.windows import WINDOW_SAMPLES, WINDOW_TICKS
 from quavf.models.backbones import load_whisper
 from quavf.models.branch import BranchNetwork
 from quavf.models.config import AudioConfig, BranchSettings, encoder_shape
+from quavf.models.mel import HOP, N_FFT, N_MELS
+from quavf.models.runners import Network, TorchRunner, to_array, to_scores
 from quavf.models.temporal import TemporalModule
 
-N_MELS = 80
-N_FRAMES = 3000  # of the spectrogram of 30 s
-N_FFT = 400  # samples, 25 ms
-HOP = 160  # samples, 10 ms
 N_POSITIONS = 1500  # outputs of the encoder for 30 s
 
 
@@ -85,6 +84,10 @@ class AudioBranch(BranchNetwork):
         logits: Tensor = x.transpose(1, 2)  # (B, 2, 900)
         return logits
 
+    def run_on(self, device: str, run: Network | None = None) -> TorchAudio:
+        """Arrays in and out, as `quavf.inference.remote.AudioModel`."""
+        return TorchAudio(self.to(device), device, run)
+
     def frozen_modules(self) -> list[nn.Module]:
         """The encoder, if it is frozen."""
         return [self.encoder] if self.config.frozen else []
@@ -92,6 +95,23 @@ class AudioBranch(BranchNetwork):
     def load_pretrained(self) -> None:
         """Fill the encoder from where `encoder_weights` says."""
         load_whisper(self.encoder, self.config)
+
+
+class TorchAudio(TorchRunner):
+    """The audio branch in torch."""
+
+    @torch.inference_mode()
+    def logits(self, sounds: Floats) -> Floats:
+        return to_array(self._logits(sounds))
+
+    @torch.inference_mode()
+    def score(self, sounds: Floats) -> Floats:
+        return to_scores(self._logits(sounds))
+
+    def _logits(self, sounds: Floats) -> Tensor:
+        mel = log_mel(torch.from_numpy(sounds).to(self.device))  # (B, 80, 3000)
+        logits: Tensor = (self.run or self.network)(mel)
+        return logits
 
 
 def log_mel(samples: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from quavf.core.errors import CheckpointError
 from quavf.models.config import BranchSettings
+from quavf.models.runners import Network
 from quavf.models.tensors import StateDict
 
 
@@ -39,11 +40,18 @@ class BranchNetwork(nn.Module):
         Raises CheckpointError if a hub cannot be reached or a file does not fit.
         """
 
+    def run_on(self, device: str, run: Network | None = None) -> Any:
+        """What the branch's predictor calls to run the network on a device; default: the network.
 
-Network = TypeVar("Network", bound=BranchNetwork)
+        `run` is another form of the network's costly part.
+        """
+        return self.to(device)
 
 
-def fill_network(path: Path, network: Network, state: StateDict) -> Network:
+Branch = TypeVar("Branch", bound=BranchNetwork)
+
+
+def fill_network(path: Path, network: Branch, state: StateDict) -> Branch:
     """The network in eval mode with these weights, all of them used.
 
     Raises CheckpointError that names the file if they do not fit, are of another type, or are not

@@ -6,23 +6,26 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from quavf.core.branches import BRANCHES, BranchSpec, branch_names, branch_specs
-from quavf.core.config import from_dict, to_dict
+from quavf.core.branches import branch_specs
 from quavf.core.errors import CheckpointError, ConfigError
-from quavf.core.version import __version__
 from quavf.models.branch import BranchNetwork, fill_network
-from quavf.models.config import BranchSettings
-from quavf.models.published import HEAD, PublishedOptions, published_state, strip_wrappers
-from quavf.models.tensors import is_safetensors, read_weights, reason
+from quavf.models.description import (
+    EXPORT_SUFFIXES,
+    METADATA_KEY,
+    PublishedOptions,
+    check_options,
+    checkpoint_file,
+    checkpoint_info,
+    describe,
+    is_plain,
+    is_safetensors,
+    read_description,
+)
+from quavf.models.published import published_state, strip_wrappers
+from quavf.models.tensors import read_weights
 from quavf.utils.files import replace_file
-
-FORMAT = 1
-METADATA_KEY = "quavf"
-BEST = "best.safetensors"  # the checkpoint that a training run's folder stands for
-EXPORT_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}  # of exported models, by format
 
 
 def load_branch(
@@ -61,11 +64,6 @@ def load_branch(
     return _load_published(file, options)
 
 
-def checkpoint_file(path: Path | str) -> Path:
-    """The file that a checkpoint's path, or the folder of a training run, stands for."""
-    return Path(path) / BEST if Path(path).is_dir() else Path(path)
-
-
 def save_branch(path: Path, branch: BranchNetwork, info: dict[str, Any] | None = None) -> None:
     """Write weights and configuration as one safetensors file, atomically.
 
@@ -75,74 +73,6 @@ def save_branch(path: Path, branch: BranchNetwork, info: dict[str, Any] | None =
     state = {k: v.detach().cpu().contiguous() for k, v in branch.state_dict().items()}
     with replace_file(path) as temporary:
         save_file(state, temporary, {METADATA_KEY: description})
-
-
-def describe(network: BranchNetwork, info: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The description that is stored with a branch's weights, JSON-able."""
-    return {
-        "format": FORMAT,
-        "branch": network.name,
-        "config": to_dict(network.config),
-        "settings": to_dict(network.settings),
-        "info": info or {},
-        "quavf_version": __version__,
-    }
-
-
-def is_plain(path: Path) -> bool:
-    """Whether a safetensors file holds the published system's weights, without a description."""
-    try:
-        with safe_open(path, "pt") as file:
-            described = METADATA_KEY in (file.metadata() or {})
-            return not described and any(HEAD in key for key in file.keys())  # noqa: SIM118
-    except (SafetensorError, OSError):
-        return False
-
-
-def checkpoint_info(path: Path) -> dict[str, Any]:
-    """The description that `save_branch` stored. Raises CheckpointError."""
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        return dict(json.loads(metadata[METADATA_KEY]))
-    except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: not a checkpoint of this package ({reason(error)}); expected one that "
-            "`quavf train` or `save_branch` wrote, or weights under the published names; download "
-            "it again, or give another file"
-        ) from None
-
-
-def read_description(
-    path: Path, description: dict[str, Any]
-) -> tuple[BranchSpec, Any, BranchSettings]:
-    """The branch, configuration and settings that `describe` wrote. Raises CheckpointError."""
-    if description.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: checkpoint format {description.get('format')}, this version reads {FORMAT}"
-        )
-    name = description.get("branch")
-    if not isinstance(name, str) or name not in branch_names():
-        raise CheckpointError(
-            f"{path}: branch {name!r} is not one of {', '.join(branch_names())}; install or "
-            "register the plug-in that it needs"
-        )
-    spec = BRANCHES.get(name)
-    try:
-        config = from_dict(spec.load("model_config"), description["config"])
-        return spec, config, from_dict(BranchSettings, description["settings"])
-    except (ConfigError, KeyError) as error:
-        raise CheckpointError(f"{path}: damaged configuration ({error})") from None
-
-
-def check_options(path: Path, config: Any, options: PublishedOptions) -> None:
-    """Raise CheckpointError if options contradict the configuration that a file states itself."""
-    for name, value in vars(options).items():
-        stated = getattr(config, name, None)
-        if value is not None and stated is not None and value != stated:
-            raise CheckpointError(
-                f"{path}: was trained with {name} {stated}, not {value}; leave that option out"
-            )
 
 
 def _load_own(path: Path) -> BranchNetwork:

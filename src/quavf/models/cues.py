@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from quavf.cues.features import N_FACE, N_RULE, N_SOUND
+from quavf.core.records import Floats
+from quavf.cues.features import N_FACE, N_RULE, N_SOUND, OFFLINE, Features
 from quavf.cues.grid import RATE
 from quavf.models.branch import BranchNetwork
 from quavf.models.config import BranchSettings, CuesConfig
+from quavf.models.runners import Network, TorchRunner, to_array
 
 TAPS = 3  # of each convolution over time
-OFFLINE = -1  # look-ahead: the whole clip
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,29 @@ class TimeStack(nn.Module):
         """x (B, P, T, D), seen (B, P, T) -> (B, P, T, D), each tick from those up to it."""
         there = seen.any(dim=2)  # (B, P): the others are padding, and cost nothing
         rows = there.nonzero(as_tuple=True)  # clip (N,) and person (N,) of those who are
-        for k, (norm, mix, layer) in enumerate(
-            zip(self.norms, self.mixes, self.layers, strict=True)
-        ):
+        for k, norm in enumerate(self.norms):
             even = norm(x)
             pooled = self.pool(even, seen)[:, 0]  # (B, T, 2 * D)
-            joined = F.gelu(mix(torch.cat([even[rows], pooled[rows[0]]], dim=-1)))  # (N, T, D)
-            line = F.pad(joined.transpose(1, 2), ((TAPS - 1) * 2**k, 0))  # (N, D, before + T)
-            change = F.glu(layer(line), dim=1).transpose(1, 2)  # (N, T, D)
+            change = self._step(k, torch.cat([even[rows], pooled[rows[0]]], dim=-1))  # (N, T, D)
             x = x.index_put(rows, x[rows] + change)
         return x
+
+    def run_all(self, x: Tensor, seen: Tensor) -> Tensor:
+        """`forward` without padding, in operations whose shapes depend on no value: for graphs.
+
+        x (P, T, D), seen (P, T) -> (P, T, D).
+        """
+        for k, norm in enumerate(self.norms):
+            even = norm(x)
+            pooled = self.pool(even[None], seen[None])[0].expand(len(x), -1, -1)  # (P, T, 2 * D)
+            x = x + self._step(k, torch.cat([even, pooled], dim=-1))
+        return x
+
+    def _step(self, k: int, x: Tensor) -> Tensor:
+        """x (N, T, 3 * D) -> the change (N, T, D) that convolution k makes."""
+        joined = F.gelu(self.mixes[k](x))  # (N, T, D)
+        line = F.pad(joined.transpose(1, 2), ((TAPS - 1) * 2**k, 0))  # (N, D, before + T)
+        return F.glu(self.layers[k](line), dim=1).transpose(1, 2)  # (N, T, D)
 
 
 class CuesBranch(BranchNetwork):
@@ -94,6 +108,10 @@ class CuesBranch(BranchNetwork):
         )
         self.rule_scale = nn.Parameter(torch.ones(N_RULE))
 
+    def run_on(self, device: str, run: Network | None = None) -> TorchCues:
+        """Arrays in and out, as `quavf.inference.remote.CuesModel`."""
+        return TorchCues(self.to(device), device, run)
+
     @property
     def reach(self) -> int:
         """Ticks that a judgement reaches back, and forward in the offline form."""
@@ -107,21 +125,71 @@ class CuesBranch(BranchNetwork):
         face (B, P, T, N_FACE), sound (B, T, N_SOUND), rule (B, P, T, N_RULE), seen (B, P, T):
         a batch of `quavf.cues.features.Features` that were computed with the same look-ahead.
         """
-        heard = sound[:, None].expand(-1, face.shape[1], -1, -1)  # (B, P, T, N_SOUND)
-        horizon = (look_ahead / RATE)[:, None, None, None].expand_as(face[..., :1])
-        x = self.face(torch.cat([face, heard, horizon], dim=-1)) * seen[..., None]  # (B, P, T, D)
+        x = self._read(face, sound, seen, look_ahead)  # (B, P, T, D)
         past = _shift(self.past(x, seen), look_ahead)  # (B, P, T, D)
         whole = (look_ahead == OFFLINE).nonzero()[:, 0]  # samples that may see the whole clip
         future = torch.zeros_like(past)
         if len(whole):
             back = self.future(x[whole].flip(2), seen[whole].flip(2)).flip(2)  # (.., P, T, D)
             future = future.index_copy(0, whole, back)
+        return self._judge(x, past, future, sound, rule, seen)
+
+    def judge_clip(
+        self, face: Tensor, sound: Tensor, rule: Tensor, seen: Tensor, look_ahead: Tensor | None
+    ) -> Tensor:
+        """`forward` for one clip, in operations whose shapes depend on no value: for graphs.
+
+        face (P, T, N_FACE), sound (T, N_SOUND), rule (P, T, N_RULE), seen (P, T), look_ahead (1,)
+        or None for OFFLINE -> the logits of the people (P, T, 3).
+        """
+        n = face.shape[1]
+        ticks = torch.full_like(seen[0, :1], OFFLINE, dtype=torch.int64)  # (1,)
+        ticks = ticks if look_ahead is None else look_ahead
+        x = self._read(face[None], sound[None], seen[None], ticks)[0]  # (P, T, D)
+        past = self.past.run_all(x, seen)  # (P, T, D)
+        if look_ahead is None:
+            future = self.future.run_all(x.flip(1), seen.flip(1)).flip(1)  # (P, T, D)
+        else:
+            past = past[:, (torch.arange(n) + look_ahead).clamp(max=n - 1)]  # (P, T, D)
+            future = torch.zeros_like(past)
+        every = (part[None] for part in (x, past, future, sound, rule, seen))
+        return self._judge(*every).people[0]
+
+    def _read(self, face: Tensor, sound: Tensor, seen: Tensor, look_ahead: Tensor) -> Tensor:
+        """The inputs of `forward` -> what the stacks read (B, P, T, D)."""
+        heard = sound[:, None].expand(-1, face.shape[1], -1, -1)  # (B, P, T, N_SOUND)
+        horizon = (look_ahead / RATE)[:, None, None, None].expand_as(face[..., :1])
+        x: Tensor = self.face(torch.cat([face, heard, horizon], dim=-1))  # (B, P, T, D)
+        return x * seen[..., None]
+
+    def _judge(
+        self, x: Tensor, past: Tensor, future: Tensor, sound: Tensor, rule: Tensor, seen: Tensor
+    ) -> CueLogits:
+        """What the stacks give, (B, P, T, D) each -> logits."""
         both = self.dropout(torch.cat([past, future], dim=-1))  # (B, P, T, 2 * D)
         around = self.pool(both, seen)  # (B, 1, T, 4 * D)
-        pooled = around.expand(-1, face.shape[1], -1, -1)
+        pooled = around.expand(-1, x.shape[1], -1, -1)
         people = self.people_head(torch.cat([both, x, pooled], dim=-1))  # (B, P, T, 3)
         wearer = self.wearer_head(torch.cat([around[:, 0], sound], dim=-1))[..., 0]  # (B, T)
         return CueLogits(people + self.rule_scale * rule, wearer)
+
+
+class TorchCues(TorchRunner):
+    """The cues branch in torch."""
+
+    @torch.inference_mode()
+    def logits(self, features: Features, look_ahead: int) -> Floats:
+        return to_array(self._logits(features, look_ahead))
+
+    @torch.inference_mode()
+    def score(self, features: Features, look_ahead: int) -> Floats:
+        return to_array(self._logits(features, look_ahead).sigmoid())
+
+    def _logits(self, features: Features, look_ahead: int) -> Tensor:
+        parts = features.face, features.sound, features.rule, features.seen
+        batch = [torch.from_numpy(part)[None].to(self.device) for part in parts]
+        people: Tensor = self.network(*batch, torch.tensor([look_ahead], device=self.device)).people
+        return people[0]
 
 
 def _shift(x: Tensor, ticks: Tensor) -> Tensor:

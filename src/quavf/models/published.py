@@ -7,7 +7,6 @@ give the architecture, except for what `PublishedOptions` says.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
@@ -20,6 +19,7 @@ from quavf.models.audio import AudioBranch
 from quavf.models.backbones import from_openai_whisper, recognise_backbone
 from quavf.models.branch import fill_network
 from quavf.models.config import WHISPER_SIZES, AudioConfig, BranchSettings, VisualConfig
+from quavf.models.description import HEAD, PublishedOptions
 from quavf.models.tensors import StateDict, read_weights
 from quavf.models.visual import VisualBranch
 
@@ -28,25 +28,9 @@ PARTS = r"backbone\..+|temporalModule\.\d+\.(attn|embed)\..+|predHead\.1\..+"
 AUDIO_KEYS = rf"{PARTS}|inProj\.0\.(weight|bias)"
 # The visual model creates `inProj` without using it, and `scoreEmbed` even without quality input.
 VISUAL_KEYS = rf"{PARTS}|inProj\.1\.(weight|bias)|scoreEmbed\.weight"
-HEAD = "predHead.1.weight"  # of any published branch
 COMPILED = "_orig_mod."  # torch.compile's
 WRAPPERS = ("module.", COMPILED)
 N_HEADS = 8  # of the temporal attention, which no shape tells
-
-
-@dataclass(frozen=True)
-class PublishedOptions:
-    """What the shapes of a published checkpoint do not tell; None is the default.
-
-    Args:
-        encoder_heads: Heads of the Whisper encoder; default: its width / 64.
-        n_heads: Heads of the temporal attention; default: 8.
-        backbone: Image network, a timm name; default: recognised by the keys.
-    """
-
-    encoder_heads: int | None = None
-    n_heads: int | None = None
-    backbone: str | None = None
 
 
 def published_state(path: Path) -> StateDict:

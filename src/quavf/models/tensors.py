@@ -7,7 +7,6 @@ addition: the published checkpoints keep their metric in one.
 from __future__ import annotations
 
 import pickle
-import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from quavf.core.errors import CheckpointError
+from quavf.models.description import file_head, is_safetensors, reason
 
 StateDict = dict[str, Tensor]
 
@@ -32,7 +32,7 @@ def read_weights(path: Path) -> Any:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path}: damaged ({error}); download it again") from None
-    head = _head(path)
+    head = file_head(path)
     if not head.startswith(TORCH_FILES):
         found = f"it begins with {head!r}" if head else "it is empty"
         raise CheckpointError(
@@ -86,26 +86,3 @@ def _check_size(path: Path) -> None:
             f"{path}: not a checkpoint of torch (an archive of {size:,} bytes that unpacks to "
             f"{unpacked:,}); download it again, or give another file"
         )
-
-
-def is_safetensors(path: Path) -> bool:
-    """By content: an 8-byte length, under 4 GiB, and a JSON object. No torch file has both."""
-    head = _head(path)
-    return head[4:8] == bytes(4) and head[8:] == b"{"
-
-
-def _head(path: Path) -> bytes:
-    """The first 9 bytes, or as many as there are."""
-    try:
-        with path.open("rb") as file:
-            return file.read(9)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def reason(error: Exception) -> str:
-    """The first sentence of a library's message, without its advice to load unsafely."""
-    text = re.sub(r"\x1b\[\d+m", "", str(error))
-    refused = re.search(r"unsupported (?:global: )?(?:global|class|operand) \S+", text, re.I)
-    first = (text.splitlines() or [""])[0].split(". ")[0]
-    return (refused[0] if refused else first or type(error).__name__)[:200]

@@ -1,4 +1,4 @@
-"""Transforms of a crop on its way into the visual branch; none of them is random."""
+"""Transforms of a crop on its way into the visual branch, in torch; none of them is random."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ from torchvision.transforms import functional as F  # noqa: N812
 
 from quavf.core.records import CROP_SIZE, Image
 from quavf.core.semantics import Semantics
-
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB
-STD = (0.229, 0.224, 0.225)
-FACE_ROWS = slice(56, 168)  # the middle of a 2x crop: the face box itself
-FACE_COLUMNS = slice(56, 168)
-LOPSIDED_COLUMNS = slice(51, 173)  # as published
+from quavf.models.crops import FACE_COLUMNS, FACE_ROWS, LOPSIDED_COLUMNS, MEAN, STD
 
 
 def normalise(crop: Image) -> Tensor:

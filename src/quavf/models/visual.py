@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import timm
@@ -12,12 +12,14 @@ from timm.models import group_modules
 from torch import Tensor, nn
 
 from quavf.core.errors import ConfigError
-from quavf.core.records import CROP_SIZE
-from quavf.core.semantics import get_semantics
+from quavf.core.records import CROP_SIZE, Floats, Image
+from quavf.core.semantics import Semantics, get_semantics
 from quavf.models.backbones import load_image_network
 from quavf.models.branch import BranchNetwork
 from quavf.models.config import BranchSettings, VisualConfig
+from quavf.models.runners import Network, TorchRunner, to_array, to_scores
 from quavf.models.temporal import TemporalModule
+from quavf.models.transforms import face_part, normalise
 
 
 class VisualBranch(BranchNetwork):
@@ -102,6 +104,10 @@ class VisualBranch(BranchNetwork):
         logits: Tensor = self.head(self.dropout(x))  # (B, 2)
         return logits
 
+    def run_on(self, device: str, run: Network | None = None) -> TorchVisual:
+        """Arrays in and out, as `quavf.inference.remote.VisualModel`."""
+        return TorchVisual(self.to(device), device, run)
+
     def frozen_modules(self) -> list[nn.Module]:
         """The backbone without its last layer if it is frozen, else its first `frozen_stages`."""
         modules = dict(self.backbone.named_modules())
@@ -122,6 +128,41 @@ class VisualBranch(BranchNetwork):
         """The backbone's classifier; some networks have two, side by side."""
         last: nn.Module | tuple[nn.Module, ...] = self.backbone.get_classifier()
         return list(last) if isinstance(last, tuple) else [last]
+
+
+class TorchVisual(TorchRunner):
+    """The visual branch in torch."""
+
+    def stack(self, pictures: Sequence[Image | None], grown: Semantics | None) -> Tensor:
+        shape = len(pictures), 3, CROP_SIZE, CROP_SIZE
+        crops = torch.empty(shape, memory_format=torch.channels_last)
+        for k, picture in enumerate(pictures):
+            if picture is None:
+                crops[k] = 0
+            else:
+                crop = normalise(picture)
+                crops[k] = crop if grown is None else face_part(crop[None], grown)[0]
+        return crops
+
+    @torch.inference_mode()
+    def encode(self, crops: Tensor) -> Floats:
+        crops = crops.to(self.device)
+        if self.run is None:
+            return to_array(self.network.encode(crops))
+        return to_array(self.run(resize_down(crops, self.config.size)))
+
+    @torch.inference_mode()
+    def logits(self, features: Floats, quality: Floats) -> Floats:
+        return to_array(self._logits(features, quality))
+
+    @torch.inference_mode()
+    def score(self, features: Floats, quality: Floats) -> Floats:
+        return to_scores(self._logits(features, quality))
+
+    def _logits(self, features: Floats, quality: Floats) -> Tensor:
+        inputs = (torch.from_numpy(x).to(self.device) for x in (features, quality))
+        logits: Tensor = self.network.classify(*inputs)
+        return logits
 
 
 def check_split(branch: VisualBranch) -> int:

@@ -10,7 +10,8 @@ import lightning as L  # noqa: N812
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 
 from quavf.models.branch import BranchNetwork
-from quavf.models.checkpoint import BEST, save_branch
+from quavf.models.checkpoint import save_branch
+from quavf.models.description import BEST
 from quavf.training.datasets import ChunkPlan
 from quavf.training.run_folder import TrainSummary
 from quavf.utils.progress import Progress, show_progress

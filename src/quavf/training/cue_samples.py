@@ -12,9 +12,8 @@ import torch
 from quavf.core.branches import LOOKING as LOOKS
 from quavf.core.branches import SPEAKING as SPEAKS
 from quavf.core.records import TALKING, WEARER, Array, Interval, Ints
-from quavf.cues.features import N_FACE, N_RULE, N_SOUND, compute_features
+from quavf.cues.features import N_FACE, N_RULE, N_SOUND, OFFLINE, compute_features
 from quavf.cues.grid import RATE, CueGrid, build_grid, count_ticks
-from quavf.models.cues import OFFLINE
 from quavf.simulate.cue_noise import observe
 from quavf.simulate.cue_scenes import draw_scene_truth
 from quavf.store import ClipStore, Manifest

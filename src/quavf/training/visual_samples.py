@@ -11,7 +11,7 @@ from torch import Tensor
 from quavf.core.records import CROP_SIZE, WEARER, Array, Ints
 from quavf.core.semantics import get_semantics
 from quavf.core.windows import EMPTY, VisualWindows, training_windows, unlabelled_windows
-from quavf.inference.clip import ClipData, load_crop, load_picture
+from quavf.inference.clip import ClipData, load_picture
 from quavf.models.transforms import normalise
 from quavf.store import ClipStore, CropReader
 from quavf.training.augment import FaceChanges, seed_sample
@@ -65,7 +65,7 @@ class VisualTrainSet(TrainSet):
 
     def crop(self, clip: int, row: int) -> Tensor:
         """One crop (3, 224, 224) of one of the `clips`, without random changes."""
-        return load_crop(self._reader(clip), row)
+        return normalise(load_picture(self._reader(clip), row))
 
     def _reader(self, clip: int) -> CropReader:
         if clip not in self._readers:

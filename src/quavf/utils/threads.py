@@ -14,6 +14,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def count_threads() -> int:
+    """OMP_NUM_THREADS, else one thread per core."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+
+
 def map_ahead(
     work: Callable[[Item], Result],
     items: Iterable[Item],
@@ -26,7 +31,7 @@ def map_ahead(
     For thread-safe work that releases the GIL (decoding, resizing, JPEG). `items` are read in the
     calling thread. Default: one thread per core, or OMP_NUM_THREADS.
     """
-    n_threads = n_threads or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    n_threads = n_threads or count_threads()
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:
         try:

@@ -136,7 +136,7 @@ class _Prediction:
     @cached_property
     def _predictors(self) -> dict[str, Predictor]:
         from quavf.inference.loading import load_predictors
-        from quavf.models.published import PublishedOptions
+        from quavf.models.description import PublishedOptions
 
         config = self.config
         published = PublishedOptions(config.encoder_heads, config.n_heads, config.backbone)

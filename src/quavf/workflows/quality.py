@@ -117,7 +117,8 @@ def _open(scorer: str, weights: Path | None, config: InferenceConfig) -> Quality
     """Load a scorer; torch, which some do without, only where the options need it."""
     runner = None
     if config.device == "auto" or config.threads:
-        from quavf.inference.loading import resolve_device, use_threads
+        from quavf.inference.loading import resolve_device
+        from quavf.models.devices import use_threads
 
         config = resolve_device(config)
         use_threads(config.threads)

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from quavf.core.records import Floats
 from quavf.core.windows import WINDOW_TICKS, AudioWindow, Span
-from quavf.inference.audio import AudioPredictor, tick_scores
+from quavf.inference.audio import AudioPredictor
 from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
 from quavf.models.audio import N_POSITIONS, AudioBranch, log_mel
 from quavf.models.branch import BranchNetwork
 from quavf.models.config import encoder_shape
+from quavf.models.runners import to_scores
 from quavf.training.audio_samples import AudioTrainSet
 from quavf.training.cache.features import FeatureCache, FrozenPart
 from quavf.training.cache.sets import CachedSamples, describe_samples
@@ -76,4 +77,4 @@ class CachedAudioPredictor(AudioPredictor):
 
     @torch.inference_mode()
     def _classify(self, features: Tensor) -> Floats:
-        return tick_scores(self.network.classify(features.to(self.device)))
+        return to_scores(self.network.classify(features.to(self.device)))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from quavf.core.records import CROP_SIZE, Ints
+from quavf.core.records import CROP_SIZE, Floats, Ints
 from quavf.core.windows import EMPTY
 from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
@@ -132,20 +132,27 @@ class CachedVisualPredictor(VisualPredictor):
         super().__init__(network, config, scorer)
         self.network, self.cache = network, cache
 
-    def _encode(self, data: ClipData, batches: Sequence[Ints]) -> Iterator[Tensor]:
+    def _encode(self, data: ClipData, batches: Sequence[Ints]) -> Iterator[Floats]:
         sizes = [1, *map(len, batches)]
         table = self.cache.clip_table(data.clip, arrays_hash(*batches), sum(sizes))
         parts = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
         if table.stored_mask().all():
             for part in parts:
                 (features,) = table.read_all(part)
-                yield self.network.encode_embedded(features.to(self.device))
+                yield self._finish(features)
         else:
-            for part, features in zip(parts, super()._encode(data, batches), strict=True):
+            for part, crops in zip(parts, self._crops(data, batches), strict=True):
+                features = self._embed(crops)
                 for row, found in zip(part.tolist(), features, strict=True):
                     table.write(row, [found])
-                yield self.network.encode_embedded(features)
+                yield self._finish(features)
         table.close()
 
-    def _run_network(self, crops: Tensor) -> Tensor:
-        return self.network.embed(crops)
+    @torch.inference_mode()
+    def _embed(self, crops: Tensor) -> Tensor:
+        return self.network.embed(crops.to(self.device))
+
+    @torch.inference_mode()
+    def _finish(self, features: Tensor) -> Floats:
+        found: Floats = self.network.encode_embedded(features.to(self.device)).cpu().numpy()
+        return found

@@ -13,9 +13,12 @@ from torch import Tensor, nn
 
 from quavf.core.branches import BRANCHES
 from quavf.core.errors import CheckpointError, ConfigError
-from quavf.models.audio import N_FRAMES, N_MELS, AudioBranch
+from quavf.cues.features import N_FACE, N_RULE, N_SOUND
+from quavf.models.audio import AudioBranch
 from quavf.models.branch import BranchNetwork
-from quavf.models.tensors import reason
+from quavf.models.cues import CuesBranch
+from quavf.models.description import reason
+from quavf.models.mel import N_FRAMES, N_MELS
 from quavf.models.visual import VisualBranch, takes_any_size
 from quavf.utils.openvino import openvino
 
@@ -47,14 +50,17 @@ class GraphPart(nn.Module):
     def eager(self) -> nn.Module:
         return self._eager[0]
 
-    def examples(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
+    def examples(self, n: int) -> tuple[Tensor, ...]:
         """A batch of n random inputs; whole numbers are zeros."""
         return tuple(
-            torch.randn(n, *shape, generator=generator)
-            if shape
-            else torch.zeros(n, dtype=torch.int64)
+            torch.randn(n, *shape) if shape else torch.zeros(n, dtype=torch.int64)
             for shape in self.shapes.values()
         )
+
+    @property
+    def free_axes(self) -> tuple[dict[int, str], ...]:
+        """For each input, names of the axes that may have any length."""
+        return tuple({0: "batch"} for _ in self.shapes)
 
 
 class AudioPart(GraphPart):
@@ -98,6 +104,55 @@ class ClassifierPart(GraphPart):
         return self.network.classify_bins(features, bins)
 
 
+class ClipCuesPart(GraphPart):
+    """Cues of one clip -> logits of its people (P, T, 3), with the whole clip in view.
+
+    face (P, T, N_FACE), sound (T, N_SOUND), rule (P, T, N_RULE), seen (P, T), 1 or 0.
+    """
+
+    network: CuesBranch
+
+    def __init__(self, branch: CuesBranch) -> None:
+        super().__init__(branch.config, branch)
+        self.shapes = {"face": (N_FACE,), "sound": (N_SOUND,), "rule": (N_RULE,), "seen": ()}
+
+    def forward(self, face: Tensor, sound: Tensor, rule: Tensor, seen: Tensor) -> Tensor:
+        return self.network.judge_clip(face, sound, rule, seen, None)
+
+    def examples(self, n: int) -> tuple[Tensor, ...]:
+        """n people over 5 n ticks, all of them seen."""
+        n_ticks = 5 * n
+        face, sound = torch.randn(n, n_ticks, N_FACE), torch.randn(n_ticks, N_SOUND)
+        return face, sound, torch.randn(n, n_ticks, N_RULE), torch.ones(n, n_ticks)
+
+    @property
+    def free_axes(self) -> tuple[dict[int, str], ...]:
+        both = {0: "people", 1: "ticks"}
+        return both, {0: "ticks"}, both, both
+
+
+class CausalCuesPart(ClipCuesPart):
+    """The same with `look_ahead` (1,) ticks of the future, an int64, in view."""
+
+    suffix = ".causal"
+
+    def __init__(self, branch: CuesBranch) -> None:
+        super().__init__(branch)
+        self.shapes["look_ahead"] = ()
+
+    def forward(  # type: ignore[override]
+        self, face: Tensor, sound: Tensor, rule: Tensor, seen: Tensor, look_ahead: Tensor
+    ) -> Tensor:
+        return self.network.judge_clip(face, sound, rule, seen, look_ahead)
+
+    def examples(self, n: int) -> tuple[Tensor, ...]:
+        return *super().examples(n), torch.tensor([1])
+
+    @property
+    def free_axes(self) -> tuple[dict[int, str], ...]:
+        return *super().free_axes, {}
+
+
 def audio_graphs(branch: AudioBranch) -> tuple[GraphPart, ...]:
     """The audio branch as one graph."""
     return (AudioPart(branch),)
@@ -106,6 +161,11 @@ def audio_graphs(branch: AudioBranch) -> tuple[GraphPart, ...]:
 def visual_graphs(branch: VisualBranch) -> tuple[GraphPart, ...]:
     """The visual branch as two graphs: the image network, and the classifier of windows."""
     return EncoderPart(branch), ClassifierPart(branch)
+
+
+def cues_graphs(branch: CuesBranch) -> tuple[GraphPart, ...]:
+    """The cues branch as two graphs: with the whole clip in view, and with a look-ahead."""
+    return ClipCuesPart(branch), CausalCuesPart(branch)
 
 
 def branch_graphs(branch: BranchNetwork) -> tuple[GraphPart, ...]:
@@ -143,7 +203,7 @@ def _fit_to_size(branch: VisualBranch) -> Any:
 
 def openvino_model(part: GraphPart) -> Any:
     """The part as an OpenVINO model. Raises ConfigError without OpenVINO, CheckpointError."""
-    model = openvino_graph(part, part.examples(TRACED), _name(part))
+    model = openvino_graph(part, part.examples(TRACED), _name(part), part.free_axes)
     for port, name in zip(model.inputs, part.inputs, strict=True):
         port.get_tensor().set_names({name})
     model.outputs[0].get_tensor().set_names({part.output})
@@ -151,27 +211,36 @@ def openvino_model(part: GraphPart) -> Any:
     return model
 
 
-def openvino_graph(network: nn.Module, examples: tuple[Tensor, ...], name: str) -> Any:
+def openvino_graph(
+    network: nn.Module,
+    examples: tuple[Tensor, ...],
+    name: str,
+    free_axes: tuple[dict[int, str], ...] = (),
+) -> Any:
     """Any network as an OpenVINO model for batches of any size; `examples` is a batch of `TRACED`.
 
-    `name` is that of the network in messages. Raises ConfigError without OpenVINO, and
-    CheckpointError if the network cannot be converted.
+    `name` is that of the network in messages; `free_axes` as for `GraphPart`, by default the first.
+    Raises ConfigError without OpenVINO, and CheckpointError if the network cannot be converted.
     """
     library = openvino()
     try:
         with warnings.catch_warnings(action="ignore"):  # about other libraries' internals
-            model = library.convert_model(_program(network, examples, name))
+            model = library.convert_model(_program(network, examples, name, free_axes))
     except (RuntimeError, library.frontend.OpConversionFailure) as error:
         raise _not_possible(name, error) from None
-    for port, example in zip(model.inputs, examples, strict=True):
-        shape = [-1, *example.shape[1:]]
+    free = free_axes or tuple({0: ""} for _ in examples)
+    for port, example, axes in zip(model.inputs, examples, free, strict=True):
+        shape = [-1 if axis in axes else n for axis, n in enumerate(example.shape)]
         port.get_node().set_partial_shape(library.PartialShape(shape))
     model.validate_nodes_and_infer_types()
     return model
 
 
-def onnx_program(part: GraphPart) -> Any:
-    """The part as torch's ONNX program. Raises ConfigError without onnx, CheckpointError."""
+def onnx_program(part: GraphPart, *, optimize: bool = True) -> Any:
+    """The part as torch's ONNX program. Raises ConfigError without onnx, CheckpointError.
+
+    Not optimised, it has all weights as they are in the network.
+    """
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
@@ -182,22 +251,54 @@ def onnx_program(part: GraphPart) -> Any:
     try:
         with warnings.catch_warnings(action="ignore"):
             return torch.onnx.export(
-                _program(part, part.examples(TRACED), _name(part)),
+                _program(part, part.examples(TRACED), _name(part), part.free_axes),
                 input_names=part.inputs,
                 output_names=(part.output,),
                 dynamo=True,
                 verbose=False,
+                optimize=optimize,
             )
     except torch.onnx.errors.OnnxExporterError as error:
         raise _not_possible(_name(part), error) from None
 
 
+def bare_graph(part: GraphPart, branch: BranchNetwork) -> tuple[bytes, list[str]]:
+    """The part as an ONNX file without weights, and the names of those that it needs.
+
+    They are the keys of the branch's weights. Raises as `onnx_program` does.
+    """
+    from onnxscript import ir
+
+    program = onnx_program(part, optimize=False)
+    graph = program.model.graph
+    keys = {id(value): key for key, value in branch.state_dict(keep_vars=True).items()}
+    own = part.state_dict(keep_vars=True)
+    names = []
+    for name, value in list(graph.initializers.items()):
+        if name in own:
+            key = keys[id(own[name])]
+            names.append(key)
+            graph.initializers.pop(name)
+            value.name = key
+            value.const_value = ir.ExternalTensor(
+                "weights", 0, own[name].nbytes, value.dtype, shape=value.shape, name=key
+            )
+            graph.initializers[key] = value
+    for node in graph.all_nodes():
+        node.metadata_props.clear()  # source lines and their paths on this machine
+    return ir.to_proto(program.model).SerializeToString(), sorted(names)
+
+
 def _program(
-    network: nn.Module, examples: tuple[Tensor, ...], name: str
+    network: nn.Module,
+    examples: tuple[Tensor, ...],
+    name: str,
+    free_axes: tuple[dict[int, str], ...] = (),
 ) -> torch.export.ExportedProgram:
-    """The recorded operations of a network."""
-    batch = torch.export.Dim("batch")
-    shapes = tuple({0: batch} for _ in examples)
+    """The recorded operations of a network; by default the first axes are free."""
+    axes = free_axes or tuple({0: "batch"} for _ in examples)
+    free = {n: torch.export.Dim(n) for n in {n for each in axes for n in each.values()}}
+    shapes = tuple({axis: free[n] for axis, n in each.items()} for each in axes)
     try:
         # Unless strict, attention would take the batch for a constant.
         return torch.export.export(network.eval(), examples, dynamic_shapes=shapes, strict=True)

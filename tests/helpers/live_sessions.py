@@ -82,12 +82,15 @@ def load(delay_s: float = 0.0, fails_at_s: float = 1e9) -> Callable[[float], Fak
 
 @contextmanager
 def serving(
-    config: ServeConfig | None = None, loader: Loader | None = None, **options: Any
+    config: ServeConfig | None = None,
+    loader: Loader | None = None,
+    port: int = 0,
+    **options: Any,
 ) -> Iterator[tuple[int, LiveApp]]:
     """Run a live server with fake sessions in a thread; its port and its application."""
     app = LiveApp(loader or Loader(FAKE, options), config or ServeConfig())
     server = make_server(app, app.config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", port)) as listening:
 
         def run() -> None:
             asyncio.run(server.serve(sockets=[listening]))

@@ -4,7 +4,8 @@ registerProcessor("blocks", class extends AudioWorkletProcessor {
     super();
     this.start = 0;
     this.filled = 0;
-    this.block = new Int16Array(Math.round(sampleRate * 0.04));
+    this.size = Math.round(sampleRate * 0.04);
+    this.block = new Int16Array(this.size);
   }
   process(inputs) {
     const samples = inputs[0][0];
@@ -13,9 +14,9 @@ registerProcessor("blocks", class extends AudioWorkletProcessor {
       if (!this.filled) this.start = currentTime + i / sampleRate;
       const value = Math.max(-1, Math.min(1, samples[i]));
       this.block[this.filled++] = Math.round(value * 32767);
-      if (this.filled === this.block.length) {
+      if (this.filled === this.size) {
         this.port.postMessage({ start: this.start, block: this.block.buffer }, [this.block.buffer]);
-        this.block = new Int16Array(this.block.length);
+        this.block = new Int16Array(this.size);
         this.filled = 0;
       }
     }

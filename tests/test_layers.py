@@ -42,8 +42,17 @@ TOP_LEVEL = {*LAYERS, "__init__.py", "__init__.pyi", "__main__.py", "py.typed"}
 
 OWNERS = {  # third-party library: the folders or modules that alone may import it
     "PIL": {"report", "live"},
-    "av": {"sources", "simulate", "report.annotate"},
-    "cv2": {"sources", "faces", "cues", "video", "report", "simulate", "workflows.prepare"},
+    "av": {"sources", "simulate", "live", "report.annotate"},
+    "cv2": {
+        "sources",
+        "faces",
+        "cues",
+        "video",
+        "live",
+        "report",
+        "simulate",
+        "workflows.prepare",
+    },
     "espeakng_loader": {"simulate"},
     "face_alignment": {"faces.quality.fan"},
     "jsonargparse": {"cli"},

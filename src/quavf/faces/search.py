@@ -75,6 +75,11 @@ class Scan:
     scale: float  # of the picture, over the video's
     faces: Detections  # in pixels of the video; with scores from `FOLLOW_SCORE`
 
+    @classmethod
+    def of(cls, detector: FaceDetector, picture: Image, scale: float) -> Scan:
+        """Search a whole picture that was shrunk by `scale`."""
+        return cls(picture, scale, to_picture(detector.detect(picture), 1 / scale, (0, 0)))
+
 
 @dataclass
 class ScanTimer:
@@ -251,11 +256,15 @@ class FaceSearch:
 
 def scan_picture(detector: FaceDetector, view: View, height: int) -> Scan:
     """Search a whole picture, shrunk to a height; independent of earlier pictures."""
+    return Scan.of(detector, *shrink_picture(view, height))
+
+
+def shrink_picture(view: View, height: int) -> tuple[Image, float]:
+    """A whole picture, of a height at most, and its scale."""
     full = view.size
     height = min(height, full[1])
     picture = view.rgb((0, 0, *full), (max(round(full[0] * height / full[1]), 1), height))
-    scale = height / full[1]
-    return Scan(picture, scale, to_picture(detector.detect(picture), 1 / scale, (0, 0)))
+    return picture, height / full[1]
 
 
 def _thin_crowd(known: list[KnownFace], time_s: float) -> list[KnownFace]:

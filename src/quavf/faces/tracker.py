@@ -90,20 +90,45 @@ def track_persons(
     return tracks
 
 
+class FaceNumbers:
+    """Number the faces of one look after another, by ByteTrack: the same face, the same number."""
+
+    def __init__(self, look_rate: float) -> None:
+        from trackers import BIoU, ByteTrackTracker
+
+        self._tracker = ByteTrackTracker(
+            lost_track_buffer=LOST_FRAMES,
+            frame_rate=look_rate,
+            track_activation_threshold=0.5,
+            minimum_consecutive_frames=1,
+            minimum_iou_threshold=0.1,
+            iou=BIoU(buffer_ratio=0.5),
+            high_conf_det_threshold=0.5,
+        )
+
+    def update(self, time_s: float, boxes: Floats, scores: Floats) -> Ints:
+        """(N,) numbers of the faces with steady boxes (N, 4); -1: none yet.
+
+        A face gets its number when it is seen for the second time.
+        """
+        import supervision
+
+        rows = np.arange(len(boxes))
+        seen = supervision.Detections(xyxy=boxes, confidence=scores, data={"row": rows})
+        tracked = self._tracker.update(seen, timestamp=time_s)
+        numbers = np.full(len(boxes), -1)
+        if tracked.tracker_id is not None and len(tracked):
+            numbers[np.asarray(tracked.data["row"], np.int64)] = tracked.tracker_id
+        return numbers
+
+    def reset(self) -> None:
+        """Forget all faces, as after a camera cut."""
+        self._tracker.reset()
+
+
 def _byte_tracks(found: FaceObservations, look_rate: float) -> list[tuple[Ints, int]]:
     """Rows and scene of each ByteTrack track; camera cuts end all tracks."""
-    import supervision
-    from trackers import BIoU, ByteTrackTracker
-
-    tracker = ByteTrackTracker(
-        lost_track_buffer=LOST_FRAMES,
-        frame_rate=look_rate,
-        track_activation_threshold=0.5,
-        minimum_consecutive_frames=1,
-        minimum_iou_threshold=0.1,
-        iou=BIoU(buffer_ratio=0.5),
-        high_conf_det_threshold=0.5,
-    )
+    tracker = FaceNumbers(look_rate)
     members: dict[tuple[int, int], list[int]] = {}
     boxes = found.steady_boxes
     scene_of = np.searchsorted(found.cuts, found.times, side="right")
@@ -114,15 +139,10 @@ def _byte_tracks(found: FaceObservations, look_rate: float) -> list[tuple[Ints, 
         if scene_of[rows[0]] != scene:
             tracker.reset()
             scene = int(scene_of[rows[0]])
-        seen = supervision.Detections(
-            xyxy=boxes[rows], confidence=found.scores[rows], data={"row": rows}
-        )
-        tracked = tracker.update(seen, timestamp=float(found.times[rows[0]]))
-        if tracked.tracker_id is None or not len(tracked):
-            continue
-        for number, row in zip(tracked.tracker_id, np.asarray(tracked.data["row"]), strict=True):
+        numbers = tracker.update(float(found.times[rows[0]]), boxes[rows], found.scores[rows])
+        for number, row in zip(numbers.tolist(), rows.tolist(), strict=True):
             if number >= 0:
-                members.setdefault((scene, int(number)), []).append(int(row))
+                members.setdefault((scene, number), []).append(row)
     used = {row for rows in members.values() for row in rows}
     tracks = []
     for (scene, _), own in sorted(members.items()):

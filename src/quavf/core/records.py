@@ -132,6 +132,8 @@ class MediaFacts:
     fps: Fraction | None = None
     duration_s: float | None = None
     size: tuple[int, int] | None = None  # width and height, pixels
+    banner: bool = False  # pictures that are wider than `size` have a banner on their left
+    timed: bool = False  # labels were times: pictures are found by them at any frame rate
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,11 @@ class ClipRecord:
     every: int = 0  # frames between the faces to keep outside labelled segments; 0: none
     facts: MediaFacts = MediaFacts()
     unlabelled: Unlabelled = field(default_factory=dict)
+    sound: Path | None = None  # a file of sound instead of the media's own
+    channels: tuple[int, ...] = ()  # of that file, from 1; empty: all
+    start_s: float = 0.0  # where the clip starts in its media
+    end_s: float | None = None  # and ends; None: with the media
+    rows: SourceRows | None = None
 
 
 @dataclass(frozen=True)

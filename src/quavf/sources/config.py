@@ -90,6 +90,36 @@ class ChallengeConfig:
 
 
 @dataclass(frozen=True)
+class EasyComConfig:
+    """EasyCom's sessions.
+
+    Args:
+        root: Folder of the dataset, with its files of Git LFS: it holds Main/Face_Bounding_Boxes,
+            Main/Video_Compressed and so on.
+        channels: Microphones whose mean is the sound, from 1: 5 and 6 are at the wearer's ears, 1
+            to 4 in the frame of the glasses.
+        look_angle: A person looks at the wearer when the head points within so many degrees of the
+            wearer's.
+        every: Keep every N-th frame's faces outside speech, to train on and judge who speaks and
+            who looks at the wearer; 0: none.
+    """
+
+    root: Path
+    channels: tuple[int, ...] = (5, 6)
+    look_angle: float = 20.0
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if not self.channels or min(self.channels) < 1:
+            raise ConfigError(f"channels: {self.channels} must be numbers from 1 on")
+        if not 0 < self.look_angle <= 180:
+            raise ConfigError(f"look_angle: {self.look_angle} is not in (0, 180] degrees")
+        if self.every < 0:
+            raise ConfigError(f"every: {self.every} is under 0")
+
+
+@dataclass(frozen=True)
 class PublishedConfig:
     """The data that the published code has prepared.
 

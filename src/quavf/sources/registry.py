@@ -58,7 +58,13 @@ PUBLISHED = SourceSpec(
     config="quavf.sources.config:PublishedConfig",
     read="quavf.sources.published:index_published",
 )
-BUILT_IN = (EGO4D, CHALLENGE, PUBLISHED)
+EASYCOM = SourceSpec(
+    name="easycom",
+    summary="Cut faces and sound of EasyCom's sessions into a store.",
+    config="quavf.sources.config:EasyComConfig",
+    read="quavf.sources.easycom:index_easycom",
+)
+BUILT_IN = (EGO4D, CHALLENGE, PUBLISHED, EASYCOM)
 SOURCES: Registry[SourceSpec] = Registry(
     "source",
     "quavf.sources",
@@ -72,7 +78,7 @@ def register_source(spec: SourceSpec) -> None:
 
 
 def source_names() -> tuple[str, ...]:
-    """All sources: ego4d, challenge, published, then those of plug-ins."""
+    """All sources: those of the package, then those of plug-ins."""
     return SOURCES.names()
 
 

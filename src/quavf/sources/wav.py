@@ -75,13 +75,18 @@ def _next_chunk(file: BinaryIO) -> tuple[bytes, int] | None:
     return (head[:4], struct.unpack("<I", head[4:])[0]) if len(head) == 8 else None
 
 
-def read_beside(path: Path, clip: str, notes: Counter[str]) -> npt.NDArray[np.int16] | None:
-    """(N,) samples of the sound file of a clip; None, and a note, if it cannot be used."""
+def read_beside(
+    path: Path, clip: str, notes: Counter[str], channels: tuple[int, ...] = ()
+) -> npt.NDArray[np.int16] | None:
+    """(N,) samples of the sound file of a clip; None, and a note, if it cannot be used.
+
+    `channels`: see `read_sound`.
+    """
     try:
         header = read_header(path)
         if header is not None:
             _check(path, header)
-        samples = read_sound(path, notes)
+        samples = read_sound(path, notes, channels)
     except (MediaError, OSError, MemoryError, ValueError) as error:
         reason = str(error) if str(path) in str(error) else f"{path}: {error!r}"
         log.warning("clip %s has no usable sound: %s", clip, reason)

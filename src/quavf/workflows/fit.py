@@ -29,7 +29,8 @@ def open_fitting(record: ClipRecord, notes: Counter[str]) -> tuple[ClipVideo, Fl
     Another frame rate than annotated, or another size of the same shape, is made up for and
     counted. Raises MediaError if the media cannot be those of the annotations.
     """
-    video = open_clip_video(record.media, record.facts.fps)
+    video = open_clip_video(record.media, record.facts.fps, timed=record.facts.timed)
+    _check_part(record, video)
     if record.facts.fps is None and _ends_late(record, video):
         video = open_clip_video(record.media, Clock().fps)
     _check_length(record, video)
@@ -62,12 +63,30 @@ def _check_length(record: ClipRecord, video: ClipVideo) -> None:
         )
 
 
+def _check_part(record: ClipRecord, video: ClipVideo) -> None:
+    """Raise MediaError when the media ends before the part that is annotated."""
+    found_s = video.file.declared_s
+    if record.start_s and found_s is not None and found_s <= record.start_s:
+        raise MediaError(
+            f"{record.media}: lasts {found_s:.1f} s, but is annotated from {record.start_s:.1f} s "
+            "on; if the files were cut out of longer ones, say from which second with --start"
+        )
+
+
+def find_banner(record: ClipRecord, video: ClipVideo) -> float:
+    """Width of the banner on the left of the pictures, pixels; 0 if there is none."""
+    stated, (width, height) = record.facts.size, video.size
+    if stated is None or not record.facts.banner:
+        return 0.0
+    return max(width - round(height * stated[0] / stated[1]), 0)
+
+
 def _find_scale(record: ClipRecord, video: ClipVideo) -> Floats:
     stated, (width, height) = record.facts.size, video.size
     if stated is None:
         _check_boxes(record, video.size)
         return np.ones(2)
-    across, down = width / stated[0], height / stated[1]
+    across, down = (width - find_banner(record, video)) / stated[0], height / stated[1]
     if abs(across / down - 1) > SAME_SHAPE:
         raise MediaError(
             f"{record.media}: its pictures are {width}x{height}, the annotated ones "
@@ -95,9 +114,12 @@ def _check_boxes(record: ClipRecord, size: tuple[int, int]) -> None:
         )
 
 
-def scale_tracks(tracks: dict[int, Track], scale: Floats) -> dict[int, Track]:
-    """Tracks by person in another size of the picture; `scale` (2,) across and down."""
-    if bool((scale == 1).all()):
+def scale_tracks(tracks: dict[int, Track], scale: Floats, banner: float = 0.0) -> dict[int, Track]:
+    """Tracks by person in another size of the picture; `scale` (2,) across and down.
+
+    They move right by the `banner`, pixels.
+    """
+    if bool((scale == 1).all()) and not banner:
         return tracks
-    edges = np.tile(scale, 2)
-    return {person: Track(t.frames, t.boxes * edges) for person, t in tracks.items()}
+    edges, shift = np.tile(scale, 2), np.array([banner, 0.0] * 2)
+    return {person: Track(t.frames, t.boxes * edges + shift) for person, t in tracks.items()}

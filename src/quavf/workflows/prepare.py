@@ -6,8 +6,9 @@ import logging
 import shutil
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from quavf.core.clock import SAMPLE_RATE, Clock
 from quavf.core.errors import MediaError, QuavfError, StoreError
@@ -49,11 +51,13 @@ from quavf.utils.files import config_hash, write_json
 from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import show_progress
 from quavf.utils.threads import map_ahead, read_ahead
-from quavf.workflows.fit import open_fitting, scale_tracks
+from quavf.workflows.fit import find_banner, open_fitting, scale_tracks
 
 log = logging.getLogger(__name__)
 
 ERRORS = "errors"  # folder of the store, for tracebacks of clips that failed
+BANNER = "videos with a banner on the left, boxes moved to the right by its width"
+OWN_SOUND = "clips without a usable file of sound, heard by their video's own"
 
 Notes = Counter[str]
 
@@ -214,7 +218,8 @@ def _update_intervals(store: ClipStore, jobs: Iterable[_Job]) -> None:
 def _intervals(
     holder: Manifest | ClipRecord | CroppedClip,
 ) -> tuple[Intervals, Intervals, Unlabelled]:
-    return holder.speaking, holder.looking, holder.unlabelled
+    unlabelled = {kind: stretches for kind, stretches in holder.unlabelled.items() if stretches}
+    return holder.speaking, holder.looking, unlabelled
 
 
 def summarise(store: ClipStore, summary: PrepareSummary, index_notes: Notes) -> PrepareSummary:
@@ -246,11 +251,16 @@ def _write_clip(store: ClipStore, fingerprint: str, record: ClipRecord) -> int:
     semantics = get_semantics(store.config.semantics)
     notes: Notes = Counter(record.notes)
     video, scale = open_fitting(record, notes)
+    banner = find_banner(record, video)
+    notes[BANNER] += bool(banner)
+    first = video.clock.s_to_frame(Fraction(record.start_s))
     with store.write_clip(record.clip) as writer:
-        tracks = scale_tracks(_tracks(record, semantics, notes), scale)
+        tracks = scale_tracks(_tracks(record, semantics, notes), scale, banner)
         requests = _crop_requests(record, tracks, video, notes)
-        n_decoded = _write_crops(writer, video, requests, notes)
-        n_samples = writer.add_sound_chunks(video.file.sound())
+        n_decoded = _write_crops(writer, video, requests, notes, first)
+        n_samples = writer.add_sound_chunks(_read_sound(record, video, first, notes))
+        if record.rows is not None:
+            writer.add_source_rows(record.rows)
         notes += video.notes
         _warn(record.clip, notes - Counter(record.notes), n_samples)
         writer.finish(
@@ -271,6 +281,31 @@ def _write_clip(store: ClipStore, fingerprint: str, record: ClipRecord) -> int:
             )
         )
     return n_decoded
+
+
+def _read_sound(
+    record: ClipRecord, video: ClipVideo, first: int, notes: Notes
+) -> Iterator[npt.NDArray[np.int16]]:
+    """The sound of a clip, from the frame `first` of its media on, in pieces."""
+    chunks: Iterable[npt.NDArray[np.int16]] = ()
+    beside = None
+    if record.sound is not None:
+        beside = read_beside(record.sound, record.clip, notes, record.channels)
+    if beside is not None:
+        chunks = (beside,)
+    else:
+        notes[OWN_SOUND] += record.channels != ()
+        chunks = video.file.sound()
+    start = round(first / video.clock.fps * SAMPLE_RATE)
+    end = None if record.end_s is None else round(record.end_s * SAMPLE_RATE)
+    at = 0
+    for chunk in chunks:
+        piece = chunk[max(start - at, 0) : None if end is None else max(end - at, 0)]
+        at += len(chunk)
+        if len(piece):
+            yield piece
+        if end is not None and at >= end:
+            return
 
 
 def _warn(clip: str, notes: Notes, samples: object) -> None:
@@ -331,16 +366,21 @@ def _crop_requests(
     return requests
 
 
-def _write_crops(writer: ClipWriter, video: ClipVideo, requests: Requests, notes: Notes) -> int:
+def _write_crops(
+    writer: ClipWriter, video: ClipVideo, requests: Requests, notes: Notes, first: int
+) -> int:
+    """Write the requested faces of a clip that starts with the frame `first` of its media."""
+    start_s = float(first / video.clock.fps)
     n_requested, n_pictures = sum(map(len, requests.values())), 0
 
     def jpegs(numbered: tuple[int, Frame]) -> tuple[int, float, list[bytes]]:
         frame, picture = numbered
-        faces = (geometry for _, geometry in requests[frame])
+        faces = (geometry for _, geometry in requests[frame - first])
         crops = [encode_jpeg(render_crop(picture.bgr(g.region), g)) for g in faces]
-        return frame, picture.time_s, crops
+        return frame - first, picture.time_s - start_s, crops
 
-    for frame, time_s, crops in map_ahead(jpegs, read_ahead(video.pictures(set(requests)))):
+    frames = {frame + first for frame in requests}
+    for frame, time_s, crops in map_ahead(jpegs, read_ahead(video.pictures(frames))):
         n_pictures += 1
         for (person, geometry), jpeg in zip(requests[frame], crops, strict=True):
             writer.add_crop(person, frame, time_s, geometry, jpeg)

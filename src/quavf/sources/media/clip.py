@@ -58,11 +58,11 @@ class ClipVideo:
             yield from _repeat(*shown, 0, frames)
 
 
-def open_clip_video(path: Path, fps: Fraction | None = None) -> ClipVideo:
+def open_clip_video(path: Path, fps: Fraction | None = None, *, timed: bool = False) -> ClipVideo:
     """Open the video of a clip. Raises MediaError saying what is wrong with the file.
 
-    `fps` is the frame rate of its annotations; where the file has another one, its pictures are
-    found by their times.
+    `fps` is the frame rate of its annotations; where the file has another one, or where `timed`
+    says that they were times, its pictures are found by their times.
     """
     file = open_video_file(path)
     average, nominal = file.rates
@@ -75,6 +75,8 @@ def open_clip_video(path: Path, fps: Fraction | None = None) -> ClipVideo:
     if fps is not None and abs(fps - rate) > rate * NEARLY_CONSTANT:
         rate, holds = fps, True
         notes[OTHER_RATE] += 1
+    if fps is not None and timed:
+        rate, holds = fps, True
     return ClipVideo(file, Clock(rate), holds, notes)
 
 

@@ -46,10 +46,14 @@ EARLY = "clips whose sound starts before their pictures, cut"
 
 @dataclass(frozen=True)
 class SoundFormat:
-    """How samples come out: 16 bit, of this rate and number of channels (1 or 2)."""
+    """How samples come out: 16 bit, of this rate and number of channels (1 or 2).
+
+    `picked` channels of the file, from 1, are averaged into one; default: all.
+    """
 
     rate: int = SAMPLE_RATE
     channels: int = 1
+    picked: tuple[int, ...] = ()
 
     @property
     def layout(self) -> str:
@@ -71,17 +75,23 @@ def is_silent(samples: Array) -> bool:
     return not samples.size or max(int(samples.max()), -int(samples.min())) <= SILENT
 
 
-def read_sound(path: Path, notes: Counter[str]) -> Samples | None:
+def read_sound(path: Path, notes: Counter[str], channels: tuple[int, ...] = ()) -> Samples | None:
     """(N,) 16-bit mono samples at 16 kHz of a file of sound; None when there is none.
 
-    Raises MediaError when the file cannot be opened.
+    They are the mean of some `channels`, from 1, or of all. Raises MediaError when the file cannot
+    be opened or lacks one of the channels.
     """
     with open_container(path) as container:
         timeline = read_timeline(container, container.streams.audio)
     track = choose_track(path, timeline, None, notes)
     if track is None:
         return None
-    pieces = [p[0] for p in read_track(path, track, timeline, None, SoundFormat(), notes)]
+    if max(channels, default=0) > track.channels:
+        raise MediaError(
+            f"{path}: has {track.channels} channels, but channel {max(channels)} is asked for"
+        )
+    form = SoundFormat(picked=channels)
+    pieces = [p[0] for p in read_track(path, track, timeline, None, form, notes)]
     return np.concatenate(pieces) if pieces else None
 
 
@@ -175,6 +185,8 @@ def read_track(
     tolerance_s = TICK_S if timeline.is_plain else START_S
     writer = _InStep(form, start, tolerance_s, notes)
     frames = _frames(path, track.stream, timeline, notes)
+    if form.picked:
+        frames = (_pick_channels(frame, form.picked) for frame in frames)
     for frame in _keep_audible(frames, notes) if form.channels == 1 else frames:
         yield from writer.take(frame)
     yield from writer.finish()
@@ -268,9 +280,9 @@ def _cancels(sums: Array) -> bool:
 
 
 def _channels(frame: Any) -> Array:
-    """(2, N) float samples in about [-1, 1] of a frame of two channels."""
-    data = frame.to_ndarray()
-    planes = data if data.shape[0] == 2 else data.reshape(-1, 2).T
+    """(channels, N) float samples in about [-1, 1] of a frame."""
+    data, n = frame.to_ndarray(), len(frame.layout.channels)
+    planes = data if data.shape[0] == n else data.reshape(-1, n).T
     if data.dtype.kind == "f":
         return np.asarray(np.nan_to_num(planes), float)
     half = 1 << (8 * data.dtype.itemsize - 1)
@@ -282,14 +294,23 @@ def _invert_right(frame: Any) -> Any:
     if len(frame.layout.channels) != 2:
         return frame
     left, right = _channels(frame)
-    data = np.stack([left, -right]).clip(-1, 1).astype(np.float32)
-    turned = av.AudioFrame.from_ndarray(data, format="fltp", layout="stereo")
-    turned.sample_rate, turned.time_base, turned.pts = (
-        frame.sample_rate,
-        frame.time_base,
-        frame.pts,
-    )
-    return turned
+    return _make_frame(np.stack([left, -right]), "stereo", frame)
+
+
+def _pick_channels(frame: Any, channels: tuple[int, ...]) -> Any:
+    """The mean of some channels, from 1, as a frame of one."""
+    planes = _channels(frame)
+    rows = [c - 1 for c in channels if c <= len(planes)]  # a damaged stream may lose channels
+    mean = planes[rows].mean(axis=0) if rows else np.zeros(planes.shape[1])
+    return _make_frame(mean[None], "mono", frame)
+
+
+def _make_frame(planes: Array, layout: str, like: Any) -> Any:
+    """A frame of samples (channels, N) in [-1, 1], at the time of another."""
+    data = planes.clip(-1, 1).astype(np.float32)
+    made = av.AudioFrame.from_ndarray(data, format="fltp", layout=layout)
+    made.sample_rate, made.time_base, made.pts = like.sample_rate, like.time_base, like.pts
+    return made
 
 
 class _Resampler:

@@ -146,5 +146,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["prepare", "easycom", "--root", str(root), "--store", str(store)]
     assert main([*words, "--channels", "[5,6]", "--every", "5", "--look-angle", "15"]) == 0
     said = " ".join(capsys.readouterr().out.split())
+    assert main(["prepare", "easycom", "--help"]) == 0
+    assert "--channels [A, B, ...]" in capsys.readouterr().out
     assert "labelled segments 2 (1 talking to me)" in said
     assert "face crops 28" in said  # 10 of a segment and 6 outside; 10 and 2

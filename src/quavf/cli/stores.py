@@ -70,6 +70,8 @@ def _add_source_options(source: str, parser: ArgumentParser) -> None:
 
 
 def _name_value(field: Field[Any]) -> str:
+    if "..." in str(field.type):
+        return "[A, B, ...]"
     return "PATH" if "Path" in str(field.type) else "VALUE"
 
 

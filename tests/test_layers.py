@@ -70,14 +70,14 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "rich": {"utils.progress", "report", "cli", "workflows.demo"},
     "safetensors": {"models"},
     "scipy": {"simulate"},
-    "starlette": {"live"},
+    "starlette": {"live", "report.labelling"},
     "supervision": {"faces.tracker"},
     "timm": {"models", "training"},
     "torch": {"models", "training", "faces.quality.fan"},
     "torchvision": {"models", "training"},
     "trackers": {"faces.tracker"},
     "transformers": {"models", "training"},
-    "uvicorn": {"live"},
+    "uvicorn": {"live", "workflows.label"},
     "yaml": {"cli"},
 }
 ANYWHERE = {"numpy"}

@@ -12,7 +12,12 @@ def group_commands() -> dict[str, dict[str, Command]]:
     from quavf.sources.registry import source_names
 
     return {
-        "Raw video": {"run": videos.RUN, "demo": videos.DEMO, "serve": serve.SERVE},
+        "Raw video": {
+            "run": videos.RUN,
+            "label": videos.LABEL,
+            "demo": videos.DEMO,
+            "serve": serve.SERVE,
+        },
         "Data": {
             "simulate": stores.SIMULATE,
             **{f"prepare {name}": stores.make_prepare_command(name) for name in source_names()},

@@ -1,4 +1,4 @@
-"""The commands for raw videos: `run` and `demo`."""
+"""The commands for raw videos: `run`, `label` and `demo`."""
 
 from __future__ import annotations
 
@@ -111,6 +111,23 @@ def _run(args: Namespace, console: Any) -> int:
     return USER_ERROR if n_failed else 0
 
 
+def _add_label_options(parser: ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT", help="Folder that `quavf run` wrote, or of several")
+    parser.add_argument(
+        "--port", type=int, metavar="N", help="Port of this machine; default: 8632, or a free one"
+    )
+
+
+def _label(args: Namespace, console: Any) -> None:
+    from quavf.workflows.label import serve_labels
+
+    def say(address: str) -> None:
+        console.print(f"Open {address}", markup=False)
+        console.print("Labels are saved as you go. Ctrl-C ends.", markup=False)
+
+    serve_labels(args.out, say, args.port)
+
+
 def _add_demo_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", default="demo", metavar="DIR", help="Folder to write")
     parser.add_argument("--seed", type=int, default=0, help="Seed of the simulated clips")
@@ -127,6 +144,12 @@ RUN = Command(
     "VIDEO [VIDEO ...] --out DIR [--weights NAME|FOLDER] [options]",
     _add_run_options,
     _run,
+)
+LABEL = Command(
+    "Label in a browser who talks to the camera wearer; needs quavf[live].",
+    "OUT [options]",
+    _add_label_options,
+    _label,
 )
 DEMO = Command(
     "Simulate a few conversations and run every step on them.",

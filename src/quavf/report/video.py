@@ -47,6 +47,7 @@ class LabelServer:
     url: str
     revision: str  # of the file; empty: there is none yet
     labels: dict[str, Any] | None = None
+    tab: str = ""  # differs in each tab: a browser lets two wait for each other's video
 
 
 def write_report(
@@ -63,13 +64,27 @@ def write_report(
     readable original the page has no video, and says so, as with `with_video` off.
     """
     folder = Path(folder)
-    video, offset_s = None, 0.0
-    if (folder / ANNOTATED_FILE).is_file():
-        video = ANNOTATED_FILE
-    elif with_video:
-        video, offset_s = _put_video_beside(result, folder, options or MediaOptions(), copy)
+    video, offset_s = place_video(result, folder, with_video, options, copy)
     write_text(folder / REPORT_FILE, render_report(result, video, offset_s))
     return folder / REPORT_FILE
+
+
+def place_video(
+    result: VideoResult,
+    folder: Path,
+    with_video: bool = True,
+    options: MediaOptions | None = None,
+    copy: bool = False,
+) -> tuple[str | None, float]:
+    """Name of the video in a page's folder, made if needed, and the time of its first picture.
+
+    See `write_report`; None where there is none.
+    """
+    if (folder / ANNOTATED_FILE).is_file():
+        return ANNOTATED_FILE, 0.0
+    if not with_video:
+        return None, 0.0
+    return _put_video_beside(result, folder, options or MediaOptions(), copy)
 
 
 def render_report(
@@ -85,12 +100,13 @@ def render_report(
     script = read_script()
     title = html.escape(clean_text(result.video.name))
     summary = summarise(result)
+    source = video if video is None or server is None else f"{video}?{server.tab}"
     values = {
         "head": render_head(title, script, connects=server is not None),
         "title": title,
         "headline": html.escape(summary.headline),
         "lede": html.escape(" ".join(summary.details)),
-        "video": f'src="{html.escape(video)}"' if video else "",
+        "video": f'src="{html.escape(source)}"' if source else "",
         "facts": "".join(
             f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in _facts(result)
         ),

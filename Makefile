@@ -23,7 +23,7 @@ help:
 	@echo "make lint      style and types"
 	@echo "make docs      the documentation as a site, in site/"
 	@echo "make bench     benchmarks (minutes)"
-	@echo "make fuzz      damaged input for every reader (minutes)"
+	@echo "make fuzz      damaged input for every reader, hostile clients for the live server (minutes)"
 	@echo "make kill      kill every long command at random moments and resume it (minutes)"
 	@echo "make setup     only set up: $(VENV), and the system library that OpenCV needs"
 	@echo "make clean     remove what these made"
@@ -56,6 +56,7 @@ bench: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python benchmarks/fuzz.py --inputs 500
+	$(BIN)/python benchmarks/fuzz_live.py --messages 2000
 
 kill: $(READY)
 	$(PYTEST) -m slow tests/cli/test_commands_kill.py

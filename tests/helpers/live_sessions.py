@@ -75,7 +75,7 @@ class FakeSession:
         """Nothing is left to judge."""
 
 
-def load(delay_s: float = 0.0, fails_at_s: float = 1e9) -> Callable[[float], FakeSession]:
+def load(delay_s: float = 0.0, fails_at_s: float = float("inf")) -> Callable[[float], FakeSession]:
     """What a process of the server loads: something that opens fake sessions."""
     return lambda look_ahead: FakeSession(delay_s, fails_at_s)
 

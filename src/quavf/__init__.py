@@ -26,7 +26,12 @@ def __getattr__(name: str) -> Any:
         return _load(new)
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _load(name)
+    try:
+        return _load(name)
+    except ModuleNotFoundError as error:
+        from quavf.utils.extras import explain_missing
+
+        raise explain_missing(error, f"quavf.{name}") or error from None
 
 
 def __dir__() -> list[str]:

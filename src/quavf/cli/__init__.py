@@ -14,6 +14,7 @@ from quavf.cli.command import USER_ERROR
 from quavf.cli.commands import group_commands, list_commands
 from quavf.core.errors import QuavfError
 from quavf.core.version import __version__
+from quavf.utils.extras import explain_missing
 
 INTERRUPTED = 130  # exit code of shells
 
@@ -35,6 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(name, rest) or 0
     except QuavfError as error:
         return _fail(str(error))
+    except ModuleNotFoundError as error:
+        told = explain_missing(error, f"`quavf {name}`")
+        if told is None:
+            raise
+        return _fail(str(told))
     except SystemExit as stop:  # raised by the parser after --help
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:

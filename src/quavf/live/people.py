@@ -15,6 +15,7 @@ from quavf.core.records import Floats, Image
 from quavf.cues.grid import COLUMNS
 from quavf.cues.tracks import CUE_COLUMNS, FACE_COLUMNS, with_places
 from quavf.faces.appearance import DESCRIPTOR, describe_appearance, similarity
+from quavf.faces.byte_track import ByteTracker
 from quavf.faces.config import TrackConfig
 from quavf.faces.follow import LookFaces, box_side
 from quavf.faces.patches import View
@@ -25,7 +26,6 @@ from quavf.faces.tracker import (
     NEAR_GAP_S,
     NEAR_SIMILARITY,
     SIZE_RATIO,
-    FaceNumbers,
 )
 from quavf.live.search import LiveSearch
 
@@ -79,7 +79,7 @@ class People:
 
     def __init__(self, config: TrackConfig, look_rate: float) -> None:
         self.config = config
-        self._numbers = FaceNumbers(look_rate)
+        self._numbers = ByteTracker(look_rate)
         self._scene = 0
         self._tracks: dict[int, _Track] = {}
         self._persons: dict[int, _Person] = {}

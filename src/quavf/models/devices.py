@@ -8,7 +8,7 @@ from pathlib import Path
 
 from quavf.core.errors import ConfigError
 from quavf.models.description import reason
-from quavf.utils.extras import has_torch, require_torch
+from quavf.utils.extras import is_installed, require_torch
 
 GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA, WSL, AMD; Linux has one of them
 
@@ -17,7 +17,7 @@ def has_gpu() -> bool:
     """Whether torch can use a GPU; imports torch only where there may be one."""
     if "torch" not in sys.modules:
         may_have = not sys.platform.startswith("linux") or any(Path(f).exists() for f in GPU_FILES)
-        if sys.platform == "darwin" or not may_have or not has_torch():
+        if sys.platform == "darwin" or not may_have or not is_installed("torch"):
             return False
     import torch
 

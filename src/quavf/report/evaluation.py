@@ -5,6 +5,7 @@ Fractions in the file, percent for the reader.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,10 @@ from quavf.core.branches import FUSED, LOOKING, QUALITY, SPEAKING
 from quavf.evaluation.metrics import Bounds
 from quavf.evaluation.protocols import Difference, Evaluation, Protocol, SystemResult
 from quavf.report.figures import draw_precision_recall, draw_quality_bins, draw_reliability
+from quavf.utils.extras import is_installed, missing_library
 from quavf.utils.files import write_json, write_text
+
+log = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.json"
 TABLE_FILE = "metrics.md"
@@ -42,6 +46,7 @@ PART_TITLE = "What each part adds: fused less fused without it, in points of mAP
 def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Path]:
     """Write numbers, table and figures into `folder`, each atomically; return their paths.
 
+    Figures are left out, with a warning, where matplotlib is not installed.
     In `metrics.json`, `frame.<system>.map` and `segment.<system>.map` are fractions in [0, 1];
     null means that there was nothing to judge.
     """
@@ -49,6 +54,9 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Path]:
     paths = {name: Path(folder) / name for name in names}
     write_json(paths[METRICS_FILE], collect_metrics(evaluation))
     write_text(paths[TABLE_FILE], format_markdown(evaluation))
+    if not is_installed("matplotlib"):
+        log.warning("no figures: %s", missing_library("matplotlib", "drawing them"))
+        return {name: path for name, path in paths.items() if name not in FIGURE_FILES}
     draw_precision_recall(paths[PRECISION_RECALL_FILE], evaluation.frame)
     draw_quality_bins(paths[QUALITY_BINS_FILE], evaluation.frame)
     draw_reliability(paths[RELIABILITY_FILE], evaluation)

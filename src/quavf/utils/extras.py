@@ -1,4 +1,4 @@
-"""Libraries that an extra of the package brings."""
+"""Libraries of the extra `train`, which most commands do without."""
 
 from __future__ import annotations
 
@@ -7,27 +7,36 @@ from importlib.util import find_spec
 
 from quavf.core.errors import ConfigError
 
-# Of the extra `train`, by the names that are imported.
-TRAIN = ("torch", "torchvision", "lightning", "timm", "transformers", "tensorboard")
+TRAIN = ("torch", "torchvision", "lightning", "timm", "transformers", "tensorboard", "matplotlib")
+INSTALL = "pip install 'quavf[train]'"
 
 
-def has_torch() -> bool:
-    """Whether the extra `train` is installed; nothing is imported."""
-    return "torch" in sys.modules or find_spec("torch") is not None
+def is_installed(library: str) -> bool:
+    """Whether a library can be imported; it is not."""
+    if library in sys.modules:
+        return sys.modules[library] is not None
+    try:
+        return find_spec(library) is not None
+    except ImportError:
+        return False
 
 
 def require_torch(what: str, instead: str = "") -> None:
     """Raise ConfigError unless torch is installed.
 
-    `what` needs it, in a sentence's beginning; `instead` is another way out, after "or".
+    `what` begins the message, as what needs it; `instead` is another way out, after "or".
     """
-    if not has_torch():
-        raise missing_train("torch", what, instead)
+    if not is_installed("torch"):
+        raise missing_library("torch", what, instead)
 
 
-def missing_train(library: str, what: str, instead: str = "") -> ConfigError:
-    """The error for a library of the extra `train` that is not installed."""
+def missing_library(library: str, what: str, instead: str = "") -> ConfigError:
+    """The error for a library of the extra that is not installed."""
     other = f", or {instead}" if instead else ""
-    return ConfigError(
-        f"{what} needs {library}, which is not installed: pip install 'quavf[train]'{other}"
-    )
+    return ConfigError(f"{what} needs {library}, which is not installed: {INSTALL}{other}")
+
+
+def explain_missing(error: ModuleNotFoundError, what: str) -> ConfigError | None:
+    """What to tell the user of an import that failed; None if the extra has no such library."""
+    library = (error.name or "").partition(".")[0]
+    return missing_library(library, what) if library in TRAIN else None

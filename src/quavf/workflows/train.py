@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from quavf.core.branches import BRANCHES
 from quavf.store import ClipStore
 from quavf.training.config import TrainAudioConfig, TrainVisualConfig
+from quavf.utils.extras import require_torch
 
 if TYPE_CHECKING:
     from quavf.training.run_folder import TrainSummary
@@ -23,6 +24,7 @@ def train(branch: str, store: Path | str, out: Path | str, config: Any = None) -
     Raises ConfigError for a branch that does not exist or cannot be trained, and for settings that
     differ from those that a run was started with.
     """
+    require_torch("training")
     from quavf.training.train import train_branch
 
     spec = BRANCHES.get(branch)

@@ -17,6 +17,7 @@ from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
 from quavf.inference.visual import VisualPredictor
 from quavf.models.branch import BranchNetwork
+from quavf.models.runners import to_array
 from quavf.models.visual import VisualBranch, check_split, run_on_seen
 from quavf.training.cache.features import FeatureCache, FrozenPart
 from quavf.training.cache.sets import CachedSamples, CachedSet, as_lists, describe_samples
@@ -154,5 +155,4 @@ class CachedVisualPredictor(VisualPredictor):
 
     @torch.inference_mode()
     def _finish(self, features: Tensor) -> Floats:
-        found: Floats = self.network.encode_embedded(features.to(self.device)).cpu().numpy()
-        return found
+        return to_array(self.network.encode_embedded(features.to(self.device)))

@@ -1,4 +1,5 @@
-# `make demo` and `make test` set up what is missing first.
+# `make demo` and `make test` set up what is missing first: the demo a light installation without
+# torch, the tests everything.
 #   PYTHON   the Python to use, 3.11 or newer
 #   FACES    two videos of one talking head each, for the benchmarks of raw video
 #   TORCH    an index of PyTorch builds to install torch from, for a smaller CPU-only set-up or
@@ -8,7 +9,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LIGHT := $(VENV)/.light
 READY := $(VENV)/.ready
+SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" TORCH="$(TORCH)" sh scripts/setup.sh
 TORCH ?=
 JOBS ?= logical
 # A module's tests stay in one process, so that its fixtures are made once.
@@ -25,16 +28,20 @@ help:
 	@echo "make bench     benchmarks (minutes)"
 	@echo "make fuzz      damaged input for every reader, hostile clients for the live server (minutes)"
 	@echo "make kill      kill every long command at random moments and resume it (minutes)"
-	@echo "make setup     only set up: $(VENV), and the system library that OpenCV needs"
+	@echo "make setup     only set up $(VENV), with everything"
 	@echo "make clean     remove what these made"
 
 setup: $(READY)
 
-$(READY): pyproject.toml scripts/setup.sh
-	PYTHON="$(PYTHON)" VENV="$(VENV)" TORCH="$(TORCH)" sh scripts/setup.sh
+$(LIGHT): pyproject.toml scripts/setup.sh
+	$(SETUP) simulate
 	@touch $@
 
-demo: $(READY)
+$(READY): pyproject.toml scripts/setup.sh
+	$(SETUP) dev
+	@touch $(LIGHT) $@
+
+demo: $(LIGHT)
 	$(BIN)/quavf demo --out demo
 
 test: $(READY)

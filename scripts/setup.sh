@@ -1,10 +1,11 @@
 #!/bin/sh
-# Make a virtual environment with quavf in it, and see to the system library that OpenCV needs.
+# Make a virtual environment with quavf and the extras named in it: `sh scripts/setup.sh dev`.
 # Settings, from the environment: PYTHON, VENV, TORCH (see the Makefile). Safe to repeat.
 set -eu
 
 PYTHON="${PYTHON:-python3}"
 VENV="${VENV:-.venv}"
+EXTRAS="${1:-dev}"
 
 if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     echo "setup: $PYTHON is not Python 3.11 or newer; install it, or name one: make setup PYTHON=..." >&2
@@ -38,18 +39,23 @@ if [ ! -x "$VENV/bin/python" ]; then
     fi
 fi
 
-if [ -n "${TORCH:-}" ]; then
+if [ -n "${TORCH:-}" ] && [ "$EXTRAS" = dev ]; then
     echo "setup: installing torch from $TORCH"
     "$VENV/bin/python" -m pip install --quiet --index-url "$TORCH" torch torchvision
 fi
 
-echo "setup: installing quavf (torch is large: this takes a few minutes)"
-"$VENV/bin/python" -m pip install --quiet --editable '.[dev]'
+if [ "$EXTRAS" = dev ]; then
+    echo "setup: installing quavf with everything (torch is large: this takes a few minutes)"
+else
+    echo "setup: installing quavf with what the demo needs"
+fi
+"$VENV/bin/python" -m pip install --quiet --editable ".[$EXTRAS]"
 
-# OpenCV's wheel needs the system's libGL and GLib, which a bare machine lacks.
+# Some packages of `dev` bring the OpenCV that opens windows, in the folder of the headless one. It
+# needs the system's libGL and GLib, which a bare machine lacks.
 if ! "$VENV/bin/python" -c 'import cv2' 2>/dev/null; then
-    echo "setup: installing the system libraries that OpenCV needs"
-    install_system libgl1 libglib2.0-0
+    echo "setup: putting the headless OpenCV back in its place"
+    "$VENV/bin/python" -m pip install --quiet --force-reinstall --no-deps opencv-python-headless
     "$VENV/bin/python" -c 'import cv2'
 fi
 echo "setup: done"

@@ -182,7 +182,7 @@ def test_poses_that_count_from_nought_or_point_backwards(tmp_path: Path) -> None
 def test_boxes_beyond_the_picture_are_on_pictures_with_a_banner(tmp_path: Path) -> None:
     write(tmp_path, "Face_Bounding_Boxes", 8, every_frame([1], face(4, (1950, 20, 2050, 90))))
     assert read_one(tmp_path).facts.size is None
-    write(tmp_path, "Face_Bounding_Boxes", 8, every_frame([1], face(4, (1900, 20, 1930, 90))))
+    write(tmp_path, "Face_Bounding_Boxes", 8, every_frame([1], face(4, (1800, 20, 2030, 90))))
     assert read_one(tmp_path).facts.size == (1920, 1080)
 
 

@@ -242,13 +242,13 @@ def _add_submit_options(parser: ArgumentParser) -> None:
         "--task",
         default="ttm",
         metavar="NAME",
-        help="ttm, Ego4D's talking to me, or lam, its looking at me",
+        help="ttm, Ego4D's talking to me; lam, its looking at me; ava, AVA-ActiveSpeaker",
     )
     parser.add_argument(
         "--store",
         metavar="STORE",
-        help="Store of the challenge, to check the file against; to write lam, default: the one "
-        "that was predicted",
+        help="Store of the challenge, to check the file against; to write lam or ava, default: "
+        "the one that was predicted",
     )
 
 
@@ -305,7 +305,7 @@ EVALUATE = Command(
     _evaluate,
 )
 SUBMIT = Command(
-    "Write an EvalAI submission, or check one.",
+    "Write the file that a challenge or benchmark takes, or check one.",
     "SCORES --out FILE  |  --check FILE --store STORE",
     _add_submit_options,
     _submit,

@@ -134,6 +134,7 @@ class MediaFacts:
     size: tuple[int, int] | None = None  # width and height, pixels
     banner: bool = False  # pictures that are wider than `size` have a banner on their left
     timed: bool = False  # labels were times: pictures are found by them at any frame rate
+    relative: bool = False  # boxes are in 0 to 1 of the picture
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from quavf.core.branches import FUSED, QUALITY, STANDARD
 from quavf.core.errors import ScoresError
 from quavf.core.records import WEARER, Floats, Interval, Ints, Segment
+from quavf.evaluation.ava import AvaResult
 from quavf.evaluation.calibration import ReliabilityBin, bin_by_score, compute_calibration_error
 from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import (
@@ -99,6 +100,14 @@ class Protocol:
     counts: dict[str, int]
     rows: Rows  # for the figures
 
+    @classmethod
+    def empty(cls) -> Protocol:
+        """That of a store in which talking to me is not labelled."""
+        nothing = Rows(np.empty(0, int), np.empty(0, int), np.empty(0), {})
+        names = ("rows", "positive_rows", "clips", "common_rows", "common_rows_without_quality")
+        counts = dict.fromkeys((*names, "resamples", "resamples_skipped"), 0)
+        return cls({}, {}, {}, (), counts, nothing)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -117,6 +126,7 @@ class Evaluation:
     counts: dict[str, int]
     config: EvaluateConfig
     tasks: dict[str, Task] = field(default_factory=dict)  # "speaking", "looking"
+    ava: AvaResult | None = None  # AVA-ActiveSpeaker's own measure, for its stores
 
 
 def evaluate_scores(
@@ -133,8 +143,8 @@ def evaluate_scores(
     segment listed twice counts once. `labels` of speaking and looking judge the columns of these
     names, but for the stretches `unlabelled`. `fusion`, which made the fused scores, also fuses
     fewer branches, to tell what each adds.
-    Raises ScoresError when a row occurs twice, when no scored row lies in a labelled segment, or
-    when those that do are of one class.
+    Without any segment, only `labels` are judged. Raises ScoresError when a row occurs twice, when
+    no scored row lies in a labelled segment, or when those that do are of one class.
     """
     config = config or EvaluateConfig()
     scores, n_not_finite = _drop_infinite(scores)
@@ -146,7 +156,9 @@ def evaluate_scores(
     labelled = [(clip, segment) for clip, segment in segments if segment.person > WEARER]
     distinct = sorted(set(labelled))
     frame, segment, n_contradictory = build_talking_rows(table, distinct, config)
-    _check_classes(table, frame, segment, len(distinct))
+    tasks = _judge_tasks(scores, labels or {}, unlabelled or {}, config)
+    if segments or not tasks:
+        _check_classes(table, frame, segment, len(distinct))
     counts = {
         "scored_rows": len(table.frame),
         "unscored_rows": table.n_unscored,
@@ -158,7 +170,8 @@ def evaluate_scores(
         "repeated_segments": len(labelled) - len(distinct),
         "segments_without_scores": len(distinct) - len(segment.labels),
     }
-    tasks = _judge_tasks(scores, labels or {}, unlabelled or {}, config)
+    if not segments:
+        return Evaluation(Protocol.empty(), Protocol.empty(), counts, config, tasks)
     return Evaluation(_judge(frame, config), _judge(segment, config), counts, config, tasks)
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quavf.core.branches import FUSED, LOOKING, QUALITY, SPEAKING
+from quavf.evaluation.ava import AvaResult
 from quavf.evaluation.metrics import Bounds
 from quavf.evaluation.protocols import Difference, Evaluation, Protocol, SystemResult
 from quavf.report.figures import draw_precision_recall, draw_quality_bins, draw_reliability
@@ -57,8 +58,12 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Path]:
     if not is_installed("matplotlib"):
         log.warning("no figures: %s", missing_library("matplotlib", "drawing them"))
         return {name: path for name, path in paths.items() if name not in FIGURE_FILES}
-    draw_precision_recall(paths[PRECISION_RECALL_FILE], evaluation.frame)
-    draw_quality_bins(paths[QUALITY_BINS_FILE], evaluation.frame)
+    if evaluation.frame.systems:
+        draw_precision_recall(paths[PRECISION_RECALL_FILE], evaluation.frame)
+        draw_quality_bins(paths[QUALITY_BINS_FILE], evaluation.frame)
+    else:
+        for name in (PRECISION_RECALL_FILE, QUALITY_BINS_FILE):
+            paths.pop(name).unlink(missing_ok=True)
     draw_reliability(paths[RELIABILITY_FILE], evaluation)
     return paths
 
@@ -94,6 +99,8 @@ def collect_metrics(evaluation: Evaluation) -> dict[str, Any]:
         **evaluation.counts,
         **{name: dict(p.counts) for name, p in protocols.items()},
     }
+    if evaluation.ava is not None:
+        content["ava"] = asdict(evaluation.ava)
     content["config"] = asdict(evaluation.config)
     return content
 
@@ -105,26 +112,29 @@ def _task_results(evaluation: Evaluation, protocol: str) -> dict[str, SystemResu
 def format_markdown(evaluation: Evaluation) -> str:
     """Format results, differences, face quality and what was left out as Markdown."""
     lines = ["# Evaluation", "", _explain(evaluation), ""]
-    for name, protocol in _protocols(evaluation):
+    for name, protocol in _judged(evaluation):
         lines += [f"## {TITLES[name]}", ""]
         official = [_official(result) for result in protocol.systems.values()]
         rows = [(*row, cell) for row, cell in zip(_system_rows(protocol), official, strict=True)]
         lines += _markdown_table((*SYSTEM_HEADER, "Official mAP %"), rows)
         if protocol.counts["common_rows"] < protocol.counts["rows"]:
             lines += [_common_rows_note(protocol), ""]
-    lines += ["Official mAP: the challenge's own way with equal scores, in row order.", ""]
-    lines += [f"## {DIFFERENCE_TITLE}", ""]
-    lines += _markdown_table(("Difference", "Frames", "Segments"), _difference_rows(evaluation))
+    if evaluation.frame.systems:
+        lines += ["Official mAP: the challenge's own way with equal scores, in row order.", ""]
+        lines += [f"## {DIFFERENCE_TITLE}", ""]
+        lines += _markdown_table(("Difference", "Frames", "Segments"), _difference_rows(evaluation))
     if parts := _part_rows(evaluation):
         lines += [f"## {PART_TITLE}", ""]
         lines += _markdown_table(("Part", "Frames", "Segments"), parts)
     if evaluation.tasks:
         lines += ["## Speaking and looking at me", "", _explain_tasks(evaluation), ""]
         lines += _markdown_table(TASK_HEADER, _task_rows(evaluation))
-    lines += ["## By face quality (frames, mAP %)", ""]
-    systems = list(evaluation.frame.rows.systems)
-    header = ("Quality", "Rows", "Talking to me", *(name.capitalize() for name in systems))
-    lines += _markdown_table(header, _bin_rows(evaluation.frame, systems))
+    if evaluation.ava is not None:
+        lines += ["## AVA-ActiveSpeaker", "", _describe_ava(evaluation.ava), ""]
+    if systems := list(evaluation.frame.rows.systems):
+        lines += ["## By face quality (frames, mAP %)", ""]
+        header = ("Quality", "Rows", "Talking to me", *(name.capitalize() for name in systems))
+        lines += _markdown_table(header, _bin_rows(evaluation.frame, systems))
     lines += ["## What was judged and what was left out", ""]
     counts = [(key.replace("_", " "), f"{n:,}") for key, n in evaluation.counts.items()]
     lines += _markdown_table(("What", "How many"), counts)
@@ -133,7 +143,7 @@ def format_markdown(evaluation: Evaluation) -> str:
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Print results and differences, in percent, and say which differences are clear."""
-    for name, protocol in _protocols(evaluation):
+    for name, protocol in _judged(evaluation):
         table = _screen_table(TITLES[name], SYSTEM_HEADER)
         for row in _system_rows(protocol):
             table.add_row(*map(Text, row), style="bold" if row[0] == FUSED.capitalize() else None)
@@ -154,6 +164,8 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
                 table.add_row(*map(Text, each))
             console.print(table)
             console.print()
+    if evaluation.ava is not None:
+        console.print(_describe_ava(evaluation.ava), highlight=False)
     for line in _describe_unmatched(evaluation):
         console.print(line, highlight=False)
     console.print(_explain(evaluation), style="dim", highlight=False)
@@ -163,10 +175,27 @@ def _protocols(evaluation: Evaluation) -> list[tuple[str, Protocol]]:
     return [("frame", evaluation.frame), ("segment", evaluation.segment)]
 
 
+def _judged(evaluation: Evaluation) -> list[tuple[str, Protocol]]:
+    """Those that judge who talks to the wearer; none where that is not labelled."""
+    return [(name, protocol) for name, protocol in _protocols(evaluation) if protocol.systems]
+
+
+def _describe_ava(ava: AvaResult) -> str:
+    text = (
+        f"AVA's own average precision of speaking: {_percent(ava.ap)} % on all {ava.n_rows:,} rows "
+        f"of its files ({ava.n_positive:,} speak and are heard)."
+    )
+    if ava.n_filled:
+        text += f" {ava.n_filled:,} rows without a scored face take their neighbours' scores."
+    if ava.n_unknown:
+        text += f" {ava.n_unknown:,} rows of entities without any score count as 0."
+    return text
+
+
 def _explain(evaluation: Evaluation) -> str:
     config, counts = evaluation.config, evaluation.frame.counts
     text = (
-        "mAP: mean of the average precisions of “talking to me” and “not talking to me”; "
+        f"mAP: mean of the average precisions of {_name_classes(evaluation)}; "
         "100 is perfect. ECE: expected calibration error, the mean distance between a score and "
         "the share of rows like it that are positive; 0 is perfect. "
     )
@@ -177,6 +206,10 @@ def _explain(evaluation: Evaluation) -> str:
         f"({counts['resamples']} bootstrap resamples of whole clips). A difference is called "
         "higher or lower when its interval leaves out zero, else unclear."
     )
+
+
+def _name_classes(evaluation: Evaluation) -> str:
+    return "“talking to me” and “not talking to me”" if evaluation.frame.systems else "yes and no"
 
 
 def _common_rows_note(protocol: Protocol) -> str:

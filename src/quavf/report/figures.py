@@ -56,7 +56,7 @@ def draw_quality_bins(path: Path, protocol: Protocol) -> None:
 def draw_reliability(path: Path, evaluation: Evaluation) -> None:
     """Share of positive frames over mean score, in bins of equal size, with the bins' counts."""
     talking = {n: r for n, r in evaluation.frame.systems.items() if r is not None}
-    panels = [("Talking to me", talking)]
+    panels = [("Talking to me", talking)] if talking else []
     for name, task in evaluation.tasks.items():
         panels.append((TASKS[name][0], {name: task.frame}))
     figure, axes = _figure(len(panels), size=(1.2 + 4.6 * len(panels), 5.6))

@@ -120,6 +120,35 @@ class EasyComConfig:
 
 
 @dataclass(frozen=True)
+class AvaConfig:
+    """AVA-ActiveSpeaker's movies.
+
+    Args:
+        videos: Folder of the movies, <video_id>.mp4 (also .mkv, .webm, .mov, .avi).
+        train: CSV file of the training rows, or folder of such files, one for each movie.
+        val: The same of the validation rows.
+        test: The same of the test rows.
+        start: Second of the movie with which the video files start: 900 for files that were cut to
+            the annotated minutes 15 to 30.
+        every: Keep every N-th frame's faces; rows in between take their scores from their
+            neighbours.
+    """
+
+    videos: Path
+    train: Path | None = None
+    val: Path | None = None
+    test: Path | None = None
+    start: float = 0.0
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.start < 0:
+            raise ConfigError(f"start: {self.start} is under 0")
+        if self.every < 1:
+            raise ConfigError(f"every: {self.every} is under 1")
+
+
+@dataclass(frozen=True)
 class PublishedConfig:
     """The data that the published code has prepared.
 

@@ -51,7 +51,6 @@ SPLIT_OF = {
 }
 FPS = Fraction(20)
 SIZE = (1920, 1080)  # of the pictures that the boxes are on
-BEYOND_PX = 20  # boxes further out are on pictures with a banner
 LONGEST_GAP = 5  # frames without a box that are filled
 PIECE_FRAMES = 1200
 FOLDERS = {
@@ -148,7 +147,7 @@ class _Piece:
         looks = self._read_looks(tracks, notes)
         for note, count in sorted((+notes).items()):
             log.warning("clip %s: %s: %d", self.clip, note, count)
-        sound, ends = self.path("sound", ".wav"), _find_ends(tracks)
+        sound = self.path("sound", ".wav")
         labels = [repr(speech.segments), repr(speech.unlabelled)]
         options = [self.config.channels, self.config.every]
         size = sound.stat().st_size if sound.is_file() else None
@@ -163,7 +162,7 @@ class _Piece:
             speaking=speech.speaking,
             looking=looks.looking,
             every=self.config.every,
-            facts=MediaFacts(FPS, size=None if ends > SIZE[0] + BEYOND_PX else SIZE, banner=True),
+            facts=MediaFacts(FPS, size=None if _lie_beyond(tracks) else SIZE, banner=True),
             unlabelled={TALKING: speech.unlabelled, LOOKING: looks.unlabelled},
             sound=sound if sound.is_file() else None,
             channels=tuple(self.config.channels),
@@ -281,14 +280,10 @@ def _split_track(rows: list[tuple[int, list[float]]]) -> tuple[TrackRows, ...]:
     return tuple(TrackRows(*part) for part in parts)
 
 
-def _find_ends(tracks: dict[int, tuple[TrackRows, ...]]) -> float:
-    """How far right the boxes reach, pixels."""
-    ends = [
-        float((part.xywh[:, 0] + part.xywh[:, 2]).max())
-        for parts in tracks.values()
-        for part in parts
-    ]
-    return max(ends, default=0.0)
+def _lie_beyond(tracks: dict[int, tuple[TrackRows, ...]]) -> bool:
+    """Whether a face is beyond the usual picture: then the boxes are on pictures with a banner."""
+    xywh = [part.xywh for parts in tracks.values() for part in parts]
+    return any(bool((boxes[:, 0] + boxes[:, 2] / 2 > SIZE[0]).any()) for boxes in xywh)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,13 @@ EASYCOM = SourceSpec(
     config="quavf.sources.config:EasyComConfig",
     read="quavf.sources.easycom:index_easycom",
 )
-BUILT_IN = (EGO4D, CHALLENGE, PUBLISHED, EASYCOM)
+AVA = SourceSpec(
+    name="ava",
+    summary="Cut the faces and sound of AVA-ActiveSpeaker's movies into a store.",
+    config="quavf.sources.config:AvaConfig",
+    read="quavf.sources.ava:index_ava",
+)
+BUILT_IN = (EGO4D, CHALLENGE, PUBLISHED, EASYCOM, AVA)
 SOURCES: Registry[SourceSpec] = Registry(
     "source",
     "quavf.sources",

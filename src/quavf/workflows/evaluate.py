@@ -13,11 +13,14 @@ import numpy as np
 from quavf.core.branches import FUSED, LOOKING, SPEAKING, branch_names
 from quavf.core.errors import StoreError
 from quavf.core.records import WEARER, Floats, Interval, Ints, Segment
+from quavf.evaluation.ava import AvaResult, judge_ava, read_truth
 from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.protocols import Evaluation, evaluate_scores
 from quavf.results.fusion import Fusion, PublishedFormula, encode_clips, read_fusion
 from quavf.results.scores import Scores, read_config, read_scores
+from quavf.sources.registry import AVA
 from quavf.store import ClipStore
+from quavf.workflows.submit import score_store_rows
 
 
 def evaluate(
@@ -30,16 +33,38 @@ def evaluate(
     from quavf.report.evaluation import write_evaluation
 
     found, clips = read_scores(Path(scores)), ClipStore.open(Path(store))
-    segments, labels = read_labels(Path(store)), read_intervals(clips)
+    labels = read_intervals(clips)
+    segments = [] if _labels_others(clips, labels) else read_labels(Path(store))
     unlabelled = read_unlabelled(clips)
     fusion = read_fusion(read_config(Path(scores)).get("fusion"))
     if not isinstance(fusion, PublishedFormula):
         fusion = MeasuredFusion(fusion, measure_rows(found, clips))
     evaluation = evaluate_scores(found, segments, config, labels, fusion, unlabelled)
     counts = {**evaluation.counts, **count_unmatched(found, clips)}
-    evaluation = replace(evaluation, counts=counts)
+    ava = judge_ava_store(found, clips) if clips.config.kind == AVA.name else None
+    evaluation = replace(evaluation, counts=counts, ava=ava)
     write_evaluation(Path(out), evaluation)
     return evaluation
+
+
+def _labels_others(store: ClipStore, labels: Mapping[str, Mapping[str, object]]) -> bool:
+    """Whether a store labels who speaks or looks, but not who talks to the wearer."""
+    return any(labels.values()) and not any(store.manifest(c).segments for c in store.clips())
+
+
+def judge_ava_store(scores: Scores, store: ClipStore) -> AvaResult | None:
+    """AVA's own measure on all rows of the clips that have scores; None without any score."""
+    if SPEAKING not in scores.columns:
+        return None
+    found = list(score_store_rows(scores, store, SPEAKING, only_scored=True))
+    if not found:
+        return None
+    return judge_ava(
+        np.concatenate([read_truth(rows) for _, rows, _ in found]),
+        np.concatenate([own.scores for _, _, own in found]),
+        sum(own.n_filled for _, _, own in found),
+        sum(own.n_unknown for _, _, own in found),
+    )
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ def open_fitting(record: ClipRecord, notes: Counter[str]) -> tuple[ClipVideo, Fl
     if record.facts.fps is None and _ends_late(record, video):
         video = open_clip_video(record.media, Clock().fps)
     _check_length(record, video)
+    if record.facts.relative:
+        return video, np.array(video.size, float)
     scale = _find_scale(record, video)
     notes[SCALED] += bool((scale != 1).any())
     return video, scale

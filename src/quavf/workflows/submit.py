@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from quavf.core.branches import LOOKING
+from quavf.core.branches import LOOKING, SPEAKING
 from quavf.core.errors import ConfigError, ScoresError, StoreError
 from quavf.core.records import SourceRows
+from quavf.evaluation.ava import find_ava_problems, write_ava_file
 from quavf.evaluation.lam import find_lam_problems, list_keys, write_lam_file
 from quavf.evaluation.source_rows import RowScores, score_rows
 from quavf.evaluation.submission import find_problems, write_submission_file
@@ -20,7 +21,7 @@ from quavf.store import ClipStore
 
 log = logging.getLogger(__name__)
 
-TASKS = ("ttm", "lam")
+TASKS = ("ttm", "lam", "ava")
 
 
 def write_submission(
@@ -28,14 +29,17 @@ def write_submission(
 ) -> dict[str, int]:
     """Write the file of a scores folder; return its numbers of rows and videos.
 
-    `task`: ttm, Ego4D's talking to me; lam, its looking at me. `store` is that of the clips, which
-    knows the dataset's own names; default: the one that was predicted.
+    `task`: ttm, Ego4D's talking to me; lam, its looking at me; ava, AVA-ActiveSpeaker. `store` is
+    that of the clips, which knows the dataset's own names; default: the one that was predicted.
     """
     _check_task(task)
     if task == "ttm":
         return write_submission_file(read_scores(Path(scores)), Path(out))
-    rows = {clip: (own, found.scores) for clip, own, found in _score_all(scores, store, LOOKING)}
-    return write_lam_file(rows, Path(out))
+    if task == "ava":
+        found = _score_all(scores, store, SPEAKING, only_scored=True)
+        return write_ava_file(((rows, own.scores) for _, rows, own in found), Path(out))
+    pictures = {clip: (rows, own.scores) for clip, rows, own in _score_all(scores, store, LOOKING)}
+    return write_lam_file(pictures, Path(out))
 
 
 def check_submission(path: Path | str, store: Path | str, task: str = "ttm") -> list[str]:
@@ -45,6 +49,8 @@ def check_submission(path: Path | str, store: Path | str, task: str = "ttm") -> 
     if task == "lam":
         keys = [key for clip, rows in list_source_rows(clips) for key in list_keys(clip, rows)]
         return find_lam_problems(Path(path), keys)
+    if task == "ava":
+        return find_ava_problems(Path(path), dict(list_source_rows(clips)))
     expected = {clip: set(clips.faces(clip).frame.tolist()) for clip in clips.clips()}
     return find_problems(Path(path), expected)
 
@@ -62,18 +68,20 @@ def list_source_rows(store: ClipStore) -> Iterator[tuple[str, SourceRows]]:
 
 
 def score_store_rows(
-    scores: Scores, store: ClipStore, column: str
+    scores: Scores, store: ClipStore, column: str, only_scored: bool = False
 ) -> Iterator[tuple[str, SourceRows, RowScores]]:
-    """Each clip with its dataset's rows and their scores."""
+    """Each clip with its dataset's rows and their scores; all clips, or those with a score."""
     names, codes = encode_clips(scores.clip)
     own = {str(name): np.flatnonzero(codes == code) for code, name in enumerate(names)}
     nothing = np.empty(0, np.intp)
     for clip, rows in list_source_rows(store):
+        if only_scored and clip not in own:
+            continue
         yield clip, rows, score_rows(rows, scores.take(own.get(clip, nothing)), column)
 
 
 def _score_all(
-    folder: Path | str, store: Path | str | None, column: str
+    folder: Path | str, store: Path | str | None, column: str, only_scored: bool = False
 ) -> Iterator[tuple[str, SourceRows, RowScores]]:
     """The same of a scores folder; says how many rows have no score of their own."""
     scores = read_scores(Path(folder))
@@ -86,7 +94,8 @@ def _score_all(
     if not path:
         raise ConfigError(f"submit: {folder} does not say which store it is of; give --store")
     n_filled = n_unknown = 0
-    for clip, rows, found in score_store_rows(scores, ClipStore.open(Path(path)), column):
+    opened = ClipStore.open(Path(path))
+    for clip, rows, found in score_store_rows(scores, opened, column, only_scored):
         n_filled, n_unknown = n_filled + found.n_filled, n_unknown + found.n_unknown
         yield clip, rows, found
     if n_filled:

@@ -49,10 +49,11 @@ def build_encoding(network: str, device: str, precision: str) -> tuple[Callable[
         n = CROPS if device == GPU else runtimes.CROPS
         crops = torch.randn(n, 3, 224, 224, device=device)
         crops = crops.contiguous(memory_format=torch.channels_last)
-        return partial(runtimes.run_inference, model.encode, crops), n
+        return partial(model.encode, crops), n
     model = run_branch(runtimes.build_audio(), how)
     n = WINDOWS if device == GPU else 1
-    return partial(runtimes.run_inference, model, torch.randn(n, 80, 3000, device=device)), n
+    mel = torch.randn(n, 80, 3000, device=device)
+    return partial(runtimes.run_inference, model.run or model.network, mel), n
 
 
 def measure_training(branch: str, setup: Setup) -> Measured:

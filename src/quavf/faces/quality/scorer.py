@@ -65,7 +65,7 @@ SCORERS: Registry[ScorerFactory] = Registry(
     "quality scorer",
     "quavf.scorers",
     {
-        "fan": "quavf.faces.quality.fan:FanScorer",
+        "fan": "quavf.models.fan:FanScorer",
         "light": "quavf.faces.quality.light:LightScorer",
     },
 )

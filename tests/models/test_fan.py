@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from quavf.core.errors import CheckpointError, ConfigError, QuavfError
-from quavf.faces.quality.fan import FanScorer, fan_input
 from quavf.faces.quality.scorer import NetworkRunner, ScorerOptions, open_scorer
 from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import run_network
+from quavf.models.fan import FanScorer, fan_input
 from tests.helpers.data import GOLDEN, needs_golden, read_picture
 
 SIZES = [(1, 1), (1, 40), (40, 1), (2, 3), (63, 64)]

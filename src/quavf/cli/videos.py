@@ -60,7 +60,19 @@ def _add_run_options(parser: ArgumentParser) -> None:
         help="Sound track to hear, from 1; short for --video.media.audio_track",
     )
     add_weights_options(parser)
-    own = {"weights", "branches", "audio", "visual", "moments"}
+    parser.add_argument(
+        "--causal",
+        action="store_true",
+        help="Judge as `quavf live` does, from the past and a look-ahead, by the cues alone",
+    )
+    parser.add_argument(
+        "--look-ahead",
+        type=float,
+        default=0.3,
+        metavar="S",
+        help="With --causal, seconds of the future that a judgement waits for (0.3)",
+    )
+    own = {"weights", "branches", "audio", "visual", "moments", "causal", "look_ahead"}
     parser.add_class_arguments(RunConfig, None, skip=own)
     add_moments_options(parser, "as the weights say")
     detectors, scorers = list_names(detector_names()), list_names(scorer_names())

@@ -17,7 +17,7 @@ from quavf.faces.config import DetectorOptions, SearchConfig
 from quavf.faces.detect import Detections, FaceDetector, open_detector
 from quavf.faces.follow import FaceFollower, KnownFace, LookFaces
 from quavf.faces.patches import FOLLOW_SCORE, OVERLAP, View, box_overlaps, filter_by_score
-from quavf.faces.search import FaceSearch, Scan, shrink_picture
+from quavf.faces.search import FaceSearch, Scan, scan_picture, shrink_picture
 from quavf.video.follow import MeshFollower
 
 SCAN_DELAY_S = 0.2  # of the effect of a scan; on a free core it takes half of that
@@ -48,6 +48,7 @@ class LiveSearch(FaceSearch):
         self._pool = ThreadPoolExecutor(1, "quavf-scan")
         self._scanning: _Scanning | None = None
         self._is_wanted = True  # a scan, as soon as none is under way
+        self._has_begun = False
 
     @property
     def camera_motion(self) -> Floats:
@@ -59,15 +60,26 @@ class LiveSearch(FaceSearch):
         self._move_with_camera(view)
         self._is_wanted |= self._timer.is_due(view.time_s)
         self._is_wanted |= self._lost_one(view.time_s)
-        scanned = self._take_scan(view.time_s)
-        if scanned is not None:
-            self._add_known(scanned, view.time_s)
-        nothing = None if scanned is None else Scan(np.empty((0, 0, 3), np.uint8), 1.0, NO_FACES)
-        faces = self._find(view, nothing)
+        faces = self._find(view, self._choose_scan(view))
         self._remember(faces, view.time_s)
         if self._is_wanted and self._scanning is None:
             self._start_scan(view)
         return faces
+
+    def _choose_scan(self, view: View) -> Scan | None:
+        """What to search this picture with, beside the faces that are known.
+
+        The first picture is scanned at once. A scan whose time has come adds to the known faces,
+        and makes the detector check those that the mesh follows.
+        """
+        if not self._has_begun:
+            self._has_begun, self._is_wanted = True, False
+            return scan_picture(self._scanner, view, self.config.scan_height)
+        scanned = self._take_scan(view.time_s)
+        if scanned is None:
+            return None
+        self._add_known(scanned, view.time_s)
+        return CHECK
 
     def close(self) -> None:
         """Wait for a scan under way, and end its thread."""
@@ -125,7 +137,7 @@ class LiveSearch(FaceSearch):
                 self._known.append(face)
 
 
-NO_FACES = Detections.none()
+CHECK = Scan(np.empty((0, 0, 3), np.uint8), 1.0, Detections.none())  # finds nothing new
 
 
 def open_live_search(config: SearchConfig, threads: int = 1) -> LiveSearch:

@@ -22,11 +22,13 @@ from quavf.live.judge import Judge, TickScores
 from quavf.live.people import People, SeenFace
 from quavf.live.picture import ArrayView, Picture
 from quavf.live.pictures import Pace, PictureQueue, Waiting, check, tick_of
+from quavf.live.record import Record, Recorded
 from quavf.live.search import open_live_search
 from quavf.live.sound import LiveSound
 from quavf.live.states import States
 from quavf.results.config import MomentsConfig
 from quavf.results.fusion import Fusion
+from quavf.results.video import VideoResult
 
 if TYPE_CHECKING:
     from quavf.inference.cues import CuesPredictor
@@ -74,6 +76,8 @@ class LiveSession:
         self._newest: list[SeenFace] = []
         self._judge = Judge(predictor, fusion, round(config.look_ahead * RATE))
         self._states = States(moments)
+        self._fusion, self._moments = fusion, moments
+        self._record = Record() if config.record else None
         self._tick: int | None = None  # the last one that was taken
         self._n_looks = 0
         self._reported = 0, -math.inf  # drops that were reported, and when
@@ -167,11 +171,11 @@ class LiveSession:
     ) -> None:
         self.close()
 
-    def on_scores(self, tick: int, scores: list[TickScores]) -> None:
-        """Called with the scores of each judged tick, in order, while the session is at work."""
-
-    def on_faces(self, tick: int, faces: list[SeenFace]) -> None:
-        """Called with the persons' faces of each picture that was looked at."""
+    def result(self, media: Recorded, models: dict[str, str]) -> VideoResult:
+        """What a run of a file gives, of a closed session whose configuration says `record`."""
+        assert self._record is not None, "the session was not recorded"
+        self._record.still = self._states.still
+        return self._record.result(media, self._fusion, self._moments, models, self.counts)
 
     def _check(self, time_s: float) -> None:
         if self._is_closed:
@@ -194,7 +198,8 @@ class LiveSession:
             self._looks.append(Look(tick, faces))
             self._newest = [face for face in faces if face.tick == tick]
             self._people = self._states.people(self._newest)
-            self.on_faces(tick, faces)
+            if self._record is not None:
+                self._record.add_faces(faces, view)
             self._pace.note(time.perf_counter() - start_s)
 
     def _report_drops(self, time_s: float) -> None:
@@ -244,7 +249,8 @@ class LiveSession:
             return
         self._events.extend(self._states.take(tick, scores))
         self._people = self._states.people(self._newest)
-        self.on_scores(tick, scores)
+        if self._record is not None:
+            self._record.add_scores(tick, scores)
 
     def _end(self) -> None:
         self._look(self._queue.take(is_end=True))

@@ -84,6 +84,7 @@ class States:
         self._moments = moments
         self._states: dict[int, _State] = {}
         self._moved: set[int] = set()  # persons whose face is not a picture
+        self.still: set[int] = set()  # persons whose face seems to be one
 
     def take(self, tick: int, scores: Sequence[TickScores]) -> Iterator[LiveEvent]:
         """The events of a tick, from the scores of the persons seen at it."""
@@ -134,8 +135,8 @@ class States:
         if not state.has_moved and found.face.tick % STILL_EVERY == 0 and _is_judged(state.rows):
             state.is_still = _is_still(state.rows)
             state.has_moved = not state.is_still
-            if state.has_moved:
-                self._moved.add(found.face.person)
+            (self._moved if state.has_moved else self.still).add(found.face.person)
+            self.still -= self._moved
 
     def _switch(self, person: int, state: _State, time_s: float) -> Iterator[LiveEvent]:
         """The events that a person's scores make; a background face or a picture does not talk."""

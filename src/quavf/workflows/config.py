@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, replace
 
+from quavf.core.branches import CUES
 from quavf.core.errors import ConfigError
 from quavf.inference.config import InferenceConfig
+from quavf.live.config import LiveConfig
 from quavf.models.bundle import Bundle
-from quavf.models.bundled import choose_bundle
+from quavf.models.bundled import DEFAULT, choose_bundle
 from quavf.results.config import MomentsConfig
 from quavf.video.config import VideoConfig
 
@@ -35,6 +37,8 @@ class RunConfig(InferenceConfig):
         beside: Video beside a report without annotated.mp4: link (a hard link to the original, or
             a copy on another disk), copy, or none. What browsers cannot play is converted.
         keep_store: Keep the crops and the sound (store/) after the run.
+        causal: Judge as a live session does, from the past and `look_ahead`, by the cues alone.
+        look_ahead: Seconds of the future that a causal judgement waits for.
         audio: Short for the entry `audio` of `branches`.
         visual: Short for the entry `visual` of `branches`.
     """
@@ -52,11 +56,14 @@ class RunConfig(InferenceConfig):
     report: bool = True
     beside: str = "link"
     keep_store: bool = False
+    causal: bool = False
+    look_ahead: float = 0.3
 
     def __post_init__(self, audio: str | None, visual: str | None) -> None:
         super().__post_init__()
         if self.beside not in BESIDE:
             raise ConfigError(f"beside: {self.beside!r} is not one of {', '.join(BESIDE)}")
+        LiveConfig(look_ahead=self.look_ahead)  # checks it
         short = {"audio": audio, "visual": visual}
         given = {name: path for name, path in short.items() if path is not None}
         object.__setattr__(self, "branches", {**self.branches, **given})
@@ -67,4 +74,19 @@ class RunConfig(InferenceConfig):
         Raises CheckpointError if the weights cannot be read, ConfigError without a branch.
         """
         bundle = choose_bundle(self.weights, self.branches, "run")
+        if self.causal:
+            bundle = keep_cues(bundle, "run --causal")
         return bundle if self.moments is None else replace(bundle, moments=self.moments)
+
+
+def keep_cues(bundle: Bundle, command: str) -> Bundle:
+    """The bundle with the branch that judges live alone, and the bundle's own fusion of it.
+
+    Raises ConfigError, which names the command, if it has none.
+    """
+    if CUES.name not in bundle.branches:
+        raise ConfigError(
+            f"{command}: the weights {bundle.name or 'given'} have no {CUES.name} branch, which "
+            f"judges live; use {DEFAULT}"
+        )
+    return bundle.change({name: None for name in bundle.branches if name != CUES.name})

@@ -20,6 +20,7 @@ from quavf.inference.config import InferenceConfig
 from quavf.live.config import LiveConfig
 from quavf.models.bundled import DEFAULT, FOLDER
 from quavf.results.video import RESULT_FILE, Moment, Person, PersonScores, VideoResult
+from quavf.sources.media.file import open_video_file
 from quavf.utils.failures import describe_failure
 from quavf.utils.files import config_hash, read_json, write_json
 from quavf.utils.holding import hold_folder
@@ -28,7 +29,7 @@ from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import Progress, show_progress
 from quavf.video.prepare import prepare_video, video_fingerprint
 from quavf.video.scoring import VideoScoring, add_moments, score_step_s
-from quavf.workflows.config import RunConfig
+from quavf.workflows.config import RunConfig, keep_cues
 from quavf.workflows.quality import QUALITY_INFERENCE, score_quality
 
 if TYPE_CHECKING:
@@ -140,11 +141,7 @@ class Pipeline:
         """
         from quavf.live.session import LiveSession
 
-        if CUES.name not in self.predictors:
-            raise ConfigError(
-                f"live: the weights {self.bundle.name} have no {CUES.name} branch, which judges "
-                f"live; use {DEFAULT}"
-            )
+        keep_cues(self.bundle, "live")
         config = config or LiveConfig(look_ahead=look_ahead)
         predictor: Any = self.predictors[CUES.name]
         return LiveSession(predictor, self.bundle.fusion, self.bundle.moments, config)
@@ -174,18 +171,44 @@ class Pipeline:
                 return result
             result = add_moments(result, moments, score_step_s(config.video.rate, result.fps))
         else:
-            prepared = prepare_video(video, out / STORE, config.video, self.windows)
-            score_quality(prepared.store.path, config.quality, config=self._quality_options())
-            release_memory()
-            scoring = VideoScoring(
-                prepared, self.predictors, config.quality, out / PARTS / key, self.bundle.fusion
-            )
-            result = scoring.score(moments, self._models())
+            result = self._judge(video) if config.causal else self._score(video, out, key)
         result = replace(result, truth=None if truth is None else tuple(truth))
         result.write(out)
         done = {"key": key, "shown": shown, "bundle": self.bundle.to_json()}
         write_json(out / RUN_FILE, {**done, "config": asdict(config)})
         return VideoResult.read(out)  # as a resumed run reads it: both draw the same
+
+    def _score(self, video: Path, out: Path, key: str) -> VideoResult:
+        """The result of the offline branches."""
+        config = self.config
+        prepared = prepare_video(video, out / STORE, config.video, self.windows)
+        score_quality(prepared.store.path, config.quality, config=self._quality_options())
+        release_memory()
+        scoring = VideoScoring(
+            prepared, self.predictors, config.quality, out / PARTS / key, self.bundle.fusion
+        )
+        return scoring.score(self.bundle.moments, self._models())
+
+    def _judge(self, video: Path) -> VideoResult:
+        """The result of a live session that is fed with the file."""
+        from quavf.live.feed import FileFeed
+
+        feed = FileFeed(open_video_file(video, self.config.video.media))
+        total = int(feed.file.declared_s or 0)
+        with (
+            self.live(config=LiveConfig(self.config.look_ahead, real_time=False, record=True)) as s,
+            show_progress("Judging", total, unit="s of video", inner="pictures") as bar,
+        ):
+            done = 0
+
+            def report(time_s: float) -> None:
+                nonlocal done
+                bar.advance(int(time_s) - done, 1)
+                done = int(time_s)
+                s.events()
+
+            feed.run(s, after=report)
+        return s.result(feed.media, self._models())
 
     def _quality_options(self) -> InferenceConfig:
         """How the scorer runs; only fan has a network that other runtimes can run."""
@@ -207,6 +230,7 @@ class Pipeline:
         fingerprint = video_fingerprint(video, self.config.video, self.windows)
         weights = {name: _stamp(path) for name, path in self.bundle.branches.items()}
         how = [self.config.runtime, self.config.precision, self.bundle.fusion.to_json()]
+        how += [["causal", self.config.look_ahead]] if self.config.causal else []
         return config_hash([fingerprint, weights, self.config.quality, how])
 
 

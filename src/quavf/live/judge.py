@@ -11,7 +11,7 @@ import numpy as np
 
 from quavf.core.branches import CUES
 from quavf.core.records import Floats
-from quavf.cues.grid import COLUMNS, CONFIDENCE, LOUD_S, SIZE, CueGrid, reach
+from quavf.cues.grid import COLUMNS, CONFIDENCE, SIZE, CueGrid, reach
 from quavf.cues.tracks import LOWEST_DB
 from quavf.live.people import SeenFace
 from quavf.results.fusion import Fusion, fuse_columns
@@ -19,7 +19,9 @@ from quavf.results.fusion import Fusion, fuse_columns
 if TYPE_CHECKING:
     from quavf.inference.cues import CuesPredictor
 
-TAPS = 3  # of each convolution of the network
+# The network reaches back 17 s, and its features another 10; what is older than this changes a
+# score by about 0.001, and reading it would take twice as long.
+PAST_S = 10.0
 HOLD_TICKS = 1  # that a face holds when the next picture does not show it
 MUTED_S = 0.5  # digital silence for so long is a muted microphone: nobody is heard
 MUTED_DB = -80.0
@@ -54,8 +56,7 @@ class Judge:
     look_ahead: int  # ticks
 
     def __post_init__(self) -> None:
-        n_layers = self.predictor.model.config.n_layers
-        self.n_ticks = (TAPS - 1) * ((1 << n_layers) - 1) + reach(LOUD_S)  # of the past
+        self.n_ticks = reach(PAST_S) + self.look_ahead
         self._past: dict[int, _Past] = {}
         self._sound: deque[tuple[float, float]] = deque(maxlen=self.n_ticks)  # voice, level
         self._tick: int | None = None  # the newest

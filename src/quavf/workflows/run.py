@@ -143,7 +143,12 @@ class Pipeline:
 
         keep_cues(self.bundle, "live")
         config = config or LiveConfig(look_ahead=look_ahead)
-        predictor: Any = self.predictors[CUES.name]
+        from quavf.inference.loading import load_predictors
+
+        checkpoint = {CUES.name: self.bundle.branches[CUES.name]}
+        alone = replace(self.config, device="cpu", threads=1)  # the fastest for so little at once
+        loaded = load_predictors(checkpoint, alone, lambda spec, settings: "")
+        predictor: Any = loaded[CUES.name]
         return LiveSession(predictor, self.bundle.fusion, self.bundle.moments, config)
 
     def _run(self, video: Path, folder: Path, truth: Sequence[Moment] | None) -> VideoAnalysis:
@@ -229,8 +234,9 @@ class Pipeline:
         """All that decides the scores: the file, the settings, the weights and how they run."""
         fingerprint = video_fingerprint(video, self.config.video, self.windows)
         weights = {name: _stamp(path) for name, path in self.bundle.branches.items()}
-        how = [self.config.runtime, self.config.precision, self.bundle.fusion.to_json()]
-        how += [["causal", self.config.look_ahead]] if self.config.causal else []
+        how: list[Any] = [self.config.runtime, self.config.precision, self.bundle.fusion.to_json()]
+        if self.config.causal:
+            how.append(f"causal {self.config.look_ahead}")
         return config_hash([fingerprint, weights, self.config.quality, how])
 
 

@@ -160,3 +160,18 @@ def test_train_writes_weights_and_validates(store: ClipStore, tmp_path: Path) ->
 def test_bad_options_are_refused(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=field):
         TrainCuesConfig(**{field: value})  # type: ignore[arg-type]
+
+
+def test_stretches_hold_what_is_labelled(tmp_path: Path) -> None:
+    """Where a clip is labelled in part, no stretch is drawn from the rest."""
+    store = make_cue_store(tmp_path / "store", ("train",), seed=6)  # with sound
+    manifest = store.manifest("clip0")
+    unknown = tuple(Interval(person, 0, 9999) for person in range(9))
+    store.write_intervals(
+        "clip0", manifest.speaking, None, {"talking": unknown, "speaking": unknown}
+    )
+    data = CuesTrainSet(ClipStore.open(store.path), replace(CONFIG, simulated=0, seconds=1.0))
+    people = MOST_PEOPLE * data.n_ticks
+    for data.epoch in range(8):
+        for index in range(len(data)):
+            assert bool((data[index][-1][:people] != IGNORED).any())

@@ -12,7 +12,7 @@ import torch
 
 from quavf.core.clock import Clock
 from quavf.core.errors import ConfigError
-from quavf.core.records import Segment
+from quavf.core.records import Interval, Segment
 from quavf.core.semantics import FIXED
 from quavf.core.windows import (
     EMPTY,
@@ -238,3 +238,41 @@ def test_pictures_are_made_smaller() -> None:
     branch.backbone.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[-1]))
     branch.encode(torch.randn(2, 3, 224, 224))
     assert sizes == [64]
+
+
+# Labels of a part of a clip, silence included.
+
+
+def make_own_store(path: Path) -> ClipStore:
+    """A talks to me in frames 0 to 59; B is silent in frames 0 to 119; the rest is unknown."""
+    segments = (Segment(1, 0, 59, 1), Segment(2, 0, 119, 0))
+    faces = {1: range(0, 300, 10), 2: range(0, 300, 10)}
+    store = make_store(path, faces, segments, n_samples=160_000, split="train")
+    unknown = (Interval(1, 60, 299), Interval(2, 120, 299), Interval(0, 0, 299))
+    speaking = (Interval(1, 0, 59),)
+    store.write_intervals("clip", speaking, None, {"talking": unknown, "speaking": unknown})
+    return ClipStore.open(path)
+
+
+def test_a_silent_person_says_nothing_about_the_sound(tmp_path: Path) -> None:
+    store = make_own_store(tmp_path / "store")
+    assert store.manifest("clip").spoken == (Segment(1, 0, 59, 1),)
+    config = TrainAudioConfig(context="clip", unlabelled=0.5, audio=AUDIO)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quavf.training.audio_samples.count_classes", lambda *_: None)  # one class
+        data = AudioTrainSet(store, config)
+    labels = data._label_ticks("clip", 0, 300, random.Random(0))
+    assert labels[:60].unique().tolist() == [1]
+    assert set(labels[60:120].tolist()) <= {0, IGNORED}
+    assert (labels[60:120] == 0).sum() == 60
+    assert labels[120:300].unique().tolist() == [IGNORED]
+
+
+def test_no_window_is_drawn_from_what_is_unknown(tmp_path: Path) -> None:
+    store = make_own_store(tmp_path / "store")
+    config = TrainVisualConfig(context="clip", unlabelled=0.5, visual=VISUAL, windows=CONFIG)
+    data = VisualTrainSet(store, replace(config, quality="light"))
+    rows = store.faces("clip")
+    centres = rows.frame[data.slots[:, 1]]
+    assert centres.max() < 120
+    assert data.counts.positive == 3

@@ -160,3 +160,29 @@ class PublishedConfig:
 
     root: Path
     metadata: Path | None = None
+
+
+@dataclass(frozen=True)
+class OwnConfig:
+    """Videos that you labelled yourself.
+
+    Args:
+        videos: Folder of the videos, for those that are not where `quavf run` found them.
+        labels: Folder of the labels, *.labels.json or *.csv, such as that of `quavf run`'s outputs
+            after `quavf label`; folders inside count, too.
+        runs: Folder of `quavf run`'s outputs, one for each video; default: below labels and videos.
+        val: Share of each video's labels, from its end, to validate on; 0: none.
+        every: Also keep every N-th frame's faces near labelled time, as context; 0: none.
+    """
+
+    videos: Path
+    labels: Path
+    runs: Path | None = None
+    val: float = 0.2
+    every: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.val < 1:
+            raise ConfigError(f"val: {self.val} is not in [0, 1)")
+        if self.every < 0:
+            raise ConfigError(f"every: {self.every} is under 0")

@@ -70,7 +70,13 @@ AVA = SourceSpec(
     config="quavf.sources.config:AvaConfig",
     read="quavf.sources.ava:index_ava",
 )
-BUILT_IN = (EGO4D, CHALLENGE, PUBLISHED, EASYCOM, AVA)
+OWN = SourceSpec(
+    name="own",
+    summary="Cut faces and sound of videos that you labelled yourself into a store.",
+    config="quavf.sources.config:OwnConfig",
+    read="quavf.workflows.own:index_own",  # reads results of `quavf run`
+)
+BUILT_IN = (EGO4D, CHALLENGE, PUBLISHED, EASYCOM, AVA, OWN)
 SOURCES: Registry[SourceSpec] = Registry(
     "source",
     "quavf.sources",
@@ -84,7 +90,7 @@ def register_source(spec: SourceSpec) -> None:
 
 
 def source_names() -> tuple[str, ...]:
-    """All sources: those of the package, then those of plug-ins."""
+    """All sources: those of the package, own, then those of plug-ins."""
     return SOURCES.names()
 
 

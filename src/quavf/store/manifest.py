@@ -9,7 +9,7 @@ from typing import Any
 
 from quavf.core.clock import Clock
 from quavf.core.errors import StoreError
-from quavf.core.records import Interval, Intervals, Segment, Unlabelled
+from quavf.core.records import TALKING, Interval, Intervals, Segment, Unlabelled
 from quavf.store.integrity import REMEDY, FileSum
 from quavf.utils.files import config_hash
 
@@ -56,6 +56,16 @@ class Manifest:
         sums = {name: one.sha256 for name, one in self.files.items()}
         return config_hash([self.fingerprint, self.n_crops, self.n_samples, sums])
 
+    @property
+    def spoken(self) -> tuple[Segment, ...]:
+        """The segments in which their person speaks.
+
+        Of a dataset's, all; where part of a clip is unlabelled, segments may also be of silence.
+        """
+        if self.speaking is None or TALKING not in self.unlabelled:
+            return self.segments
+        return tuple(s for s in self.segments if any(_meet(s, i) for i in self.speaking))
+
     def to_json(self) -> dict[str, Any]:
         content = asdict(self) | {"clock": str(self.clock.fps)}
         content["segments"] = [
@@ -96,6 +106,12 @@ class Manifest:
 
 def _list_intervals(intervals: tuple[Interval, ...]) -> list[list[int]]:
     return [[i.person, i.start_frame, i.last_frame] for i in intervals]
+
+
+def _meet(one: Segment, other: Interval) -> bool:
+    """Whether both are of one person and share a frame."""
+    apart = one.last_frame < other.start_frame or other.last_frame < one.start_frame
+    return one.person == other.person and not apart
 
 
 def _compare(found: object, expected: str, where: object) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND, Clock
-from quavf.core.records import WEARER
+from quavf.core.records import TALKING, WEARER
 from quavf.core.semantics import get_semantics
 from quavf.core.windows import (
     WINDOW_SAMPLES,
@@ -45,9 +45,7 @@ class AudioTrainSet(TrainSet):
             manifest = store.manifest(clip)
             if manifest.n_samples is None:
                 continue
-            items = audio_items(
-                manifest.segments, manifest.n_samples, manifest.clock, self.semantics
-            )
+            items = audio_items(manifest.spoken, manifest.n_samples, manifest.clock, self.semantics)
             for item in items:
                 n_frames = item.segment.last_frame - item.segment.start_frame
                 positive += n_frames * item.segment.label
@@ -89,19 +87,25 @@ class AudioTrainSet(TrainSet):
     def _label_ticks(self, clip: str, start: int, n_ticks: int, rng: random.Random) -> Tensor:
         """Labels (n_ticks,) from the sample `start` on; IGNORED where two segments disagree.
 
-        Of the unlabelled ticks a random part counts as not to me, so that it has its share.
+        Of the ticks without a segment a random part counts as not to me, so that it has its share;
+        where part of the clip is unlabelled, only if somebody is labelled there, as silent.
         """
         manifest = self.store.manifest(clip)
         fps = manifest.clock.fps
         time = start * TICKS_PER_SECOND + np.arange(n_ticks) * SAMPLE_RATE  # in 1/480000 s: exact
         frames = time * fps.numerator // (TICKS_PER_SECOND * SAMPLE_RATE * fps.denominator)
         claimed = np.zeros((2, n_ticks), bool)
-        for segment in manifest.segments:
+        for segment in manifest.spoken:
             if segment.person > WEARER:
                 claimed[segment.label] |= segment.covers(frames)
         labels = np.where(claimed[1], 1, np.where(claimed[0], 0, IGNORED))
         labels[claimed.all(axis=0)] = IGNORED
-        free = np.flatnonzero(~claimed.any(axis=0))
+        known = np.ones(n_ticks, bool)
+        if TALKING in manifest.unlabelled:
+            known = np.any(
+                [np.zeros(n_ticks, bool), *(s.covers(frames) for s in manifest.segments)], axis=0
+            )
+        free = np.flatnonzero(known & ~claimed.any(axis=0))
         n_free = round((n_ticks - len(free)) * self.unlabelled / (1 - self.unlabelled))
         labels[rng.sample(free.tolist(), min(n_free, len(free)))] = 0
         return torch.from_numpy(labels)

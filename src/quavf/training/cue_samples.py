@@ -62,6 +62,9 @@ class CuesTrainSet(TrainSet):
                 for segment in manifest.segments:
                     positive += segment.n_frames * segment.label
                     negative += segment.n_frames * (1 - segment.label)
+                if TALKING in manifest.unlabelled:
+                    labelled = _find_labelled(read_labelled_cues(source, clip))
+                    n_ticks = len(labelled)
                 n_stretches = max(round((n_ticks - 1) / self.n_ticks), 1)
                 self.items += [(k, clip)] * n_stretches
         if config.simulated:  # clips that are not counted have both classes
@@ -79,12 +82,28 @@ class CuesTrainSet(TrainSet):
             clip = read_labelled_cues(self.stores[number], name)
         else:
             clip = simulate_labelled_cues(self.config, index - len(self.items))
-        start = int(rng.integers(max(clip.grid.n_ticks - self.n_ticks, 0) + 1))
+        start = self._draw_start(clip, rng)
         clip = clip.cut(start, start + self.n_ticks)
         present = np.flatnonzero(clip.grid.is_seen.any(axis=1))
         clip = clip.take(rng.permutation(present)[:MOST_PEOPLE])
         choices = [OFFLINE, OFFLINE, *(round(s * RATE) for s in self.config.look_ahead)]
         return make_sample(clip, self.n_ticks, int(rng.choice(choices)))
+
+    def _draw_start(self, clip: LabelledCues, rng: np.random.Generator) -> int:
+        """Where a stretch begins; where a clip is labelled in part, it holds a labelled tick."""
+        last = max(clip.grid.n_ticks - self.n_ticks, 0)
+        is_whole = bool((clip.people[:, :, TO_ME] != IGNORED).any(axis=0).all())
+        labelled = np.empty(0, int) if is_whole else _find_labelled(clip)
+        if not len(labelled):
+            return int(rng.integers(last + 1))
+        return int(np.clip(rng.choice(labelled) - rng.integers(self.n_ticks), 0, last))
+
+
+def _find_labelled(clip: LabelledCues) -> Ints:
+    """The ticks with sound at which anybody in view is labelled as talking to me or not."""
+    known = clip.people[:, :, TO_ME] != IGNORED  # (P, T)
+    heard = ~np.isnan(clip.grid.level_db)  # (T,)
+    return np.flatnonzero((known & clip.grid.is_seen).any(axis=0) & heard)
 
 
 def make_sample(clip: LabelledCues, n_ticks: int, look_ahead: int) -> Sample:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quavf.core.records import CROP_SIZE, WEARER, Array, Ints
+from quavf.core.records import CROP_SIZE, TALKING, WEARER, Array, Ints, Segment
 from quavf.core.semantics import get_semantics
 from quavf.core.windows import EMPTY, VisualWindows, training_windows, unlabelled_windows
 from quavf.inference.clip import ClipData, load_picture
@@ -79,7 +79,8 @@ def _clip_windows(
 ) -> Iterator[tuple[VisualWindows, int, int]]:
     """Windows, first row of the person and label, for each segment of others than the wearer.
 
-    If unlabelled windows are trained on, those of each person outside segments follow: UNKNOWN.
+    If unlabelled windows are trained on, those of each person outside segments follow, UNKNOWN,
+    unless it is not known what the person does there.
     """
     semantics, clock = get_semantics(config.semantics), data.manifest.clock
     quality, segments = data.store.quality(data.clip, config.quality), data.manifest.segments
@@ -93,10 +94,12 @@ def _clip_windows(
             frames, quality[own], segment, config.windows, semantics, clock, beyond=beyond
         )
         yield windows, own.start, segment.label
+    unknown = data.manifest.unlabelled.get(TALKING, ())
+    labelled = *segments, *(Segment(i.person, i.start_frame, i.last_frame, 0) for i in unknown)
     for person in data.faces.persons() if config.unlabelled else ():
         own = data.faces.rows_of(person)
         windows = unlabelled_windows(
-            data.faces.frame[own], quality[own], segments, person, config.windows, clock
+            data.faces.frame[own], quality[own], labelled, person, config.windows, clock
         )
         yield windows, own.start, UNKNOWN
 

@@ -63,6 +63,7 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "onnxruntime": {"cues.network", "faces.retinaface", "inference.backends"},
     "onnxscript": {"models.graphs"},
     "openvino": {"utils.openvino"},
+    "pympi": {"report.formats.elan", "report.formats.textgrid"},
     "pyarrow": {"store", "results", "workflows.simulate", "simulate"},
     "pyroomacoustics": {"simulate"},
     "ray": {"utils.parallel"},
@@ -75,6 +76,7 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "torchvision": {"models", "training"},
     "transformers": {"models", "training"},
     "uvicorn": {"live", "workflows.label"},
+    "webvtt": {"report.formats.captions"},
     "yaml": {"cli"},
 }
 ANYWHERE = {"numpy"}
@@ -84,6 +86,8 @@ PACKAGES = {  # distribution names that differ from the import's name
     "espeakng_loader": "espeakng-loader",
     "face_alignment": "face-alignment",
     "lazy_loader": "lazy-loader",
+    "pympi": "pympi-ling",
+    "webvtt": "webvtt-py",
     "yaml": "pyyaml",
 }
 NOT_IMPORTED = {"onnx", "tensorboard", "websockets"}  # used by onnxscript, Lightning and uvicorn

@@ -82,6 +82,7 @@ FUNCTIONS = {
     "train_audio": ["store", "out", "config"],
     "train_visual": ["store", "out", "config"],
     "write_submission": ["scores", "out", "task", "store"],
+    "write_formats": ["folders", "formats", "out", "kinds", "store", "clips"],
 }
 CONFIGS = [
     "AudioConfig",

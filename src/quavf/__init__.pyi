@@ -82,6 +82,7 @@ from .workflows.prepare import prepare_source as prepare_source
 from .workflows.prepare_simulated import prepare_simulated as prepare_simulated
 from .workflows.quality import import_quality as import_quality
 from .workflows.quality import score_quality as score_quality
+from .workflows.report import write_formats as write_formats
 from .workflows.report_clips import report_clips as report_clips
 from .workflows.run import Pipeline as Pipeline
 from .workflows.run import VideoAnalysis as VideoAnalysis

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from quavf.core.branches import BranchSpec
-from quavf.core.errors import ScoresError
+from quavf.core.errors import ConfigError, ScoresError
 from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
 
 
@@ -103,3 +103,31 @@ def test_further_branch_is_in_both_tables(tmp_path: Path, toy_spec: BranchSpec) 
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert list(rows[0])[-4:] == ["visual", "quality", "toy", "fused"]
     assert [r["toy"] for r in rows] == ["0.2500", "", "", ""]
+
+
+def test_tables_in_pandas() -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    result = replace(example(), speaking=(Moment(2, 0.25, 0.5, 0.75),), truth=None)
+    scores = result.to_pandas()
+    assert list(scores.columns[:3]) == ["time_s", "frame", "person"]
+    assert scores["audio"].isna().tolist() == [True, True, False, False]
+    assert len(result.to_pandas("boxes")) == sum(map(len, result.boxes.values()))
+    found = result.to_pandas("moments").to_dict("records")
+    kinds = ["speaking"] * ("speaking" in result.stretches) + ["talking"] * len(result.moments)
+    assert sorted(row["kind"] for row in found) == kinds
+    nobody = VideoResult(Path("empty.mp4"), 1.0, Fraction(30), (64, 48))
+    assert nobody.to_pandas("moments").columns.tolist()[:2] == ["person", "kind"]
+    assert len(nobody.to_pandas()) == 0
+
+
+def test_pandas_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(table: object) -> None:
+        raise ModuleNotFoundError("No module named 'pandas'")
+
+    monkeypatch.setattr(
+        VideoResult, "_score_table", lambda self: type("T", (), {"to_pandas": fail})()
+    )
+    with pytest.raises(ConfigError, match="to_pandas: needs pandas; install it with"):
+        example().to_pandas()
+    with pytest.raises(ConfigError, match="'rows' is not one of scores, boxes, moments"):
+        example().to_pandas("rows")

@@ -14,6 +14,7 @@ def group_commands() -> dict[str, dict[str, Command]]:
     return {
         "Raw video": {
             "run": videos.RUN,
+            "report": videos.REPORT,
             "label": videos.LABEL,
             "demo": videos.DEMO,
             "serve": serve.SERVE,

@@ -1,4 +1,4 @@
-"""The commands for raw videos: `run`, `label` and `demo`."""
+"""The commands for raw videos: `run`, `report`, `label` and `demo`."""
 
 from __future__ import annotations
 
@@ -140,6 +140,59 @@ def _label(args: Namespace, console: Any) -> None:
     serve_labels(args.out, say, args.port)
 
 
+def _add_report_options(parser: ArgumentParser) -> None:
+    from quavf.report.formats.names import FORMAT_NAMES
+    from quavf.results.kinds import KINDS
+
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        metavar="OUT",
+        help="Folders that `quavf run` wrote; or scores of `quavf predict`, or a store with labels",
+    )
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        required=True,
+        metavar="NAME",
+        help=f"Formats, one or more: {', '.join(FORMAT_NAMES)}",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="Folder to write, files named by video or clip; default: report.eaf and so on in OUT",
+    )
+    parser.add_argument(
+        "--kind",
+        nargs="+",
+        metavar="KIND",
+        help=f"What to write: {', '.join(KINDS)}; default: talking for vtt, speaking for rttm "
+        "(talking if nobody judged it), else all",
+    )
+    parser.add_argument(
+        "--store", metavar="STORE", help="Store of the scores; default: the one they were made from"
+    )
+    parser.add_argument(
+        "--clips", metavar="DIR", help="Folder with the <clip>.mp4 files of a store, to link"
+    )
+
+
+def _report(args: Namespace, console: Any) -> None:
+    from quavf.core.names import printable
+    from quavf.workflows.report import write_formats
+
+    written = write_formats(
+        args.folders,
+        args.format,
+        args.out,
+        kinds=args.kind or (),
+        store=args.store,
+        clips=args.clips,
+    )
+    for path in written:
+        console.print(printable(path), markup=False)
+
+
 def _add_demo_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", default="demo", metavar="DIR", help="Folder to write")
     parser.add_argument("--seed", type=int, default=0, help="Seed of the simulated clips")
@@ -162,6 +215,12 @@ LABEL = Command(
     "OUT [options]",
     _add_label_options,
     _label,
+)
+REPORT = Command(
+    "Write results for ELAN, Praat, players, diarization scoring or spreadsheets.",
+    "OUT [OUT ...] --format NAME [NAME ...] [--out DIR] [options]",
+    _add_report_options,
+    _report,
 )
 DEMO = Command(
     "Simulate a few conversations and run every step on them.",

@@ -16,3 +16,17 @@ def printable(text: object) -> str:
 def is_safe_name(name: str) -> bool:
     """Whether a name can be a file's: no separators, no leading dot, at most 200 characters."""
     return len(name) <= LONGEST_NAME and SAFE_NAME.fullmatch(name) is not None
+
+
+def name_safely(text: str, taken: set[str]) -> str:
+    """A name for a file that is like a text and not in `taken`, to which it is added.
+
+    Names that differ by case alone count as the same, as some disks do.
+    """
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_-")[:80] or "video"
+    name, k = stem, 1
+    while name.lower() in taken:
+        k += 1
+        name = f"{stem}-{k}"
+    taken.add(name.lower())
+    return name

@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quavf.core.branches import BranchSpec, branch_specs, known_columns
-from quavf.core.errors import AnnotationError, ScoresError
+from quavf.core.errors import AnnotationError, ConfigError, ScoresError
 from quavf.core.records import Array, Floats, Ints
 from quavf.results.columns import ScoreColumns, list_columns_to_read, list_columns_to_write
+from quavf.results.kinds import KINDS
 from quavf.utils.files import read_json, replace_file, write_json, write_text
 
 FORMAT = 1
@@ -138,6 +139,12 @@ class VideoResult:
             if any(not np.isnan(rows[spec.name]).all() for rows in self.scores.values())
         )
 
+    @property
+    def stretches(self) -> dict[str, tuple[Moment, ...]]:
+        """Everything that was judged or labelled, by kind; see `quavf.results.kinds`."""
+        found = (self.moments, self.speaking, self.looking, self.truth, self.others)
+        return {kind: own for kind, own in zip(KINDS, found, strict=True) if own is not None}
+
     def moments_of(self, person: int) -> tuple[Moment, ...]:
         return tuple(m for m in self.moments if m.person == person)
 
@@ -183,11 +190,49 @@ class VideoResult:
             "has_sound": self.has_sound,
         }
 
+    def to_pandas(self, table: str = "scores") -> Any:
+        """A pandas DataFrame: `scores` or `boxes`, as in the files, or `moments`.
+
+        `moments` has a row for each stretch in which a person does something, by start: `person`,
+        `kind` (see `quavf.results.kinds`), `start_s`, `end_s`, `confidence`. Raises ConfigError for
+        another name, and if pandas is not installed.
+        """
+        make = {"scores": self._score_table, "boxes": self._box_table, "moments": self._kind_table}
+        if table not in make:
+            raise ConfigError(f"to_pandas: {table!r} is not one of {', '.join(make)}")
+        try:
+            return make[table]().to_pandas()
+        except ImportError:
+            raise ConfigError(
+                "to_pandas: needs pandas; install it with `pip install pandas`, or read "
+                f"{SCORES_FILE} with pyarrow"
+            ) from None
+
+    def _score_table(self) -> pa.Table:
+        return _table(self.scores, _schema(list_columns_to_write([*self.scores.values()])))
+
+    def _box_table(self) -> pa.Table:
+        return _table(self.boxes, _schema())
+
+    def _kind_table(self) -> pa.Table:
+        """All stretches, by start."""
+        rows = [(m.start_s, m, kind) for kind, own in self.stretches.items() for m in own]
+        rows.sort(key=lambda row: (row[0], row[1].person))
+        columns = {
+            "person": pa.array([m.person for _, m, _ in rows], pa.int64()),
+            "kind": pa.array([kind for *_, kind in rows], pa.string()),
+            **{
+                name: pa.array([getattr(m, name) for _, m, _ in rows], pa.float64())
+                for name in ("start_s", "end_s", "confidence")
+            },
+        }
+        return pa.table(columns)
+
     def write(self, folder: Path) -> None:
         """Write result.json, scores.parquet, scores.csv, boxes.parquet and moments.json."""
         folder = Path(folder)
-        table = _table(self.scores, _schema(list_columns_to_write([*self.scores.values()])))
-        for name, columns in ((SCORES_FILE, table), (BOXES_FILE, _table(self.boxes, _schema()))):
+        table = self._score_table()
+        for name, columns in ((SCORES_FILE, table), (BOXES_FILE, self._box_table())):
             with replace_file(folder / name) as temporary:
                 pq.write_table(columns, temporary)
         write_text(folder / TABLE_FILE, "".join(_format_csv(table)))

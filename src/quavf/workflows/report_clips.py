@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,17 +56,40 @@ def report_clips(
     `report.html`, which lists all, and `clips/<clip>/`. Raises ScoresError when scores and store do
     not belong together.
     """
-    folder = None if clips is None else Path(clips)
-    if folder is not None and not folder.is_dir():
-        raise ConfigError(f"--clips {folder}: no such folder; pass the one that holds <clip>.mp4")
     work = _Reports(
         read_scores(Path(scores)),
         ClipStore.open(Path(store)),
-        folder,
+        _find_folder(clips),
         moments or read_moments_config(scores),
         read_config(Path(scores)),
     )
     return work.write(Path(out))
+
+
+def iterate_clips(
+    scores: Path | None, store: Path, clips: Path | None = None
+) -> Iterator[tuple[str, VideoResult]]:
+    """The results of all clips by name, without pictures of people; `scores` None: labels alone.
+
+    `clips` is the folder of the videos. Raises as `report_clips` does.
+    """
+    opened = ClipStore.open(store)
+    found = Scores.empty() if scores is None else read_scores(scores)
+    moments = MomentsConfig() if scores is None else read_moments_config(scores)
+    made = {} if scores is None else read_config(scores)
+    work = _Reports(found, opened, _find_folder(clips), moments, made)
+    names = sorted(opened.clips() if scores is None else {str(clip) for clip in found.clip})
+    for clip in names:
+        video = None if work.folder is None else media_path(work.folder, clip)
+        yield clip, work.result(clip, video, with_pictures=False)
+
+
+def _find_folder(clips: Path | str | None) -> Path | None:
+    """The folder of the videos. Raises ConfigError if it does not exist."""
+    folder = None if clips is None else Path(clips)
+    if folder is not None and not folder.is_dir():
+        raise ConfigError(f"--clips {folder}: no such folder; pass the one that holds <clip>.mp4")
+    return folder
 
 
 def read_moments_config(scores: Path | str) -> MomentsConfig:
@@ -110,8 +133,8 @@ class _Reports:
         write_report(result, out, with_video=has_video)
         return summarise(result), has_video
 
-    def result(self, clip: str, video: Path | None) -> VideoResult:
-        """What the scores say of one clip, and its labels."""
+    def result(self, clip: str, video: Path | None, with_pictures: bool = True) -> VideoResult:
+        """What the scores say of one clip, and its labels; with a picture of each person."""
         if not is_safe_name(clip) or not self.store.has_clip(clip):
             raise ScoresError(
                 f"{self.store.path}: clip {clip!r} of the scores is not in this store; evaluate "
@@ -122,7 +145,9 @@ class _Reports:
         labels = [s for s in manifest.segments if s.person > WEARER]
         numbers = sorted({*scored, *(s.person for s in labels)})
         seen = {p: faces.time_s[faces.rows_of(p)] for p in numbers}
-        pictures = cut_thumbnails(self.store, clip, faces, self._quality(clip, len(faces)))
+        pictures: dict[int, bytes] = {}
+        if with_pictures:
+            pictures = cut_thumbnails(self.store, clip, faces, self._quality(clip, len(faces)))
         result = VideoResult(
             video=Path(clip) if video is None else video,
             duration_s=_duration_s(manifest, faces),

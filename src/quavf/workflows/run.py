@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from quavf.core.branches import BRANCHES, CUES
 from quavf.core.errors import ConfigError, QuavfError
+from quavf.core.names import name_safely
 from quavf.core.windows import WindowConfig
 from quavf.inference.config import InferenceConfig
 from quavf.live.config import LiveConfig
@@ -309,16 +309,7 @@ def output_folders(videos: Sequence[Path | str], out: Path) -> list[Path]:
     if len(videos) == 1:
         return [out]
     taken: set[str] = set()
-    folders = []
-    for video in videos:
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(video).stem).strip("_-")[:80] or "video"
-        name, k = stem, 1
-        while name.lower() in taken:
-            k += 1
-            name = f"{stem}-{k}"
-        taken.add(name.lower())
-        folders.append(out / name)
-    return folders
+    return [out / name_safely(Path(video).stem, taken) for video in videos]
 
 
 def write_reports(result: VideoResult, folder: Path, config: RunConfig) -> VideoResult:

@@ -1,0 +1,1 @@
+"""Files for other programs: annotation tools, players, scoring tools, spreadsheets."""

@@ -41,9 +41,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 import mutations  # noqa: E402
 from quavf.live.serve.config import ServeConfig  # noqa: E402
-from quavf.live.serve.pool import Loader  # noqa: E402
+from quavf.live.serve.pool import SESSIONS, Loader  # noqa: E402
 from quavf.live.serve.protocol import ENDINGS, Kind, pack_picture, pack_sound  # noqa: E402
-from quavf.workflows.serve import PLACE  # noqa: E402
 from tests.helpers.live_sessions import FAKE, serving  # noqa: E402
 
 HELLO = json.dumps({"type": "hello", "version": 1}).encode()
@@ -365,7 +364,7 @@ def settle(app: Any) -> None:
 
 
 def run(n_messages: int, seed: int, weights: str, alone_s: float) -> int:
-    loader = Loader(FAKE, {}) if weights == "fake" else Loader(PLACE, {"weights": weights})
+    loader = Loader(FAKE, {}) if weights == "fake" else Loader(SESSIONS, {"weights": weights})
     with serving(ServeConfig(sessions=3), loader) as (port, app):
         attack(port, min(n_messages // 10, 200), seed + 1)  # whatever is allocated once
         settle(app)

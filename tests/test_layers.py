@@ -66,7 +66,7 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "pympi": {"report.formats.elan", "report.formats.textgrid"},
     "pyarrow": {"store", "results", "workflows.simulate", "simulate"},
     "pyroomacoustics": {"simulate"},
-    "ray": {"utils.parallel"},
+    "ray": {"utils.parallel", "live.ray"},
     "rich": {"utils.progress", "report", "cli", "workflows.demo"},
     "safetensors": {"models"},
     "scipy": {"simulate"},

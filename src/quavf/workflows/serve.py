@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from quavf.core.errors import ConfigError
 from quavf.live.serve.config import ServeConfig
-from quavf.live.serve.pool import Loader
+from quavf.live.serve.pool import SESSIONS, Loader
 from quavf.models.bundled import DEFAULT
 
 if TYPE_CHECKING:
     from quavf.live.session import LiveSession
-
-PLACE = f"{__name__}:open_sessions"
 
 
 def serve(
@@ -30,7 +28,7 @@ def serve(
         from quavf.live.serve.listen import serve as listen
     except ModuleNotFoundError as error:
         raise ConfigError(f"serve: needs {error.name}; pip install 'quavf[live]'") from error
-    listen(Loader(PLACE, {"weights": weights}), config or ServeConfig(), on_start)
+    listen(Loader(SESSIONS, {"weights": weights}), config or ServeConfig(), on_start)
 
 
 def open_sessions(weights: str) -> Callable[[float], LiveSession]:

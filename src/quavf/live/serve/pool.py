@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 START_S = 120.0  # to load the networks on a machine under load
 CLOSE_S = 15.0  # to judge what a session still holds
+SESSIONS = "quavf.workflows.serve:open_sessions"  # what a process loads; not known here
 SPARES = 1  # processes kept ready for the next client
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from quavf.training.cue_samples import (
 )
 from quavf.training.cues import CuesTraining
 from quavf.training.datasets import IGNORED
+from quavf.training.validate import Validator
 from quavf.workflows.train import train
 from tests.helpers.cue_stores import make_cue_store
 
@@ -144,6 +146,23 @@ def test_logits_are_in_the_order_of_the_labels(store: ClipStore) -> None:
     assert logits[0, 1, n : 2 * n].min() > 50
     assert logits[0, 1, 2 * n : 3 * n].max() < 50
     assert logits[0, 1, 3 * n :].min() > 100
+
+
+def test_validation_by_speaking_where_nothing_else_is_labelled(tmp_path: Path) -> None:
+    store = make_cue_store(tmp_path / "store", ("val",), seed=2)  # heard, with both labels
+    network = CuesBranch(CuesConfig(dim=8, n_layers=3))
+    assert Validator(CuesTraining(), network, store).column == ""
+    path = store.folder("clip0") / "clip.json"
+    manifest = replace(store.manifest("clip0"), segments=())
+    path.write_text(json.dumps(manifest.to_json()))
+    validator = Validator(CuesTraining(), network, store)
+    validator.add("clip0", "cpu")
+    parts = validator.take()
+    assert 0 < validator.mean_average_precision(parts) < 1
+    truth = read_labelled_cues(ClipStore.open(store.path), "clip0").people[..., SPEAKING]  # (P, T)
+    clip, person, frame, _ = parts[0]
+    said = truth[person - 1, frame // 2].astype(float)
+    assert validator.mean_average_precision([(clip, person, frame, said)]) == 1
 
 
 def test_train_writes_weights_and_validates(store: ClipStore, tmp_path: Path) -> None:

@@ -17,10 +17,16 @@ from quavf.models.audio import AudioBranch
 from quavf.models.bundled import weights_path
 from quavf.models.checkpoint import load_branch, save_branch
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
+from quavf.models.cues import CuesBranch
 from quavf.models.visual import VisualBranch
-from quavf.training.config import TrainAudioConfig, TrainerConfig, TrainVisualConfig
+from quavf.training.config import (
+    TrainAudioConfig,
+    TrainCuesConfig,
+    TrainerConfig,
+    TrainVisualConfig,
+)
 from quavf.training.recipes import recipe_path
-from quavf.training.start import start_from
+from quavf.training.start import adopt_settings, start_from
 from quavf.workflows.train import train_audio, train_visual
 from tests.helpers.data import GOLDEN, needs_golden
 from tests.helpers.stores import make_tiny_store
@@ -157,3 +163,22 @@ def test_published_checkpoints_can_be_trained_further(name: str, tmp_path: Path)
     start_from(branch, tmp_path / name)
     found = branch.state_dict()
     assert all(torch.equal(found[key], value) for key, value in published.state_dict().items())
+
+
+def test_the_model_is_the_checkpoints_unless_said_otherwise(tmp_path: Path) -> None:
+    start = str(audio_file(tmp_path))
+    found = adopt_settings(TrainAudioConfig(start=start, unlabelled=0.0), "audio")
+    assert found.audio == load_branch(start).config
+    given = TrainAudioConfig(start=start, audio=replace(AUDIO, dim=32))
+    assert adopt_settings(given, "audio") == given
+    assert adopt_settings(TrainAudioConfig(), "audio") == TrainAudioConfig()
+
+
+def test_the_weights_of_the_package_need_no_other_option() -> None:
+    cues = adopt_settings(TrainCuesConfig(start="talk"), "cues")
+    assert cues.cues.dim == 32
+    visual = adopt_settings(TrainVisualConfig(start="small"), "visual")
+    shipped = load_branch(weights_path("small", "visual"))
+    assert (visual.windows, visual.context) == (shipped.settings.windows, shipped.settings.context)
+    start_from(VisualBranch(visual.visual, shipped.settings), "small")
+    start_from(CuesBranch(cues.cues), "talk")

@@ -247,6 +247,8 @@ class TrainCuesConfig(TrainConfig):
     Args:
         stores: Further stores to train on; missing labels count for nothing.
         simulated: Clips of simulated cues to train on, beside those of stores.
+        rehearsal: Share of samples, 0 to below 1, that are of simulated cues, new ones in each
+            epoch: few labels teach without making the network forget the rest.
         footage: Share of simulated clips that show other videos than egocentric conversations:
             people who talk to the camera, to each other, or not at all.
         seconds: Length of a sample.
@@ -256,6 +258,7 @@ class TrainCuesConfig(TrainConfig):
 
     stores: tuple[str, ...] = ()
     simulated: int = 0
+    rehearsal: float = 0.0
     footage: float = 0.5
     seconds: float = 20.0
     look_ahead: tuple[float, ...] = (0.0, 0.3, 1.0)
@@ -265,6 +268,8 @@ class TrainCuesConfig(TrainConfig):
         super().__post_init__()
         if self.simulated < 0:
             raise ConfigError(f"simulated: {self.simulated} is under 0")
+        if not 0 <= self.rehearsal < 1:
+            raise ConfigError(f"rehearsal: {self.rehearsal} is not in [0, 1)")
         if not 0 <= self.footage <= 1:
             raise ConfigError(f"footage: {self.footage} is not in [0, 1]")
         if not 1 <= self.seconds <= 600:

@@ -67,13 +67,15 @@ class CuesTrainSet(TrainSet):
                     n_ticks = len(labelled)
                 n_stretches = max(round((n_ticks - 1) / self.n_ticks), 1)
                 self.items += [(k, clip)] * n_stretches
+        share = config.rehearsal
+        self.n_rehearsed = round(len(self.items) * share / (1 - share))
         if config.simulated:  # clips that are not counted have both classes
             self.counts = ClassCounts(positive, negative)
         else:
             self.counts = count_classes(positive, negative, store, "labelled faces")
 
     def __len__(self) -> int:
-        return len(self.items) + self.config.simulated
+        return len(self.items) + self.config.simulated + self.n_rehearsed
 
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng((self.config.trainer.seed, self.epoch, index))
@@ -81,7 +83,10 @@ class CuesTrainSet(TrainSet):
             number, name = self.items[index]
             clip = read_labelled_cues(self.stores[number], name)
         else:
-            clip = simulate_labelled_cues(self.config, index - len(self.items))
+            number = index - len(self.items)
+            if number >= self.config.simulated:  # others in each epoch
+                number += self.epoch * self.n_rehearsed
+            clip = simulate_labelled_cues(self.config, number)
         start = self._draw_start(clip, rng)
         clip = clip.cut(start, start + self.n_ticks)
         present = np.flatnonzero(clip.grid.is_seen.any(axis=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,28 @@ from quavf.models.checkpoint import load_branch
 
 # Settings of a model that may change when training starts from its weights.
 FREE = ("encoder_weights", "backbone_weights", "size", "frozen", "frozen_stages", "dropout")
+
+
+def adopt_settings(config: Any, branch: str) -> Any:
+    """A training's configuration with the model of the checkpoint that it starts from.
+
+    Where the configuration says nothing of the model, of its windows or of their context, they are
+    the checkpoint's. Raises CheckpointError as `load_branch` does.
+    """
+    if not config.start:
+        return config
+    source = load_branch(weights_path(config.start, branch))
+    if source.name != branch:
+        return config  # `start_from` says so
+    found = {branch: source.config}
+    found |= {name: getattr(source.settings, name) for name in ("windows", "context")}
+    usual = type(config)()
+    unsaid = {
+        name: value
+        for name, value in found.items()
+        if hasattr(usual, name) and getattr(config, name) == getattr(usual, name)
+    }
+    return replace(config, **unsaid)
 
 
 def start_from(network: BranchNetwork, checkpoint: Path | str) -> None:

@@ -35,7 +35,7 @@ from quavf.training.callbacks import METRIC, Bar, Saver
 from quavf.training.config import TrainConfig
 from quavf.training.datasets import IGNORED, ChunkPlan, ChunkSampler, Sample, TrainSet
 from quavf.training.run_folder import RunFolder, TrainSummary
-from quavf.training.start import start_from
+from quavf.training.start import adopt_settings, start_from
 from quavf.training.state import StateIO, find_state, resume_checkpoint
 from quavf.training.validate import Validator
 from quavf.utils.files import config_hash, explain_os_errors
@@ -62,7 +62,8 @@ def train_branch(spec: BranchSpec, store: ClipStore, out: Path, config: Any) -> 
     if spec.training is None:
         raise ConfigError(f"branch {spec.name!r}: cannot be trained; give a checkpoint of it")
     training: BranchTraining = spec.load("training")()
-    run = TrainingRun(spec, training, store, out, training.resolve(store, config))
+    config = adopt_settings(training.resolve(store, config), spec.name)
+    run = TrainingRun(spec, training, store, out, config)
     return run.execute()
 
 

@@ -30,8 +30,9 @@ from quavf.training.config import TrainCuesConfig, TrainerConfig
 MINUTES = (1, 5, 10)
 CLIP_MINUTES = 0.5
 N_TEST = 16  # clips of the room
-SEEDS = (0, 1, 2)  # of the order, and of the clips that are taken
-LRS, REHEARSALS, EPOCHS = (1e-4, 3e-4, 1e-3), (0.0, 0.5), (10, 40)
+SEEDS = (0, 1)  # of the order, and of the clips that are taken
+LRS, REHEARSALS, EPOCHS = (1e-4, 1e-3), (0.0, 0.5), (10,)
+USUAL = {"lr": 3e-4, "rehearsal": 0.5, "epochs": 10}  # where no room chooses
 RESAMPLES = 2000
 Parts = list[tuple[Ints, Floats]]  # of each clip: labels and scores of its ticks
 
@@ -217,9 +218,10 @@ def measure_real(store: Path, runner: Runner, settings: dict[str, Any]) -> dict[
     """Each clip judged by a network that was trained on the others."""
     names = tuple(ClipStore.open(store).clips())
     jobs = [Job(f"real-talk-{clip}", store, (), (clip,)) for clip in names]
-    tries = {describe(settings): settings, **{describe(s): s for s in list_settings()}}
+    alone = {**settings, "rehearsal": 0.5 if settings["rehearsal"] == 0 else 0.0}
+    tries = {describe(s): s for s in (settings, alone)}
     for name, s in tries.items():
-        for clip, seed in product(names, SEEDS if s == settings else (0,)):
+        for clip, seed in product(names, SEEDS if s == settings else SEEDS[:1]):
             others = tuple(other for other in names if other != clip)
             job = Job(f"real-{name}-{clip}-{seed}", store, others, (clip,), seed=seed)
             jobs.append(replace(job, **s))
@@ -248,7 +250,7 @@ def main() -> None:
     args = parser.parse_args()
     runner = Runner(args.out / "work", args.jobs)
     found: dict[str, Any] = {}
-    settings: dict[str, Any] = {"lr": 3e-4, "rehearsal": 0.5, "epochs": 40}
+    settings: dict[str, Any] = USUAL
     if args.room:
         found["room"] = measure_room(args.room, runner)
         settings = found["room"]["settings"]

@@ -80,6 +80,7 @@ from .workflows.prepare import prepare_challenge as prepare_challenge
 from .workflows.prepare import prepare_ego4d as prepare_ego4d
 from .workflows.prepare import prepare_source as prepare_source
 from .workflows.prepare_simulated import prepare_simulated as prepare_simulated
+from .workflows.push import push_bundle as push_bundle
 from .workflows.quality import import_quality as import_quality
 from .workflows.quality import score_quality as score_quality
 from .workflows.report import write_formats as write_formats

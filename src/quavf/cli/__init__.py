@@ -85,13 +85,14 @@ def _run(name: str, words: list[str]) -> int | None:
 
 
 def _split_command(words: list[str]) -> tuple[str | None, list[str]]:
-    """Split off the command in front of the options: one word, or two for `prepare` and `train`."""
+    """Split off the command in front of the options: one word, or two as in `train audio`."""
     if not words or words[0].startswith("-"):
         return None, words
     two = " ".join(words[:2])
     if two in list_commands():
         return two, words[2:]
-    is_group = any(name.startswith(f"{words[0]} ") for name in list_commands())
+    alone = words[0] in list_commands()  # such as `bundle`, beside `bundle push`
+    is_group = not alone and any(name.startswith(f"{words[0]} ") for name in list_commands())
     if is_group and (len(words) == 1 or words[1].startswith("-")):
         return None, words
     return (two if is_group else words[0]), words[1:]

@@ -30,6 +30,7 @@ def group_commands() -> dict[str, dict[str, Command]]:
         "Models": {
             **{f"train {name}": training.make_train_command(name) for name in branch_names()},
             "bundle": scores.BUNDLE,
+            "bundle push": scores.PUSH,
             "export": training.EXPORT,
         },
         "Scores": {

@@ -59,9 +59,10 @@ def add_weights_options(parser: ArgumentParser) -> None:
 
     parser.add_argument(
         "--weights",
-        metavar="NAME|FOLDER",
-        help=f"Weights: {list_names(weights_names())}, or the folder of a bundle; default: "
-        f"{DEFAULT}, unless an option names a branch's model",
+        metavar="NAME|FOLDER|HUB",
+        help=f"Weights: {list_names(weights_names())}, the folder of a bundle, or one on the "
+        f"Hugging Face Hub, hf://owner/name[@revision]; default: {DEFAULT}, unless an option names "
+        "a branch's model",
     )
     add_branch_options(parser)
 

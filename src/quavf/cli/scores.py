@@ -171,6 +171,42 @@ def _bundle(args: Namespace, console: Any) -> None:
     print_summary(console, f"Bundle {summary.folder}", figures)
 
 
+def _add_push_options(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="Folder of a bundle, or name of weights")
+    parser.add_argument("repository", metavar="OWNER/NAME", help="Repository, made if missing")
+    parser.add_argument(
+        "--private", action="store_true", help="Make the repository private, if it is made"
+    )
+    parser.add_argument(
+        "--evaluation", metavar="EVAL", help="Folder of `quavf evaluate`; its figures are shown"
+    )
+    parser.add_argument("--licence", default="", metavar="ID", help="Licence, such as mit")
+    parser.add_argument("--data", default="", metavar="TEXT", help="What it was trained on")
+    parser.add_argument("--message", default="", metavar="TEXT", help="Message of the commit")
+
+
+def _push(args: Namespace, console: Any) -> None:
+    from quavf.report.summaries import print_summary
+    from quavf.workflows.push import push_bundle
+
+    done = push_bundle(
+        args.folder,
+        args.repository,
+        private=args.private,
+        evaluation=args.evaluation,
+        licence=args.licence,
+        data=args.data,
+        message=args.message,
+    )
+    figures = {
+        "files": ", ".join(done.files),
+        "size": f"{done.bytes / 1e6:.1f} MB",
+        "commit": done.address,
+        "load it": f"--weights hf://{done.repository}",
+    }
+    print_summary(console, f"Bundle {args.folder}", figures)
+
+
 def _count_rows(counts: Any) -> dict[str, int]:
     """How many rows have scores of which branches; zeros are left out."""
     both = "both" if len(counts.only) == 2 else "several"
@@ -276,7 +312,7 @@ def _submit(args: Namespace, console: Any) -> int:
 
 PREDICT = Command(
     "Score every face of a store with one branch or more.",
-    "STORE [--weights NAME|FOLDER] --out SCORES [options]",
+    "STORE [--weights NAME|FOLDER|HUB] --out SCORES [options]",
     _add_predict_options,
     _predict,
 )
@@ -297,6 +333,12 @@ BUNDLE = Command(
     "SCORES [SCORES ...] --out FOLDER [options]",
     _add_bundle_options,
     _bundle,
+)
+PUSH = Command(
+    "Upload a bundle to the Hugging Face Hub, with a model card; needs quavf[hub].",
+    "FOLDER OWNER/NAME [options]",
+    _add_push_options,
+    _push,
 )
 EVALUATE = Command(
     "Evaluate scores against a store's labels.",

@@ -206,7 +206,7 @@ def _demo(args: Namespace, console: Any) -> None:
 
 RUN = Command(
     "Find who talks to the camera wearer in a raw video, and when.",
-    "VIDEO [VIDEO ...] --out DIR [--weights NAME|FOLDER] [options]",
+    "VIDEO [VIDEO ...] --out DIR [--weights NAME|FOLDER|HUB] [options]",
     _add_run_options,
     _run,
 )

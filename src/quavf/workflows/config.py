@@ -25,8 +25,9 @@ class RunConfig(InferenceConfig):
     """How a raw video is analysed.
 
     Args:
-        weights: Weights that come with the package, by name, or the folder of a bundle; default:
-            talk, or no more than `branches` if that names a checkpoint.
+        weights: Weights that come with the package, by name, the folder of a bundle, or one on the
+            Hub, `hf://owner/name[@revision]`; default: talk, or no more than `branches` if that
+            names a checkpoint.
         branches: Checkpoints or exported models of single branches, by the branch's name, instead
             of those of `weights`; empty: leave the branch out.
         video: How faces are found, and how often they are scored.

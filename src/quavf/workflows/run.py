@@ -241,7 +241,7 @@ class Pipeline:
 
 
 def load(weights: Path | str = DEFAULT, config: RunConfig | None = None) -> Pipeline:
-    """Load weights that come with the package, or a folder's.
+    """Load weights that come with the package, a folder's, or `hf://owner/name[@revision]`.
 
     A folder is a bundle (see docs/guide/weights.md), or holds `<branch>.safetensors` for each
     branch. `config` says everything else; its `branches` replace single branches. Example:

@@ -8,6 +8,7 @@ from pathlib import Path
 from quavf.core.branches import branch_names
 from quavf.core.errors import CheckpointError, ConfigError
 from quavf.models.bundle import BUNDLE_FILE, Bundle, read_bundle
+from quavf.models.hub import fetch_bundle, is_hub_reference
 
 FOLDER = Path(__file__).parent
 DEFAULT = "talk"
@@ -19,10 +20,13 @@ def weights_names() -> tuple[str, ...]:
 
 
 def load_bundle(weights: Path | str = DEFAULT) -> Bundle:
-    """The bundle of that name, or in that folder; for a folder of such a name write `./small`.
+    """The bundle of that name, in that folder, or on the Hub (`hf://owner/name[@revision]`).
 
-    Raises CheckpointError if there is none, or it cannot be read.
+    For a folder of the name of weights write `./small`. Raises CheckpointError if there is none, or
+    it cannot be read.
     """
+    if is_hub_reference(weights):
+        return read_bundle(fetch_bundle(str(weights)))
     folder = FOLDER / str(weights) if str(weights) in weights_names() else Path(weights)
     if not folder.is_dir():
         raise CheckpointError(
@@ -33,11 +37,11 @@ def load_bundle(weights: Path | str = DEFAULT) -> Bundle:
 
 
 def weights_path(checkpoint: Path | str, branch: str) -> Path:
-    """The checkpoint of one branch, by the name of bundled weights or its path.
+    """The checkpoint of one branch, by the name of bundled weights, on the Hub, or its path.
 
     Raises CheckpointError if the weights of that name lack the branch.
     """
-    if str(checkpoint) not in weights_names():
+    if str(checkpoint) not in weights_names() and not is_hub_reference(checkpoint):
         return Path(checkpoint)
     bundle = load_bundle(checkpoint)
     if branch not in bundle.branches:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, repeat
@@ -68,9 +69,9 @@ def copy_video(
             samples = np.concatenate([np.zeros(48_000 * dark_s), read_sound(source, 48_000)])
             for first in range(0, len(samples), 1024):
                 piece = samples[None, first : first + 1024].astype(np.float32)
-                frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
-                frame.sample_rate, frame.pts = 48_000, first
-                out.mux(heard.encode(frame))
+                sound_frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
+                sound_frame.sample_rate, sound_frame.pts = 48_000, first
+                out.mux(heard.encode(sound_frame))
             out.mux(heard.encode())
     return n_frames
 
@@ -182,8 +183,8 @@ def make_ava_set(root: Path, simulated: Path) -> Path:
         n_frames = copy_video(source, target, AVA_FPS, dark_s=AVA_START_S, sound=True)
         for frame, rows in _at_frames(read_truth(simulated, clip), n_frames, AVA_FPS):
             lines[split] += [_ava_row(clip, frame, row) for row in rows if _is_seen(row)]
-    for split, rows in lines.items():
-        ava.write_rows(root / f"{split}.csv", sorted(rows))
+    for split, written in lines.items():
+        ava.write_rows(root / f"{split}.csv", sorted(written))
     return root
 
 
@@ -193,3 +194,15 @@ def _ava_row(clip: str, frame: int, row: dict[str, Any]) -> str:
     label = ava.SPEAKS if row["speaking"] else ava.SILENT
     time_s = AVA_START_S + frame / float(AVA_FPS)
     return ava.row(clip, time_s, box, label, f"{clip}:{row['person']}")  # type: ignore[arg-type]
+
+
+def make_lam_set(root: Path, simulated: Path) -> Path:
+    """The layout of the looking-at-me challenge: each test segment is a track of one video."""
+    segments = sorted((simulated / "test" / "final_test_data").iterdir())
+    for number, segment in enumerate(segments):
+        track = root / "video" / str(number)
+        track.mkdir(parents=True)
+        for picture in sorted((segment / "face").glob("*.jpg")):
+            name = f"{int(picture.stem):05}_{segment.name[-3:]}x{picture.stem}.jpg"
+            shutil.copyfile(picture, track / name)
+    return root

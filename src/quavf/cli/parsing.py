@@ -65,7 +65,7 @@ class HelpFormatter(DefaultHelpFormatter):
             return "|".join(map(str, action.choices))
         default = action.default
         named = isinstance(action.metavar, str) and "CONFIG" not in action.metavar
-        if named and (not isinstance(default, tuple) or action.metavar[:1] == "["):
+        if named and (not isinstance(default, tuple) or str(action.metavar).startswith("[")):
             return str(action.metavar)
         if isinstance(default, tuple):
             return "[LOW, HIGH]" if len(default) == 2 else "[A, B, ...]"

@@ -270,7 +270,7 @@ def _evaluate(args: Namespace, console: Any) -> None:
 
 def _add_submit_options(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "scores", nargs="?", metavar="SCORES", help="Scores of the challenge's test segments"
+        "scores", nargs="?", metavar="SCORES", help="Scores of the clips to hand in"
     )
     parser.add_argument("--out", metavar="FILE", help="Submission file to write")
     parser.add_argument("--check", metavar="FILE", help="Submission file to check instead")
@@ -278,13 +278,14 @@ def _add_submit_options(parser: ArgumentParser) -> None:
         "--task",
         default="ttm",
         metavar="NAME",
-        help="ttm, Ego4D's talking to me; lam, its looking at me; ava, AVA-ActiveSpeaker",
+        help="What the file is for: ttm, Ego4D's talking to me; lam, its looking at me; ava, "
+        "AVA-ActiveSpeaker",
     )
     parser.add_argument(
         "--store",
         metavar="STORE",
-        help="Store of the challenge, to check the file against; to write lam or ava, default: "
-        "the one that was predicted",
+        help="Store of the clips, to check the file against; to write lam or ava, default: the "
+        "one that was predicted",
     )
 
 

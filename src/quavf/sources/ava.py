@@ -165,7 +165,7 @@ class _Movie:
         return ClipRecord(
             clip=self.clip,
             split=split,
-            media=media_path(config.videos, self.video),
+            media=media_path(Path(config.videos), self.video),
             segments=(),
             tracks=tracks,
             fingerprint=config_hash([self.lines, options]),

@@ -48,7 +48,7 @@ EGO4D = SourceSpec(
 )
 CHALLENGE = SourceSpec(
     name="challenge",
-    summary="Take the challenge's test segments into a store.",
+    summary="Take the test set of a challenge of Ego4D into a store.",
     config="quavf.sources.config:ChallengeConfig",
     read="quavf.sources.challenge:index_challenge",
 )

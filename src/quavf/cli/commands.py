@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quavf.cli import scores, serve, stores, training, videos
+from quavf.cli import live, scores, serve, stores, training, videos
 from quavf.cli.command import Command
 
 
@@ -17,6 +17,7 @@ def group_commands() -> dict[str, dict[str, Command]]:
             "report": videos.REPORT,
             "label": videos.LABEL,
             "demo": videos.DEMO,
+            "live": live.LIVE,
             "serve": serve.SERVE,
         },
         "Data": {

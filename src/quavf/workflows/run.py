@@ -192,7 +192,7 @@ class Pipeline:
         scoring = VideoScoring(
             prepared, self.predictors, config.quality, out / PARTS / key, self.bundle.fusion
         )
-        return scoring.score(self.bundle.moments, self._models())
+        return scoring.score(self.bundle.moments, self.models())
 
     def _judge(self, video: Path) -> VideoResult:
         """The result of a live session that is fed with the file."""
@@ -213,7 +213,7 @@ class Pipeline:
                 s.events()
 
             feed.run(s, after=report)
-        return s.result(feed.media, self._models())
+        return s.result(feed.media, self.models())
 
     def _quality_options(self) -> InferenceConfig:
         """How the scorer runs; only fan has a network that other runtimes can run."""
@@ -224,7 +224,8 @@ class Pipeline:
         device = "cpu" if config.runtime == "openvino" else self.device
         return replace(options, device=device, runtime=config.runtime, precision=config.precision)
 
-    def _models(self) -> dict[str, str]:
+    def models(self) -> dict[str, str]:
+        """What reports say that a result was made with."""
         models = {"faces": self.config.video.search.detector, "quality": self.config.quality}
         for name, path in self.bundle.branches.items():
             models[name] = path.parent.name if path.parent.parent == FOLDER else path.name

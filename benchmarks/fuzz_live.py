@@ -35,9 +35,6 @@ from websockets.sync.client import connect
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])
-)
 
 import mutations  # noqa: E402
 from quavf.live.serve.config import ServeConfig  # noqa: E402
@@ -311,11 +308,11 @@ def attack(port: int, n_messages: int, seed: int) -> tuple[Counter[str], Counter
             attacker.vanish()
             continue
         attacker.shake_hands()
+        code = None
         if rng.random() < 0.9:
             attacker.send(frame(TEXT, HELLO))
-            attacker.close_code(0.3)
-        code = None
-        for k in range(rng.randrange(1, MOST_EACH)):
+            code = attacker.close_code(0.3)
+        for k in range(rng.randrange(1, MOST_EACH) if code is None else 0):
             kind = rng.choice(list(KINDS))
             sent[kind] += 1
             if not attacker.send(KINDS[kind](rng, k / 10)):

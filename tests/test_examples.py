@@ -12,9 +12,13 @@ import pytest
 
 import quavf
 from quavf.faces.quality.scorer import SCORERS
+from quavf.live.config import LiveConfig
+from quavf.live.events import LiveEvent
+from quavf.live.serve.config import ServeConfig
 from quavf.simulate.config import PRESETS, SimulateConfig
 from quavf.workflows.simulate import simulate_clips
 from tests.helpers.data import ROOT
+from tests.helpers.live_sessions import FakeSession, serving
 from tests.helpers.pages import DATA
 
 EXAMPLES = ROOT / "examples"
@@ -78,8 +82,44 @@ def test_results_in_pandas(run: Run) -> None:
     assert "branches agree" in run("results_in_pandas.py", "scores")
 
 
+class FakePipeline:
+    """Opens sessions that hear a tone as speech to the wearer."""
+
+    def live(self, config: LiveConfig) -> FakeSession:
+        return FakeSession(0.0, float("inf"))
+
+
+def test_agent_gate(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    DATA["video"]()
+    monkeypatch.setattr(quavf, "load", lambda weights: FakePipeline())
+    out = run("agent_gate.py", "dinner.mp4")
+    assert "addressed by person 1" in out
+    assert "the agent heard 1.0 of 1.0 s" in out
+
+
+def test_gate_of_agent_gate() -> None:
+    """It passes on the sound from 0.3 s before the speech to 0.5 s after it."""
+    gate = runpy.run_path(str(EXAMPLES / "agent_gate.py"))["Gate"]()
+    heard: list[tuple[float, int]] = []
+    for k in range(100):
+        heard += gate.hear(k / 10, k)
+        if k == 50:
+            heard += gate.take(LiveEvent("addressed", 4.9, 1, since_s=4.5))
+        if k == 73:
+            heard += gate.take(LiveEvent("released", 7.0, 1, since_s=4.5))
+    assert [block for _, block in heard] == [*range(42, 75)]
+
+
+def test_live_client(run: Run) -> None:
+    DATA["video"]()
+    with serving(ServeConfig(sessions=1)) as (port, _):
+        out = run("live_client.py", "dinner.mp4", "--url", f"ws://127.0.0.1:{port}/live")
+    assert "look-ahead 0.3 s" in out
+    assert "person 1 talks to me" in out
+
+
 def test_every_example_is_listed_and_tested() -> None:
     scripts = {path.name for path in EXAMPLES.glob("*.py")}
-    assert len(scripts) == 5
+    assert len(scripts) == 7
     for text in ((EXAMPLES / "README.md").read_text(), Path(__file__).read_text()):
         assert all(script in text for script in scripts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from quavf.core.records import Array, Image
 from quavf.live.events import LiveCounts, LiveEvent, LivePerson
@@ -19,6 +21,7 @@ from quavf.live.serve.app import LiveApp
 from quavf.live.serve.config import ServeConfig
 from quavf.live.serve.listen import make_server
 from quavf.live.serve.pool import Loader
+from tests.helpers.data import ROOT
 
 LOUD = 500  # mean of the absolute samples, of 32,768
 FAKE = "tests.helpers.live_sessions:load"
@@ -74,6 +77,12 @@ class FakeSession:
     def close(self) -> None:
         """Nothing is left to judge."""
 
+    def __enter__(self) -> FakeSession:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
 
 def load(delay_s: float = 0.0, fails_at_s: float = float("inf")) -> Callable[[float], FakeSession]:
     """What a process of the server loads: something that opens fake sessions."""
@@ -90,7 +99,9 @@ def serving(
     """Run a live server with fake sessions in a thread; its port and its application."""
     app = LiveApp(loader or Loader(FAKE, options), config or ServeConfig())
     server = make_server(app, app.config)
-    with socket.create_server(("127.0.0.1", port)) as listening:
+    listening = socket.create_server(("127.0.0.1", port))
+    with listening, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{ROOT / 'src'}{os.pathsep}{ROOT}")  # for the fake sessions
 
         def run() -> None:
             asyncio.run(server.serve(sockets=[listening]))

@@ -59,8 +59,8 @@ class WorkerProcess:
     async def start(cls, loader: Loader, limits: LimitsConfig, threads: int) -> WorkerProcess:
         """Start a process and wait until its networks are loaded."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "quavf.live.serve.worker", loader.place),
+            sys.executable,  # -P: what lies in the working folder is not imported
+            *("-P", "-m", "quavf.live.serve.worker", loader.place),
             *(json.dumps(dict(loader.options)), json.dumps(asdict(limits))),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, repeat
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 
@@ -196,13 +196,21 @@ def _ava_row(clip: str, frame: int, row: dict[str, Any]) -> str:
     return ava.row(clip, time_s, box, label, f"{clip}:{row['person']}")  # type: ignore[arg-type]
 
 
-def make_lam_set(root: Path, simulated: Path) -> Path:
-    """The layout of the looking-at-me challenge: each test segment is a track of one video."""
-    segments = sorted((simulated / "test" / "final_test_data").iterdir())
-    for number, segment in enumerate(segments):
-        track = root / "video" / str(number)
-        track.mkdir(parents=True)
-        for picture in sorted((segment / "face").glob("*.jpg")):
-            name = f"{int(picture.stem):05}_{segment.name[-3:]}x{picture.stem}.jpg"
-            shutil.copyfile(picture, track / name)
+def make_lam_set(root: Path, simulated: Path, every: int = 3) -> Path:
+    """The layout of the looking-at-me challenge: faces cut at their boxes, a person is a track."""
+    for split, clip, _ in list_clips(simulated):
+        if split == "test":
+            continue
+        video = open_clip_video(simulated / "clips" / f"{clip}.mp4")
+        rows: dict[int, list[dict[str, Any]]] = {}
+        for row in read_truth(simulated, clip):
+            if row["frame"] % every == 0 and _is_seen(row):
+                rows.setdefault(row["frame"], []).append(row)
+        for frame, picture in video.pictures(set(rows)):
+            for row in rows[frame]:
+                x1, y1, x2, y2 = map(int, cut_box(row))
+                track = root / clip / str(row["person"])
+                track.mkdir(parents=True, exist_ok=True)
+                face = cv2.resize(picture.bgr((x1, y1, x2, y2)), (224, 224))
+                cv2.imwrite(str(track / f"{frame:05}_{row['person']}x{frame}.jpg"), face)
     return root

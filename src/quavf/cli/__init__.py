@@ -12,9 +12,10 @@ from typing import Any
 
 from quavf.cli.command import USER_ERROR
 from quavf.cli.commands import group_commands, list_commands
+from quavf.cli.doctor import examine_and_print
 from quavf.core.errors import QuavfError
 from quavf.core.version import __version__
-from quavf.utils.extras import explain_missing
+from quavf.utils.extras import explain_missing, is_installed
 
 INTERRUPTED = 130  # exit code of shells
 
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _print_help(words)
     if name not in list_commands():
         return _fail(f"no command {name!r}; see `quavf --help`")
+    if name == "doctor" and not all(map(is_installed, ("jsonargparse", "rich"))):
+        return examine_and_print("--json" in rest)
     try:
         with _stop_on_sigterm():
             return _run(name, rest) or 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quavf.cli import live, scores, serve, stores, training, videos
+from quavf.cli import doctor, live, scores, serve, stores, training, videos
 from quavf.cli.command import Command
 
 
@@ -14,11 +14,11 @@ def group_commands() -> dict[str, dict[str, Command]]:
     return {
         "Raw video": {
             "run": videos.RUN,
+            "live": live.LIVE,
+            "serve": serve.SERVE,
             "report": videos.REPORT,
             "label": videos.LABEL,
             "demo": videos.DEMO,
-            "live": live.LIVE,
-            "serve": serve.SERVE,
         },
         "Data": {
             "simulate": stores.SIMULATE,
@@ -41,6 +41,7 @@ def group_commands() -> dict[str, dict[str, Command]]:
             "evaluate": scores.EVALUATE,
             "submit": scores.SUBMIT,
         },
+        "Installation": {"doctor": doctor.DOCTOR},
     }
 
 

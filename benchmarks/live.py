@@ -1,7 +1,8 @@
 """Measure live sessions: compute and delay in real time, accuracy, onsets, and a long session.
 
     python benchmarks/live.py pace --faces A.mp4 B.mp4          1, 2 and 4 faces at 1080p30
-    python benchmarks/live.py labels --clips FOLDER             real clips with hand labels
+    python benchmarks/live.py labels --clips FOLDER --out OUT   real clips with hand labels
+    python benchmarks/live.py simulated                         simulated cues with known truth
     python benchmarks/live.py soak --faces A.mp4 --minutes 30   memory, files, drifting clocks
 
 `pace` plays generated videos as they come; the other two go as fast as they can, which changes no
@@ -27,11 +28,16 @@ import cv2
 import numpy as np
 
 from quavf.core.records import Array, Floats, Image
-from quavf.cues.grid import RATE
+from quavf.cues.grid import RATE, CueGrid, X, Y
+from quavf.cues.grid import SIZE as FACE_SIZE
 from quavf.live.config import LiveConfig
+from quavf.live.events import LiveEvent
 from quavf.live.feed import FileFeed
 from quavf.live.judge import TickScores
+from quavf.live.people import SeenFace
 from quavf.live.session import LiveSession
+from quavf.simulate.cue_noise import observe
+from quavf.simulate.cue_scenes import CueScene, draw_scene_truth
 from quavf.sources.media.file import open_video_file
 from quavf.workflows.config import RunConfig
 from quavf.workflows.run import Pipeline
@@ -76,8 +82,8 @@ def write_video(path: Path, heads: list[Path], n_faces: int, seconds: float) -> 
                 picture[y : y + side, x : x + side] = cv2.resize(
                     head, (side, side), interpolation=cv2.INTER_AREA
                 )
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            output.mux(video.encode(frame))
+            pixels = np.ascontiguousarray(picture, np.uint8)
+            output.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         output.mux(video.encode())
         samples = np.resize(read[0][1], round(seconds * SAMPLE_RATE))
         for first in range(0, len(samples), 1024):
@@ -214,11 +220,7 @@ def measure_labels(folder: Path, out: Path) -> None:
                 ]
                 delays += [min(known)] if known else []
                 missed += not known
-        print(
-            f"look-ahead {look_ahead:g}: {len(delays)} onsets, median {np.median(delays):.2f} s, "
-            f"90 % within {np.percentile(delays, 90):.2f} s, {missed} missed",
-            flush=True,
-        )
+        print(f"look-ahead {look_ahead:g}: {describe_delays(delays, missed)}", flush=True)
 
 
 def find_onsets(clip: dict[str, Any]) -> Iterator[tuple[float, float]]:
@@ -233,12 +235,67 @@ def find_onsets(clip: dict[str, Any]) -> Iterator[tuple[float, float]]:
             before = segment
 
 
+def measure_simulated(n_scenes: int, seconds: float) -> None:
+    """Print the onsets' delays in simulated cues of conversations with known truth."""
+    pipeline = open_pipeline()
+    for look_ahead in LOOK_AHEADS:
+        delays: list[float] = []
+        missed = 0
+        for seed in range(n_scenes):
+            rng = np.random.default_rng(seed)
+            scene = draw_scene_truth(rng, seconds, 0.0)
+            starts = judge_scene(pipeline.live(look_ahead), observe(scene, rng))
+            for person, onset, end in scene_onsets(scene):
+                known = [e.time_s for e in starts if e.person == person + 1]
+                known = [t for t in known if onset <= t < end]
+                delays += [known[0] + look_ahead + REORDER_S - onset] if known else []
+                missed += not known
+        print(f"look-ahead {look_ahead:g}: {describe_delays(delays, missed)}", flush=True)
+
+
+def judge_scene(session: LiveSession, grid: CueGrid) -> list[LiveEvent]:
+    """The `addressed` events that a session makes of a grid of cues."""
+    events: list[LiveEvent] = []
+    session.close()
+    judge, states = session._judge, session._states
+    for tick in range(grid.n_ticks):
+        faces = []
+        for k in np.flatnonzero(grid.is_seen[:, tick]).tolist():
+            row = grid.faces[k, tick]
+            middle, side = row[[X, Y]] * SIZE, row[FACE_SIZE]
+            box = np.concatenate([middle - side / 2, middle + side / 2])
+            faces.append(SeenFace(k + 1, tick, tick / RATE, tick, box, row))
+        scores = judge.take(tick, faces, (grid.voice[tick], grid.level_db[tick]))
+        if tick >= judge.look_ahead:
+            events += states.take(tick - judge.look_ahead, scores)
+    return [event for event in events if event.kind == "addressed"]
+
+
+def scene_onsets(scene: CueScene) -> Iterator[tuple[int, float, float]]:
+    """Person, start and end of each stretch of speech to the wearer that lasts 1 s, in view."""
+    for k in range(scene.n_people):
+        talks = (scene.to_me[k] == 1) & scene.speaking[k] & ~np.isnan(scene.size[k])
+        edges = np.flatnonzero(np.diff(talks.astype(int), prepend=0, append=0))
+        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            quiet = not talks[max(start - RATE, 0) : start].any()
+            if stop - start >= RATE and quiet and start >= RATE:
+                yield k, start / RATE, stop / RATE
+
+
+def describe_delays(delays: list[float], missed: int) -> str:
+    """One line on delays in seconds."""
+    if not delays:
+        return f"no onset found, {missed} missed"
+    median, late = np.percentile(delays, [50, 90])
+    return f"{len(delays)} onsets, median {median:.2f} s, 90 % in {late:.2f} s, {missed} missed"
+
+
 def measure_soak(heads: list[Path], minutes: float, drift: float) -> None:
     """Play a head again and again, the sound's clock fast by `drift`; print memory and files."""
     pictures, sound = read_head(heads[0])
     loop_s = len(pictures) / HEAD_FPS
     sound = np.resize(sound, round(loop_s * SAMPLE_RATE))
-    pictures = [cv2.resize(p, (320, 320), interpolation=cv2.INTER_AREA) for p in pictures]
+    small = [np.asarray(cv2.resize(p, (320, 320)), np.uint8) for p in pictures]
     frame = np.full((360, 640, 3), 90, np.uint8)
     files = count_files()
     session = open_pipeline().live(config=LiveConfig(real_time=False))
@@ -251,7 +308,7 @@ def measure_soak(heads: list[Path], minutes: float, drift: float) -> None:
             piece = np.take(sound, range(at, at + block), mode="wrap")
             session.audio(piece, heard / SAMPLE_RATE * (1 + drift), SAMPLE_RATE)
             heard += block
-        frame[20:340, 160:480] = pictures[k % len(pictures)]
+        frame[20:340, 160:480] = small[k % len(small)]
         session.video(frame, time_s)
         for event in session.events():
             kinds[event.kind] = kinds.get(event.kind, 0) + 1
@@ -290,9 +347,14 @@ def main() -> None:
     labels = commands.add_parser("labels")
     labels.add_argument("--clips", type=Path, required=True)
     labels.add_argument("--out", type=Path, required=True)
+    simulated = commands.add_parser("simulated")
+    simulated.add_argument("--scenes", type=int, default=40)
+    simulated.add_argument("--seconds", type=float, default=40.0)
     options = parser.parse_args()
     if options.command == "pace":
         measure_pace(options.faces, options.seconds)
+    elif options.command == "simulated":
+        measure_simulated(options.scenes, options.seconds)
     elif options.command == "labels":
         measure_labels(options.clips, options.out)
     else:

@@ -78,8 +78,9 @@ def find_source(
     if "://" in source:
         if scheme not in STREAMS:
             raise MediaError(f"{source}: {scheme} is no kind of stream; use {', '.join(STREAMS)}")
-        options = {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
-        return Source(inputs=(Input(source, None, {"fflags": "nobuffer", **options}),))
+        is_rtsp = scheme.startswith("rtsp")
+        options = {"rtsp_transport": "tcp", "fflags": "nobuffer"} if is_rtsp else {}
+        return Source(inputs=(Input(source, None, options),))
     path = Path(source)
     if not path.is_file():
         raise MediaError(

@@ -46,9 +46,14 @@ class Heard:
 
 @dataclass
 class Stamps:
-    """Brings the stamps of one input to the seconds since the start."""
+    """Brings the stamps of one input to the seconds since the start.
+
+    Of an input that is a file, which comes faster than it plays, each is waited for instead.
+    """
 
     start_s: float  # of the clock
+    stop: threading.Event
+    is_file: bool = False
     _shift_s: float | None = None  # from stamps to seconds since the start
 
     def place(self, stamp_s: float | None, length_s: float = 0.0) -> float:
@@ -57,8 +62,11 @@ class Stamps:
         if stamp_s is None:
             return now_s
         shift_s = now_s - stamp_s
-        if self._shift_s is None or abs(shift_s - self._shift_s) > JUMP_S:
+        strays = self._shift_s is None or abs(shift_s - self._shift_s) > JUMP_S
+        if self._shift_s is None or (strays and not self.is_file):
             self._shift_s = shift_s
+        if self.is_file:
+            self.stop.wait(max(stamp_s + self._shift_s - now_s, 0.0))
         return stamp_s + self._shift_s
 
 
@@ -139,7 +147,7 @@ class StreamFeed:
 
     def _read_once(self, container: Any) -> str | None:
         """Read until the input ends or breaks: why, None for the end of what has one."""
-        stamps = Stamps(self.start_s)
+        stamps = Stamps(self.start_s, self.stop, bool(container.duration))
         layout: Layout | None = None
         mixer: av.AudioResampler | None = None
         streams = [*container.streams.video[:1], *container.streams.audio[:1]]

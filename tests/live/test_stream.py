@@ -1,0 +1,79 @@
+"""Streams: sources by name, stamps on one clock, and reading over HTTP."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from quavf.core.errors import MediaError
+from quavf.live.devices import find_source
+from quavf.live.stream import Heard, Seen, Stamps, StreamFeed
+from tests.helpers.cue_media import write_cue
+
+
+@pytest.mark.parametrize(
+    ("source", "system", "inputs"),
+    [
+        ("camera", "linux", [("/dev/video0", "v4l2"), ("default", None)]),
+        ("camera:2", "linux", [("/dev/video2", "v4l2"), ("default", None)]),
+        ("/dev/video1", "linux", [("/dev/video1", "v4l2"), ("default", None)]),
+        ("camera", "darwin", [("0:none", "avfoundation"), ("none:0", "avfoundation")]),
+        ("camera:Cam", "win32", [("video=Cam", "dshow"), ("audio=default", "dshow")]),
+        ("rtsp://host/path", "linux", [("rtsp://host/path", None)]),
+    ],
+)
+def test_sources_by_name(source: str, system: str, inputs: list[tuple[str, str | None]]) -> None:
+    found = find_source(source, system=system).inputs
+    assert [given.name for given in found] == [name for name, _ in inputs]
+    kinds = zip(found, inputs, strict=True)
+    assert all(kind is None or given.format == kind for given, (_, kind) in kinds)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("nothing.mp4", "no such file"), ("ftp://host/x", "no kind of stream")],
+)
+def test_sources_that_are_none(source: str, message: str) -> None:
+    with pytest.raises(MediaError, match=message):
+        find_source(source)
+
+
+def test_no_microphone_is_no_input() -> None:
+    assert len(find_source("camera", "none", "640x480").inputs) == 1
+
+
+def test_a_camera_that_is_not_there() -> None:
+    source = find_source("/dev/video97", "none")
+    with pytest.raises(MediaError, match=r"/dev/video97 \(v4l2\): cannot be opened"):
+        list(StreamFeed(source, threading.Event()))
+
+
+def test_stamps_go_on_after_a_jump(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    stamps = Stamps(100.0, threading.Event())
+    times = []
+    for clock, stamp in ((100.0, 5.0), (100.1, 5.1), (100.25, 5.2), (103.0, 1.0), (103.1, 1.1)):
+        now[0] = clock
+        times.append(stamps.place(stamp))
+    assert times == pytest.approx([0.0, 0.1, 0.2, 3.0, 3.1])
+
+
+def test_a_file_over_http_comes_at_its_own_pace(tmp_path: Path) -> None:
+    write_cue(tmp_path / "cue.mp4", seconds=0.6, mux={"movflags": "+faststart"})
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        source = find_source(f"http://127.0.0.1:{server.server_port}/cue.mp4")
+        items = list(StreamFeed(source, threading.Event()))
+        server.shutdown()
+    seen = [item for item in items if isinstance(item, Seen)]
+    heard = [item for item in items if isinstance(item, Heard)]
+    assert len(seen) == 18
+    assert seen[-1].time_s - seen[0].time_s == pytest.approx(17 / 30, abs=0.01)
+    assert sum(len(item.samples) / item.rate for item in heard) == pytest.approx(0.6, abs=0.1)

@@ -17,7 +17,7 @@ from quavf.live.session import LiveSession
 from quavf.sources.media.file import VideoFile
 from quavf.sources.media.pictures import Frame
 
-BLOCK_S = 0.1  # of sound
+BLOCK_S = 0.04  # of sound
 
 
 @dataclass
@@ -54,7 +54,7 @@ class FileFeed:
         start_s: float | None = None
         for frame in self.file.pictures():
             start_s = time.monotonic() - frame.time_s if start_s is None else start_s
-            while block is not None and block[0] <= frame.time_s + BLOCK_S:
+            while block is not None and block[0] + BLOCK_S <= frame.time_s:
                 self.has_sound = True
                 if at_own_pace:  # a block is there when it has ended
                     stop.wait(max(start_s + block[0] + BLOCK_S - time.monotonic(), 0.0))

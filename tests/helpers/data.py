@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]  # of the repository
 SHARED = Path(os.environ.get("QUAVF_TEST_DATA", ROOT.parent / "shared"))
 GOLDEN = SHARED / "golden"
 REAL_MINI = SHARED / "real_mini"
+REAL_TALK = SHARED / "real_talk"
 
 
 def read_picture(path: Path) -> Image:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ import pytest
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 from quavf.live.serve.app import LiveApp
 from quavf.live.serve.config import ServeConfig
-from tests.helpers.data import ROOT
+from quavf.live.serve.pool import SESSIONS, Loader
+from tests.helpers.browser_media import write_camera, write_microphone
+from tests.helpers.data import REAL_TALK, ROOT
 from tests.helpers.live_sessions import serving
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -26,7 +30,7 @@ FLAGS = [
     "--use-fake-device-for-media-stream",  # a clock on green, and a beep every second
     "--autoplay-policy=no-user-gesture-required",
 ]
-Open = Callable[..., Any]
+TALKING = REAL_TALK / "vr2.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +130,77 @@ def test_full_then_free(browser: Any, served: tuple[int, LiveApp]) -> None:
             state(second, "full")
             assert second.inner_text("#cover-title") == "The server is full"
         state(second, "live")
+
+
+@pytest.mark.slow
+def test_four_at_once_and_a_fifth(browser: Any) -> None:
+    """None starves: all four are looked at, the slowest at least half as often as the quickest."""
+    with serving(ServeConfig(sessions=4), delay_s=0.01) as (port, _), ExitStack() as stack:
+        pages = [stack.enter_context(opened(browser, port)) for _ in range(4)]
+        for page in pages:
+            start(page)
+        before = [count_looks(page) for page in pages]
+        pages[0].wait_for_timeout(15_000)
+        looks = [count_looks(page) - n for page, n in zip(pages, before, strict=True)]
+        assert min(looks) >= max(looks) / 2 > 0, looks
+        fifth = stack.enter_context(opened(browser, port))
+        fifth.click("#start")
+        state(fifth, "full")
+        assert all(page.evaluate("document.body.dataset.state") == "live" for page in pages)
+
+
+def count_looks(page: Any) -> int:
+    """Pictures looked at, as the page says."""
+    until(page, "document.querySelector('#facts').textContent.includes('looked at')")
+    found = re.search(r"(\d+) looked at", page.inner_text("#facts"))
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not TALKING.is_file(), reason=f"no clip of a talking face at {TALKING}")
+def test_a_real_talking_face(playwright: Any, tmp_path: Path) -> None:
+    """With the weights talk: it talks to the camera, and not when it cannot be heard."""
+    camera = write_camera(TALKING, tmp_path / "camera.y4m")
+    microphone = write_microphone(TALKING, tmp_path / "microphone.wav")
+    flags = (
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={camera}",
+        f"--use-file-for-fake-audio-capture={microphone}",
+    )
+    loader = Loader(SESSIONS, {"weights": "talk"})
+    with (
+        serving(ServeConfig(sessions=1), loader) as (port, _),
+        launched(playwright, *flags) as browser,
+        opened(browser, port) as page,
+    ):
+        start(page)
+        addressed = "Number(document.body.dataset.addressed || 0)"
+        for _ in range(60):
+            page.wait_for_timeout(1000)
+            if page.evaluate(addressed):
+                break
+        else:
+            skip_if_slow(page)
+        assert page.evaluate(addressed) >= 1
+        until(page, "document.querySelector('h1').textContent === 'Person 1 is talking to you.'")
+        page.click("#stop")
+        page.click("#start")
+        state(page, "live")
+        page.click("#mute")
+        page.wait_for_timeout(3000)  # what was said before is judged
+        heard = page.evaluate(addressed)
+        looks = count_looks(page)
+        page.wait_for_timeout(10_000)
+        assert count_looks(page) > looks
+        assert page.evaluate(addressed) == heard
+
+
+def skip_if_slow(page: Any) -> None:
+    """Skip where too few pictures were looked at to judge anything."""
+    sent, looked = re.findall(r"\d+", page.inner_text("#facts").split("Pictures")[1])[:2]
+    if int(looked) < 0.6 * int(sent):
+        pytest.skip(f"this machine looks at {looked} of {sent} pictures: too busy")
 
 
 @pytest.mark.slow

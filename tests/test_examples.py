@@ -18,7 +18,8 @@ from quavf.live.serve.config import ServeConfig
 from quavf.simulate.config import PRESETS, SimulateConfig
 from quavf.workflows.simulate import simulate_clips
 from tests.helpers.data import ROOT
-from tests.helpers.live_sessions import FakeSession, serving
+from tests.helpers.fake_sessions import FakeSession
+from tests.helpers.live_sessions import serving
 from tests.helpers.pages import DATA
 
 EXAMPLES = ROOT / "examples"

@@ -232,6 +232,7 @@ def test_token(browser: Any) -> None:
             start(page)
 
 
+@pytest.mark.slow
 def test_camera_refused(playwright: Any, served: tuple[int, LiveApp]) -> None:
     port, app = served
     flag = "--deny-permission-prompts"

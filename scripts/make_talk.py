@@ -10,6 +10,7 @@ Simulates conversations to validate and to fit the fusion on, trains the cues br
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from make_small import load_recipe, read_options
 from quavf.inference.config import PredictConfig
 from quavf.models.bundle import BUNDLE_FILE
 from quavf.models.bundled import load_bundle
+from quavf.models.checkpoint import load_branch, save_branch
+from quavf.models.description import checkpoint_info
 from quavf.results.config import MomentsConfig
 from quavf.simulate.config import SimulateConfig
 from quavf.training.config import TrainCuesConfig
@@ -29,7 +32,7 @@ from quavf.workflows.quality import score_quality
 from quavf.workflows.train import train
 
 WORLD = SimulateConfig(
-    seed=901, preset="mixed", clips=24, seconds=30.0, val_share=1.0, test_share=0.0
+    seed=901, preset="mixed", clips=48, seconds=30.0, val_share=1.0, test_share=0.0
 )
 EVERY = 2  # frames between faces: lips need 15 pictures per second
 MOMENTS = MomentsConfig(threshold=0.6, margin=0.15)
@@ -43,15 +46,19 @@ def main() -> None:
     """Simulate, train, fit and pack."""
     options = read_options(__doc__)
     out: Path = options.out
-    store, run, scores = out / "store", out / "runs" / "cues", out / "scores"
+    store, run, of_turns = (out / part for part in ("store", "run", "run_turns"))
+    scores, turns = out / "scores", out / "turns"
     prepare_simulated(store, WORLD, every=EVERY, engine=EngineConfig(workers=options.workers))
     score_quality(store)
     compute_cues(store)
-    train("cues", store, run, load_recipe(NAME, "cues", TrainCuesConfig))
-    weights = run / "last.safetensors"  # the learning rate ends at 0: the last are the best
+    recipe = load_recipe(NAME, "cues", TrainCuesConfig)
+    train("cues", store, run, recipe)
+    # The learning rate ends at 0: the last weights are the best.
+    train("cues", store, of_turns, adapt_recipe(recipe, run / "last.safetensors"))
+    weights = pack_weights(of_turns / "last.safetensors", out / "cues.safetensors")
     branches: dict[str, Any] = {**load_bundle(BASE).branches, "cues": weights}
-    moments = PredictConfig(all_faces=True, whole_turns=False)
-    predict(store, scores, **branches, config=moments)
+    predict(store, scores, **branches, config=PredictConfig(all_faces=True))
+    predict(store, turns, **branches)
     make_bundle(
         [scores],
         out / NAME,
@@ -60,9 +67,31 @@ def main() -> None:
         moments=MOMENTS,
         card=CARD,
         spoken=True,
+        turns=[turns],
         foreign=tuple(load_bundle(BASE).branches),  # they learned from drawn faces alone
     )
     share_weights(out / NAME)
+
+
+def adapt_recipe(recipe: TrainCuesConfig, start: Path) -> TrainCuesConfig:
+    """Settings that train the answer for labelled turns on conversations, which have them."""
+    return replace(
+        recipe,
+        start=str(start),
+        footage=0.0,
+        simulated=1600,
+        seconds=24.0,
+        cues=replace(recipe.cues, frozen=True),
+        trainer=replace(recipe.trainer, epochs=3),
+    )
+
+
+def pack_weights(trained: Path, packed: Path) -> Path:
+    """Write the weights so that all of them learn when somebody trains on; return the file."""
+    branch = load_branch(trained)
+    branch.config = replace(branch.config, frozen=False)
+    save_branch(packed, branch, checkpoint_info(trained)["info"])
+    return packed
 
 
 def share_weights(folder: Path) -> None:

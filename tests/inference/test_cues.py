@@ -13,11 +13,11 @@ import torch
 
 from quavf.core.errors import StoreError
 from quavf.core.windows import Span
-from quavf.cues.grid import RATE, build_grid
+from quavf.cues.grid import RATE, build_grid, count_ticks
 from quavf.inference import cues
 from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
-from quavf.inference.cues import COLUMNS, CuesPredictor, hold_highest
+from quavf.inference.cues import COLUMNS, TURN, CuesPredictor
 from quavf.inference.loading import run_branch
 from quavf.inference.predictor import Columns
 from quavf.models.config import CuesConfig
@@ -114,11 +114,37 @@ def test_torch_runs_the_network_whatever_runs_the_others(how: dict[str, Any]) ->
     assert model.network is branch
 
 
-def test_labelled_turns_keep_their_highest_score() -> None:
-    times = np.array([0.0, 1.0, 2.5, 3.0, 9.0])
-    scores = np.array([0.2, 0.9, np.nan, 0.1, np.nan])
-    held = hold_highest(scores, times)
-    np.testing.assert_array_equal(held, [0.9, 0.9, 0.9, 0.9, np.nan])
+def test_a_labelled_segment_is_judged_as_one_turn(
+    store: ClipStore, predictor: CuesPredictor
+) -> None:
+    data = ClipData(store, "clip0")
+    found = predictor.score_faces(data)["cues"]
+    moments = predictor.score_faces(ClipData(store, "clip0", all_faces=True))["cues"]
+    faces = store.cues("clip0")
+    ticks = range(count_ticks(faces, data.manifest.n_samples))
+    grid = build_grid(faces, store.sound_cues("clip0"), np.unique(faces.person), ticks)
+    answers = predictor.judge_answers(grid)
+    assert data.turns
+    for rows in data.turns:
+        person = int(np.searchsorted(np.unique(faces.person), data.faces.person[rows[0]]))
+        at = np.round(data.faces.time_s[rows] * RATE).astype(int)
+        np.testing.assert_allclose(found[rows], answers[person, TURN, at].mean(), atol=1e-5)
+    outside = ~data.scored_mask()
+    np.testing.assert_array_equal(found[outside], moments[outside])
+    assert not np.allclose(found[~outside], moments[~outside], equal_nan=True)
+
+
+def test_whose_turn_it_is_to_whom_needs_sound_but_no_face(
+    store: ClipStore, predictor: CuesPredictor
+) -> None:
+    faces = store.cues("clip0")
+    grid = build_grid(faces, store.sound_cues("clip0"), np.unique(faces.person), range(180))
+    grid.faces[0, 60:120, :6] = np.nan
+    assert not np.isnan(predictor.judge_answers(grid)[0, TURN]).any()
+    grid.level_db[60:120] = np.nan
+    judged = predictor.judge_answers(grid)[:, TURN]
+    assert np.isnan(judged[:, 60:120]).all()
+    assert not np.isnan(judged[:, :60]).any()
 
 
 def test_without_sound_only_looks_are_judged(predictor: CuesPredictor, store: ClipStore) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from quavf.cues.features import N_FACE, N_RULE, N_SOUND, OFFLINE
+from quavf.cues.features import N_ANSWERS, N_FACE, N_RULE, N_SOUND, OFFLINE
 from quavf.models.config import CuesConfig
 from quavf.models.cues import CuesBranch
 
@@ -39,7 +39,7 @@ def test_shapes(branch: CuesBranch) -> None:
     batch = make_batch(n_people=4, n_clips=2)
     with torch.inference_mode():
         logits = branch(*batch, torch.tensor([OFFLINE, 5]))
-    assert logits.people.shape == (2, 4, N_TICKS, N_RULE)
+    assert logits.people.shape == (2, 4, N_TICKS, N_ANSWERS)
     assert logits.wearer.shape == (2, N_TICKS)
 
 
@@ -96,7 +96,9 @@ def test_rule_is_added_to_the_logits(branch: CuesBranch) -> None:
     face, sound, rule, seen = make_batch()
     a = judge(branch, (face, sound, rule, seen))
     b = judge(branch, (face, sound, rule + 1.0, seen))
-    torch.testing.assert_close(b - a, torch.ones_like(a))
+    change = torch.ones_like(a)
+    change[..., N_RULE:] = 0  # the rule says nothing of turns
+    torch.testing.assert_close(b - a, change)
 
 
 def test_offline_and_causal_samples_mix_in_a_batch(branch: CuesBranch) -> None:
@@ -111,3 +113,9 @@ def test_offline_and_causal_samples_mix_in_a_batch(branch: CuesBranch) -> None:
 def test_features_fit_the_network() -> None:
     assert (N_FACE, N_SOUND, N_RULE) == (26, 6, 3)
     assert np.prod(CuesBranch(CuesConfig(dim=8)).rule_scale.shape) == N_RULE
+
+
+def test_frozen_branch_learns_to_judge_turns_alone() -> None:
+    branch = CuesBranch(CuesConfig(dim=8, n_layers=3, frozen=True))
+    learned = {name.partition(".")[0] for name, p in branch.named_parameters() if p.requires_grad}
+    assert learned == {"turn_head"}

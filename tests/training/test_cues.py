@@ -13,7 +13,7 @@ import torch
 
 from quavf.core.errors import ConfigError, StoreError
 from quavf.core.records import Interval
-from quavf.cues.features import N_FACE, N_RULE, N_SOUND, OFFLINE
+from quavf.cues.features import N_ANSWERS, N_FACE, N_RULE, N_SOUND, OFFLINE
 from quavf.models.config import CuesConfig
 from quavf.models.cues import CuesBranch
 from quavf.store import ClipStore
@@ -23,6 +23,7 @@ from quavf.training.cue_samples import (
     MOST_PEOPLE,
     SPEAKING,
     TO_ME,
+    TURN,
     CuesTrainSet,
     LabelledCues,
     make_sample,
@@ -77,7 +78,7 @@ def test_samples(store: ClipStore) -> None:
     assert sound.shape == (n_ticks, N_SOUND)
     assert rule.shape == (MOST_PEOPLE, n_ticks, N_RULE)
     assert seen.shape == (MOST_PEOPLE, n_ticks)
-    assert labels.shape == ((N_RULE * MOST_PEOPLE + 1) * n_ticks,)
+    assert labels.shape == ((N_ANSWERS * MOST_PEOPLE + 1) * n_ticks,)
     assert int(look_ahead) in (OFFLINE, 0, 4, 5, 15)
     again = CuesTrainSet(store, CONFIG)[0]
     assert all(torch.equal(a, b) for a, b in zip(data[0], again, strict=True))
@@ -102,6 +103,12 @@ def test_labels_of_a_store(store: ClipStore) -> None:
     tick = (segment.start_frame + segment.last_frame) // 4
     assert clip.people[person, tick, TO_ME] == segment.label
     assert clip.people[person, tick, SPEAKING] == 1
+    inside = clip.people[person, :, TURN] != IGNORED
+    assert inside[tick]
+    np.testing.assert_array_equal(
+        clip.people[person, inside, TURN], clip.people[person, inside, TO_ME]
+    )
+    assert (clip.people[person, ~inside, TO_ME] == 0).all(), "outside turns nobody talks to me"
     assert set(np.unique(clip.people[..., LOOKING])) <= {0, 1}
     assert clip.wearer.max() <= 1
 
@@ -112,10 +119,18 @@ def test_unseen_people_and_missing_labels_are_ignored() -> None:
     unlabelled[..., LOOKING] = IGNORED
     clip = replace(clip, people=unlabelled)
     *_, seen, _, labels = make_sample(clip.cut(0, 90), 90, OFFLINE)
-    people = labels[: N_RULE * MOST_PEOPLE * 90].reshape(N_RULE, MOST_PEOPLE, 90)
+    people = labels[: N_ANSWERS * MOST_PEOPLE * 90].reshape(N_ANSWERS, MOST_PEOPLE, 90)
     assert (people[LOOKING] == IGNORED).all()
     assert (people[SPEAKING][~seen] == IGNORED).all()
     assert (people[SPEAKING][seen] != IGNORED).all()
+
+
+def test_simulated_turns_have_their_addressee_alone() -> None:
+    clip = next(c for c in map(partial(simulate_labelled_cues, CONFIG), range(20)) if _heard(c))
+    to_me, speaking, _, turn = np.moveaxis(clip.people, -1, 0)
+    has_turn = (speaking == 1) | (to_me == 1)
+    np.testing.assert_array_equal(turn[has_turn], to_me[has_turn])
+    assert (turn[~has_turn] == IGNORED).all()
 
 
 def _heard(clip: LabelledCues) -> bool:
@@ -127,8 +142,8 @@ def test_without_sound_only_looks_are_trained() -> None:
     silence = np.full(clip.grid.n_ticks, np.nan)
     deaf = replace(clip, grid=replace(clip.grid, voice=silence, level_db=silence))
     *_, seen, _, labels = make_sample(deaf.cut(0, 90), 90, OFFLINE)
-    people = labels[: N_RULE * MOST_PEOPLE * 90].reshape(N_RULE, MOST_PEOPLE, 90)
-    assert (people[[TO_ME, SPEAKING]] == IGNORED).all()
+    people = labels[: N_ANSWERS * MOST_PEOPLE * 90].reshape(N_ANSWERS, MOST_PEOPLE, 90)
+    assert (people[[TO_ME, SPEAKING, TURN]] == IGNORED).all()
     assert (people[LOOKING][seen] != IGNORED).all()
     assert (labels[-90:] == IGNORED).all()
 
@@ -145,7 +160,8 @@ def test_logits_are_in_the_order_of_the_labels(store: ClipStore) -> None:
     n = MOST_PEOPLE * 90
     assert logits[0, 1, n : 2 * n].min() > 50
     assert logits[0, 1, 2 * n : 3 * n].max() < 50
-    assert logits[0, 1, 3 * n :].min() > 100
+    assert logits[0, 1, 3 * n : 4 * n].max() < 50
+    assert logits[0, 1, 4 * n :].min() > 100
 
 
 def test_validation_by_speaking_where_nothing_else_is_labelled(tmp_path: Path) -> None:

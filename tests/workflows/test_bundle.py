@@ -76,6 +76,29 @@ def test_a_foreign_branch_counts_less(tmp_path: Path, told: Path) -> None:
     assert weight("at_home", ()) > weight("abroad", ("audio",)) + 0.1
 
 
+def test_turns_get_a_fusion_of_their_own(tmp_path: Path, audio: Path) -> None:
+    labels = (Segment(1, 0, 10, 1), Segment(2, 0, 10, 0))
+    store = make_store(tmp_path / "store", ("val", "val"), segments=labels)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    predict(store.path, whole, audio, config=CONFIG)
+    predict(store.path, parts, audio, config=replace(CONFIG, all_faces=True))
+    summary = make_bundle([parts], tmp_path / "b", turns=[whole])
+    assert summary.turns is not None
+    bundle = read_bundle(tmp_path / "b")
+    assert isinstance(bundle.turns, Stacker)
+    assert bundle.turns != bundle.fusion
+    predict(store.path, tmp_path / "again", weights=tmp_path / "b", config=CONFIG)
+    again = read_scores(tmp_path / "again")
+    for clip in store.clips():
+        for person in (1, 2):
+            own = (again.clip == clip) & (again.person == person)
+            assert own.sum() > 0
+            expected = bundle.turns.fuse({"audio": np.array([again["audio"][own].mean()])})
+            np.testing.assert_allclose(again.fused[own], expected[0])
+    changed = bundle.change({"audio": whole})
+    assert changed.turns is None, "it fits the bundle's own checkpoints"
+
+
 def test_pauses_do_not_count_for_raw_video(tmp_path: Path, store: Path, told: Path) -> None:
     opened = ClipStore.open(shutil.copytree(store, tmp_path / "spoken"))
     for clip in opened.clips():

@@ -115,6 +115,14 @@ def _add_bundle_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="Folder to write")
     parser.add_argument(
+        "--turns",
+        nargs="+",
+        default=[],
+        metavar="SCORES",
+        help="Folders of the same clips made without --all-faces; fits a second fusion, which "
+        "judges labelled segments as wholes",
+    )
+    parser.add_argument(
         "--store",
         nargs="+",
         metavar="STORE",
@@ -152,6 +160,7 @@ def _bundle(args: Namespace, console: Any) -> None:
         prior=args.prior,
         moments=read_moments(args, MomentsConfig()),
         card=args.card,
+        turns=args.turns,
         **branches,
     )
     figures: dict[str, Any] = {
@@ -160,10 +169,14 @@ def _bundle(args: Namespace, console: Any) -> None:
         "of these talking to me": summary.positive,
         "clips": summary.clips,
     }
-    for title, check in (
-        ("published formula", summary.published),
-        ("learned, on clips left out in turn", summary.learned),
-    ):
+    checks = {
+        "published formula": summary.published,
+        "learned, on clips left out in turn": summary.learned,
+        "learned for whole turns, likewise": summary.turns,
+    }
+    for title, check in checks.items():
+        if check is None:
+            continue
         figures[title] = (
             f"mAP {100 * check.map:.1f}, log loss {check.log_loss:.3f}, calibration error "
             f"{check.calibration_error:.3f}"

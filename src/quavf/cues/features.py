@@ -37,6 +37,7 @@ from quavf.cues.grid import (
 QUIET_DB = -60.0  # level taken for silence
 N_FACE, N_SOUND, N_RULE = 26, 6, 3
 OFFLINE = -1  # look-ahead of the network: the whole clip
+N_ANSWERS = N_RULE + 1  # of the network: the rule's, and whether a turn is addressed to me
 
 
 @dataclass(frozen=True)

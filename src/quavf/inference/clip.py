@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from quavf.core.errors import StoreError
-from quavf.core.records import CROP_SIZE, Array, Image
+from quavf.core.records import CROP_SIZE, Array, Image, Ints
 from quavf.core.windows import Span, spans
 from quavf.faces.crop import decode_jpeg
 from quavf.store import ClipStore, CropReader, Faces, Manifest
@@ -34,6 +34,13 @@ class ClipData:
     def spans(self) -> list[Span]:
         frames = {p: self.faces.frame[self.faces.rows_of(p)] for p in self.faces.persons()}
         return spans(() if self.all_faces else self.manifest.segments, frames)
+
+    @property
+    def turns(self) -> list[Ints]:
+        """The rows of `faces` of each span, if spans are labelled segments; else nothing."""
+        if self.all_faces:
+            return []
+        return [np.arange(part.start, part.stop) for part in map(self.rows, self.spans)]
 
     def rows(self, span: Span) -> slice:
         """The rows of `faces` inside a span."""

@@ -14,12 +14,13 @@ from quavf.cues.grid import RATE, CueGrid, build_grid, count_ticks, reach, rolli
 from quavf.inference.clip import ClipData
 from quavf.inference.predictor import Columns, Once, Predictor, Spans
 from quavf.inference.remote import CuesModel
+from quavf.results.turns import pool_turns
 
 STRETCH_S = 60.0  # judged at once, to bound memory
 CONTEXT_S = 30.0  # read before and after each stretch
-TURN_S = 2.0  # a moment of a labelled turn is judged by what shows this far before and after
 TRUST_S = 0.5  # a judgement holds this far from a face that the mesh can read
 COLUMNS = ("cues", "speaking", "looking")  # talks to me, speaks, looks at me
+TURN = len(COLUMNS)  # of the answers: talks to me, if the person has the turn
 
 
 class CuesPredictor(Predictor):
@@ -33,22 +34,21 @@ class CuesPredictor(Predictor):
         """`cues`, `speaking` and `looking` (N,), in spans and outside; NaN where no face was read.
 
         What cannot be read has no score, so that the fusion falls back on the other branches.
-        Inside a labelled span, `cues` judges the whole turn (see `hold_highest`), unless the
-        configuration's `whole_turns` is false.
+        Inside a labelled span, `cues` judges the whole turn: to whom somebody talks who is known
+        to talk, also where the face cannot be read, unless the configuration's `whole_turns` is
+        false.
         """
         faces = data.faces
         found = {name: np.full(len(faces), np.nan) for name in COLUMNS}
+        turns = np.full(len(faces), np.nan)
         for person, rows in self._judge(data).items():
             own = faces.rows_of(person)
             ticks = np.round(faces.time_s[own] * RATE).astype(int).clip(0, rows.shape[1] - 1)
-            for name, row in zip(COLUMNS, rows, strict=True):
+            for name, row in zip(COLUMNS, rows, strict=False):
                 found[name][own] = row[ticks]
-        whole_turns = getattr(self.config, "whole_turns", True)
-        for span in reversed(
-            data.spans if whole_turns else []
-        ):  # of several scores, the first span's stays
-            part = data.rows(span)
-            found[self.name][part] = hold_highest(found[self.name][part], faces.time_s[part])
+            turns[own] = rows[TURN, ticks]
+        if getattr(self.config, "whole_turns", True):
+            found[self.name] = pool_turns(turns, data.turns, found[self.name])
         return found
 
     def score_person(self, data: ClipData, spans: Spans) -> Columns:
@@ -70,44 +70,40 @@ class CuesPredictor(Predictor):
         return _pick(judged, schedule)
 
     def _judge(self, data: ClipData) -> dict[int, Floats]:
-        """(3, T) probabilities of each person at each tick of the grid, NaN where not known."""
+        """(4, T) answers of each person at each tick of the grid, see `judge_answers`."""
         faces, sound = data.store.cues(data.clip), data.store.sound_cues(data.clip)
         people = np.unique(faces.person)
         n_ticks = count_ticks(faces, data.manifest.n_samples)
-        found = {int(person): np.full((len(COLUMNS), n_ticks), np.nan) for person in people}
+        found = {int(person): np.full((TURN + 1, n_ticks), np.nan) for person in people}
         for inner, outer in _stretches(n_ticks):
             near = (faces.time_s >= outer.start / RATE) & (faces.time_s <= outer.stop / RATE)
             seen = np.unique(faces.person[near])
             if not len(seen):
                 continue
-            rows = self.judge_grid(build_grid(faces, sound, seen, outer))
+            rows = self.judge_answers(build_grid(faces, sound, seen, outer))
             part = slice(inner.start - outer.start, inner.stop - outer.start)
             for k, person in enumerate(seen):
                 found[int(person)][:, inner.start : inner.stop] = rows[k, :, part]
         return found
 
     def judge_grid(self, grid: CueGrid, look_ahead: int = OFFLINE) -> Floats:
-        """(P, 3, T) probabilities, NaN where no face was read nearby."""
+        """(P, 3, T) probabilities of COLUMNS, NaN where no face was read nearby."""
+        return self.judge_answers(grid, look_ahead)[:, : len(COLUMNS)]
+
+    def judge_answers(self, grid: CueGrid, look_ahead: int = OFFLINE) -> Floats:
+        """(P, 4, T) probabilities: COLUMNS, NaN where no face was read nearby, and TURN.
+
+        TURN takes for granted that the person talks. Who answers tells something of it, so it is
+        judged wherever there is sound.
+        """
         features = compute_features(grid, None if look_ahead == OFFLINE else look_ahead)
         found = self.model.score(features, look_ahead).transpose(0, 2, 1).astype(float)
         read = np.nan_to_num(rolling_mean(grid.is_read.astype(float), reach(TRUST_S))) > 0
-        found[~np.broadcast_to(read[:, None], found.shape)] = np.nan
-        found[:, :2, np.isnan(grid.level_db)] = np.nan  # without sound, only looks can be judged
+        found[:, :TURN][~np.broadcast_to(read[:, None], found[:, :TURN].shape)] = np.nan
+        deaf = np.isnan(grid.level_db)  # (T,) without sound, only looks can be judged
+        for answer in (0, 1, TURN):
+            found[:, answer, deaf] = np.nan
         return found
-
-
-def hold_highest(scores: Floats, times_s: Floats) -> Floats:
-    """The highest score (N,) within `TURN_S` of each of the ascending times (N,).
-
-    A labelled span is one person's turn to one addressee, with its pauses, in which nothing of the
-    turn can be seen or heard. (The same helps for looking at me: PCIE, Ego4D 2025.)
-    """
-    held = np.full(len(scores), np.nan)
-    first = np.searchsorted(times_s, times_s - TURN_S)
-    end = np.searchsorted(times_s, times_s + TURN_S, side="right")
-    for row, (a, b) in enumerate(zip(first.tolist(), end.tolist(), strict=True)):
-        held[row] = np.fmax.reduce(scores[a:b])
-    return held
 
 
 def _stretches(n_ticks: int) -> Iterator[tuple[range, range]]:
@@ -123,7 +119,7 @@ def _pick(judged: Mapping[int, Floats], schedule: Mapping[int, Spans]) -> dict[i
     columns: dict[int, Columns] = {}
     for person, spans in schedule.items():
         ticks: Ints = np.concatenate([np.empty(0, np.int64), *(own for _, own in spans)])
-        rows: Any = judged.get(person, np.full((len(COLUMNS), 1), np.nan))
+        rows: Any = judged.get(person, np.full((TURN + 1, 1), np.nan))
         at = np.round(ticks * RATE / TICKS_PER_SECOND).astype(int).clip(0, rows.shape[1] - 1)
-        columns[person] = {name: row[at] for name, row in zip(COLUMNS, rows, strict=True)}
+        columns[person] = {name: row[at] for name, row in zip(COLUMNS, rows, strict=False)}
     return columns

@@ -81,10 +81,10 @@ class CuesModel(Protocol):
     @property
     def settings(self) -> BranchSettings: ...
     def logits(self, features: Features, look_ahead: int) -> Floats:
-        """Features of P people over T ticks -> logits (P, T, 3)."""
+        """Features of P people over T ticks -> logits (P, T, 4)."""
 
     def score(self, features: Features, look_ahead: int) -> Floats:
-        """The same as probabilities (P, T, 3)."""
+        """The same as probabilities (P, T, 4)."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class RemoteVisual:
 
 @dataclass(frozen=True)
 class RemoteCues:
-    """A cues branch with its networks run elsewhere: cues of a clip -> logits (P, T, 3)."""
+    """A cues branch with its networks run elsewhere: cues of a clip -> logits (P, T, 4)."""
 
     config: CuesConfig
     settings: BranchSettings

@@ -23,7 +23,7 @@ from quavf.utils.files import read_json
 FORMAT = 1
 BUNDLE_FILE = "bundle.json"
 SUFFIX = ".safetensors"
-FIELDS = ("format", "name", "branches", "fusion", "moments", "perception", "card")
+FIELDS = ("format", "name", "branches", "fusion", "turns", "moments", "perception", "card")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Bundle:
         branches: The checkpoint or exported model of each branch, in the order of `branch_names`.
         fusion: How the branches' scores become the fused score.
         moments: How fused scores become moments.
+        turns: How the means of a labelled segment's scores become its fused score; None: each row
+            is fused for itself.
         perception: Files of the package that the branches see and hear with, by what they do.
         card: The model card; None: there is none.
     """
@@ -43,6 +45,7 @@ class Bundle:
     branches: Mapping[str, Path]
     fusion: Fusion = PUBLISHED
     moments: MomentsConfig = field(default_factory=MomentsConfig)
+    turns: Fusion | None = None
     perception: Mapping[str, str] = field(default_factory=dict)
     card: Path | None = None
 
@@ -57,7 +60,7 @@ class Bundle:
         changed = replace(self, branches=chosen)
         if all(self.branches.get(name) == path for name, path in chosen.items()):
             return changed
-        return replace(changed, fusion=PUBLISHED, moments=MomentsConfig())
+        return replace(changed, fusion=PUBLISHED, moments=MomentsConfig(), turns=None)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the branches' weights, as plain values."""
@@ -66,6 +69,7 @@ class Bundle:
             "name": self.name,
             "branches": {name: path.name for name, path in self.branches.items()},
             "fusion": self.fusion.to_json(),
+            **({"turns": self.turns.to_json()} if self.turns else {}),
             "moments": to_dict(self.moments),
             "perception": dict(self.perception),
             "card": self.card.name if self.card else None,
@@ -111,6 +115,7 @@ def _parse(folder: Path, content: Any) -> Bundle:
         name=str(content.get("name") or folder.resolve().name),
         branches=_parse_branches(folder, content.get("branches")),
         fusion=read_fusion(content.get("fusion")),
+        turns=read_fusion(content["turns"]) if content.get("turns") else None,
         moments=from_dict(MomentsConfig, content.get("moments") or {}, "moments"),
         perception=_check_names(path, "perception", content.get("perception") or {}),
         card=folder / str(card) if card else None,

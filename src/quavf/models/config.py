@@ -118,11 +118,13 @@ class CuesConfig:
         dim: Width of the network.
         n_layers: Convolutions in each direction of time; each one doubles the reach.
         dropout: Dropout before the last layers, 0 to 1.
+        frozen: Keep all weights fixed but those of the answer for labelled turns.
     """
 
     dim: int = 48
     n_layers: int = 7
     dropout: float = 0.1
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         if min(self.dim, self.n_layers) < 1:

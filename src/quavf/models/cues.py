@@ -22,7 +22,7 @@ TAPS = 3  # of each convolution over time
 class CueLogits:
     """Logits for P people over T ticks."""
 
-    people: Tensor  # (B, P, T, 3): talks to me, speaks, looks at me
+    people: Tensor  # (B, P, T, 4): talks to me, speaks, looks at me, if a turn: it is to me
     wearer: Tensor  # (B, T): the wearer speaks
 
 
@@ -87,6 +87,9 @@ class CuesBranch(BranchNetwork):
     the look-ahead beyond it; the offline form judges it at once, and a second stack reads the rest
     of the clip backwards. Both see the cues of everybody at once. The logits of a rule that holds
     for real people are added at the end, so that the network has only the rest to learn.
+
+    The fourth answer takes for granted that the person has the turn, and says only to whom: it
+    learns from turns alone, and judges labelled segments.
     """
 
     name = "cues"
@@ -103,10 +106,14 @@ class CuesBranch(BranchNetwork):
         self.pool = Pool()
         self.dropout = nn.Dropout(config.dropout)
         self.people_head = nn.Sequential(nn.Linear(7 * dim, dim), nn.GELU(), nn.Linear(dim, N_RULE))
+        self.turn_head = nn.Sequential(nn.Linear(7 * dim, dim), nn.GELU(), nn.Linear(dim, 1))
         self.wearer_head = nn.Sequential(
             nn.Linear(4 * dim + N_SOUND, dim), nn.GELU(), nn.Linear(dim, 1)
         )
         self.rule_scale = nn.Parameter(torch.ones(N_RULE))
+        if config.frozen:
+            self.requires_grad_(False)
+            self.turn_head.requires_grad_(True)
 
     def run_on(self, device: str, run: Network | None = None) -> TorchCues:
         """Arrays in and out, as `quavf.inference.remote.CuesModel`."""
@@ -140,7 +147,7 @@ class CuesBranch(BranchNetwork):
         """`forward` for one clip, in operations whose shapes depend on no value: for graphs.
 
         face (P, T, N_FACE), sound (T, N_SOUND), rule (P, T, N_RULE), seen (P, T), look_ahead (1,)
-        or None for OFFLINE -> the logits of the people (P, T, 3).
+        or None for OFFLINE -> the logits of the people (P, T, 4).
         """
         n = face.shape[1]
         ticks = torch.full_like(seen[0, :1], OFFLINE, dtype=torch.int64)  # (1,)
@@ -169,9 +176,11 @@ class CuesBranch(BranchNetwork):
         both = self.dropout(torch.cat([past, future], dim=-1))  # (B, P, T, 2 * D)
         around = self.pool(both, seen)  # (B, 1, T, 4 * D)
         pooled = around.expand(-1, x.shape[1], -1, -1)
-        people = self.people_head(torch.cat([both, x, pooled], dim=-1))  # (B, P, T, 3)
+        joined = torch.cat([both, x, pooled], dim=-1)  # (B, P, T, 7 * D)
+        people = self.people_head(joined) + self.rule_scale * rule  # (B, P, T, 3)
+        people = torch.cat([people, self.turn_head(joined)], dim=-1)  # (B, P, T, 4)
         wearer = self.wearer_head(torch.cat([around[:, 0], sound], dim=-1))[..., 0]  # (B, T)
-        return CueLogits(people + self.rule_scale * rule, wearer)
+        return CueLogits(people, wearer)
 
 
 class TorchCues(TorchRunner):

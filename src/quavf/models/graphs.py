@@ -105,7 +105,7 @@ class ClassifierPart(GraphPart):
 
 
 class ClipCuesPart(GraphPart):
-    """Cues of one clip -> logits of its people (P, T, 3), with the whole clip in view.
+    """Cues of one clip -> logits of its people (P, T, 4), with the whole clip in view.
 
     face (P, T, N_FACE), sound (T, N_SOUND), rule (P, T, N_RULE), seen (P, T), 1 or 0.
     """

@@ -12,17 +12,17 @@ import torch
 from quavf.core.branches import LOOKING as LOOKS
 from quavf.core.branches import SPEAKING as SPEAKS
 from quavf.core.records import TALKING, WEARER, Array, Interval, Ints
-from quavf.cues.features import N_FACE, N_RULE, N_SOUND, OFFLINE, compute_features
+from quavf.cues.features import N_ANSWERS, N_FACE, N_RULE, N_SOUND, OFFLINE, compute_features
 from quavf.cues.grid import RATE, CueGrid, build_grid, count_ticks
 from quavf.simulate.cue_noise import observe
-from quavf.simulate.cue_scenes import draw_scene_truth
+from quavf.simulate.cue_scenes import UNKNOWN, draw_scene_truth
 from quavf.store import ClipStore, Manifest
 from quavf.training.config import TrainCuesConfig
 from quavf.training.datasets import IGNORED, ClassCounts, Sample, TrainSet, count_classes
 
 MOST_PEOPLE = 6  # in a sample; of more, some are drawn
 KEPT_CLIPS = 4096  # simulated clips that are kept in memory: about 100 kB each
-TO_ME, SPEAKING, LOOKING = range(N_RULE)
+TO_ME, SPEAKING, LOOKING, TURN = range(N_ANSWERS)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LabelledCues:
     """Cues of P people over T ticks with their labels: 1, 0, or IGNORED where not known."""
 
     grid: CueGrid
-    people: Ints  # (P, T, 3): talks to me, speaks, looks at me
+    people: Ints  # (P, T, 4): talks to me, speaks, looks at me, the turn is addressed to me
     wearer: Ints  # (T,): the wearer speaks
 
     def cut(self, start: int, stop: int) -> LabelledCues:
@@ -115,7 +115,7 @@ def make_sample(clip: LabelledCues, n_ticks: int, look_ahead: int) -> Sample:
     """Features, look-ahead and labels of a stretch, padded to `n_ticks` and MOST_PEOPLE.
 
     face (P, T, N_FACE), sound (T, N_SOUND), rule (P, T, 3), seen (P, T), look_ahead (),
-    labels ((3 * P + 1) * T,) in the order of the network's outputs.
+    labels ((4 * P + 1) * T,) in the order of the network's outputs.
     """
     features = compute_features(clip.grid, None if look_ahead == OFFLINE else look_ahead)
     n_people, n = clip.grid.n_people, clip.grid.n_ticks
@@ -123,13 +123,13 @@ def make_sample(clip: LabelledCues, n_ticks: int, look_ahead: int) -> Sample:
     sound = np.zeros((n_ticks, N_SOUND), np.float32)
     rule = np.zeros((MOST_PEOPLE, n_ticks, N_RULE), np.float32)
     seen = np.zeros((MOST_PEOPLE, n_ticks), bool)
-    people = np.full((MOST_PEOPLE, n_ticks, N_RULE), IGNORED)
+    people = np.full((MOST_PEOPLE, n_ticks, N_ANSWERS), IGNORED)
     wearer = np.full(n_ticks, IGNORED)
     face[:n_people, :n], rule[:n_people, :n] = features.face, features.rule
     sound[:n], seen[:n_people, :n] = features.sound, features.seen
     people[:n_people, :n] = np.where(features.seen[..., None], clip.people, IGNORED)
     deaf = np.isnan(clip.grid.level_db)  # (T,) without sound, only looks can be judged
-    for answer in (TO_ME, SPEAKING):
+    for answer in (TO_ME, SPEAKING, TURN):
         people[:n_people, :n, answer][:, deaf] = IGNORED
     wearer[:n] = np.where(deaf, IGNORED, clip.wearer)
     labels = np.concatenate([people.transpose(2, 0, 1).ravel(), wearer])
@@ -148,7 +148,9 @@ def _simulate(seed: int, index: int, seconds: float, footage: float) -> Labelled
     rng = np.random.default_rng((seed, index))
     scene = draw_scene_truth(rng, seconds, footage)
     grid = observe(scene, rng)
-    people = np.stack([scene.to_me, scene.speaking, scene.looking], axis=-1)
+    has_turn = scene.speaking | (scene.to_me == 1)
+    turn = np.where(has_turn, scene.to_me, UNKNOWN)
+    people = np.stack([scene.to_me, scene.speaking, scene.looking, turn], axis=-1)
     labels = np.where(people < 0, IGNORED, people).astype(np.int8)
     return LabelledCues(grid, labels, scene.wearer.astype(np.int8))
 
@@ -162,9 +164,10 @@ def read_labelled_cues(store: ClipStore, clip: str) -> LabelledCues:
     ticks = range(count_ticks(faces, manifest.n_samples))
     grid = build_grid(faces, store.sound_cues(clip), persons, ticks)
     frames = np.floor(np.arange(len(ticks)) / RATE * float(manifest.clock.fps) + 0.5).astype(int)
-    people = np.full((len(persons), len(ticks), N_RULE), IGNORED)
+    people = np.full((len(persons), len(ticks), N_ANSWERS), IGNORED)
     for k, person in enumerate(persons):
-        people[k, :, TO_ME] = _label_to_me(manifest, int(person), frames)
+        people[k, :, TURN] = turn = _label_turns(manifest, int(person), frames)
+        people[k, :, TO_ME] = _label_to_me(manifest, int(person), frames, turn)
         people[k, :, SPEAKING] = _label(manifest, SPEAKS, int(person), frames)
         people[k, :, LOOKING] = _label(manifest, LOOKS, int(person), frames)
     return LabelledCues(grid, people, _label(manifest, SPEAKS, WEARER, frames))
@@ -189,11 +192,17 @@ def _covers(intervals: tuple[Interval, ...], person: int, frames: Ints) -> Array
     return inside
 
 
-def _label_to_me(manifest: Manifest, person: int, frames: Ints) -> Ints:
-    """(T,) labels of a person's segments; 0 outside them if speech is labelled, else IGNORED."""
-    labels = np.full(len(frames), IGNORED if manifest.speaking is None else 0)
-    labels[_covers(manifest.unlabelled.get(TALKING, ()), person, frames)] = IGNORED
+def _label_turns(manifest: Manifest, person: int, frames: Ints) -> Ints:
+    """(T,) labels of a person's segments; IGNORED outside them."""
+    labels = np.full(len(frames), IGNORED)
     for segment in reversed(manifest.segments):
         if segment.person == person:
             labels[segment.covers(frames)] = segment.label
     return labels
+
+
+def _label_to_me(manifest: Manifest, person: int, frames: Ints, turn: Ints) -> Ints:
+    """(T,) labels of turns; 0 outside them if speech is labelled, else IGNORED."""
+    labels = np.full(len(frames), IGNORED if manifest.speaking is None else 0)
+    labels[_covers(manifest.unlabelled.get(TALKING, ()), person, frames)] = IGNORED
+    return np.where(turn == IGNORED, labels, turn)

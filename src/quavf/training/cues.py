@@ -26,8 +26,8 @@ class CuesTraining(BranchTraining):
         return CuesTrainSet(store, config)
 
     def logits(self, network: CuesBranch, batch: Sample) -> tuple[Tensor, Tensor]:
-        face, sound, rule, seen, look_ahead, labels = batch  # labels (B, (3 * P + 1) * T)
+        face, sound, rule, seen, look_ahead, labels = batch  # labels (B, (4 * P + 1) * T)
         judged = network(face, sound, rule, seen, look_ahead)
-        people = judged.people.permute(0, 3, 1, 2).flatten(1)  # (B, 3 * P * T)
-        logits = torch.cat([people, judged.wearer], dim=1)  # (B, (3 * P + 1) * T)
+        people = judged.people.permute(0, 3, 1, 2).flatten(1)  # (B, 4 * P * T)
+        logits = torch.cat([people, judged.wearer], dim=1)  # (B, (4 * P + 1) * T)
         return torch.stack([torch.zeros_like(logits), logits], dim=1), labels

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from quavf.results.config import MomentsConfig
 from quavf.results.fusion import PUBLISHED, encode_clips, fuse_columns
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.results.stacker import Stacker, fit_stacker
+from quavf.results.turns import pool_turns
 from quavf.store import ClipStore
 from quavf.utils.files import replace_folder, write_json
 
@@ -55,6 +57,7 @@ class BundleSummary:
     clips: int
     published: FusionCheck
     learned: FusionCheck
+    turns: FusionCheck | None  # the fusion of whole turns, on their rows
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,11 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: Array) -> dict[str, Floats]:
+    def columns_of(self, rows: Array) -> dict[str, Floats]:
         return {name: values[rows] for name, values in self.columns.items()}
+
+    def part(self, rows: Array) -> _Rows:
+        return _Rows(self.columns_of(rows), self.labels[rows], self.clip[rows])
 
 
 def make_bundle(
@@ -83,6 +89,7 @@ def make_bundle(
     card: Path | str | None = None,
     foreign: Sequence[str] = (),
     spoken: bool = False,
+    turns: Sequence[Path | str] = (),
     **branches: Path | str | None,
 ) -> BundleSummary:
     """Fit a fusion to the scores of validation clips, and write a bundle with it.
@@ -93,31 +100,30 @@ def make_bundle(
     default: as in these rows. `foreign` names branches that are expected to say less elsewhere than
     about these clips: a copy of the rows, with those branches' scores exchanged between rows, keeps
     the fusion from leaning on them. With `spoken`, for raw video, a row talks to me only while the
-    person is labelled as speaking, not in the pauses of a segment. The checkpoints are those that
-    made the scores; `audio=...` and so on name other places of the same files. Raises ConfigError
-    or ScoresError if things do not fit.
+    person is labelled as speaking, not in the pauses of a segment. `turns` are folders of `predict`
+    without `all_faces`, of the same stores: they give the bundle a second fusion, which judges
+    labelled segments as wholes. The checkpoints are those that made the scores; `audio=...` and so
+    on name other places of the same files. Raises ConfigError or ScoresError if things do not fit.
     """
     if prior is not None and not 0 < prior < 1:
         raise ConfigError(f"bundle: prior {prior} is not between 0 and 1")
-    folders = [Path(folder) for folder in scores]
-    made = [read_config(folder) for folder in folders]
-    paths = _find_checkpoints(folders, made, branches)
-    chosen = [Path(s) for s in stores or [content.get("store", "") for content in made]]
-    if len(chosen) != len(folders):
-        raise ConfigError(f"bundle: {len(folders)} scores, but {len(chosen)} stores; give pairs")
-    rows = _join([_read_rows(*pair, spoken) for pair in zip(folders, chosen, strict=True)])
+    folders, of_turns = ([Path(folder) for folder in given] for given in (scores, turns))
+    made = [read_config(folder) for folder in (*folders, *of_turns)]
+    paths = _find_checkpoints((*folders, *of_turns), made, branches)
+    pairs = _pair_stores(folders, made[: len(folders)], stores)
+    rows = _join([_read_rows(*pair, spoken) for pair in pairs])
     inputs = [n for n in paths if n in rows.columns and not np.isnan(rows.columns[n]).all()]
-    fusion = _fit(rows, np.ones(len(rows), bool), inputs, prior, foreign)
-    learned = np.full(len(rows), np.nan)
-    for fold in range(FOLDS):
-        held = rows.clip % FOLDS == fold
-        if held.any() and not held.all():
-            learned[held] = _fit(rows, ~held, inputs, prior, foreign).fuse(rows.take(held))
+    learn = partial(_fit, inputs=inputs, prior=prior, foreign=foreign)
+    whole, learn_turns = None, partial(_fit_turns, inputs=inputs)
+    if of_turns:
+        pairs = _pair_stores(of_turns, made[len(folders) :], stores)
+        whole = _join([_read_rows(*pair, whole_turns=True) for pair in pairs])
     bundle = Bundle(
         name or Path(out).resolve().name,
         paths,
-        fusion,
+        learn(rows),
         moments or MomentsConfig(),
+        learn_turns(whole) if whole else None,
         PERCEPTION if CUES.name in paths else {},
     )
     write_bundle(bundle, Path(out), None if card is None else Path(card))
@@ -128,8 +134,31 @@ def make_bundle(
         int(rows.labels.sum()),
         len(np.unique(rows.clip)),
         _check(fuse_columns(rows.columns, PUBLISHED), rows.labels),
-        _check(learned, rows.labels),
+        _check(_fuse_left_out(rows, learn), rows.labels),
+        _check(_fuse_left_out(whole, learn_turns), whole.labels) if whole else None,
     )
+
+
+def _pair_stores(
+    folders: Sequence[Path],
+    made: Sequence[Mapping[str, Any]],
+    stores: Sequence[Path | str] | None,
+) -> list[tuple[Path, Path]]:
+    """Each scores folder with the store of its labels."""
+    chosen = [Path(s) for s in stores or [content.get("store", "") for content in made]]
+    if len(chosen) != len(folders):
+        raise ConfigError(f"bundle: {len(folders)} scores, but {len(chosen)} stores; give pairs")
+    return list(zip(folders, chosen, strict=True))
+
+
+def _fuse_left_out(rows: _Rows, learn: Callable[[_Rows], Stacker]) -> Floats:
+    """The fused score of each row (N,), fitted to the clips of other folds."""
+    fused = np.full(len(rows), np.nan)
+    for fold in range(FOLDS):
+        held = rows.clip % FOLDS == fold
+        if held.any() and not held.all():
+            fused[held] = learn(rows.part(~held)).fuse(rows.columns_of(held))
+    return fused
 
 
 def write_bundle(bundle: Bundle, folder: Path, card: Path | None = None) -> None:
@@ -179,14 +208,17 @@ def _find_checkpoints(
     return found
 
 
-def _read_rows(folder: Path, path: Path, spoken: bool = False) -> _Rows:
-    """The labelled rows of a scores folder, with what the store knows of their faces."""
+def _read_rows(folder: Path, path: Path, spoken: bool = False, whole_turns: bool = False) -> _Rows:
+    """The labelled rows of a scores folder, with what the store knows of their faces.
+
+    With `whole_turns`, each has the means of its labelled segment.
+    """
     from quavf.inference.measures import MEASURES, measure_faces
 
     scores, store = read_scores(folder), ClipStore.open(path)
     names, codes = encode_clips(scores.clip)
     labels = np.full(len(scores), -1)
-    columns = {n: scores[n] for n in (*branch_names(), QUALITY) if n in scores.columns}
+    columns = {n: scores[n].copy() for n in (*branch_names(), QUALITY) if n in scores.columns}
     columns |= {name: np.full(len(scores), np.nan) for name in MEASURES}
     for index, clip in enumerate(names):
         own = np.flatnonzero(codes == index)
@@ -205,8 +237,17 @@ def _read_rows(folder: Path, path: Path, spoken: bool = False) -> _Rows:
         times = scores.frame[own] / float(manifest.clock.fps)
         for name, values in measure_faces(store, str(clip), scores.person[own], times).items():
             columns[name][own] = values
+        if whole_turns:
+            turns = _list_turns(here, manifest.segments)
+            for values in columns.values():
+                values[own] = pool_turns(values[own], turns)
     known = labels >= 0
     return _Rows({n: v[known] for n, v in columns.items()}, labels[known], codes[known])
+
+
+def _list_turns(scores: Scores, segments: Sequence[Segment]) -> list[Ints]:
+    """The rows of a clip's scores inside each segment."""
+    return [np.flatnonzero(_is_inside(scores, [segment])) for segment in segments]
 
 
 def _label(scores: Scores, segments: Sequence[Segment]) -> Ints:
@@ -246,12 +287,12 @@ def _join(parts: Sequence[_Rows]) -> _Rows:
 
 
 def _fit(
-    rows: _Rows, used: Array, inputs: Sequence[str], prior: float | None, foreign: Sequence[str]
+    rows: _Rows, inputs: Sequence[str], prior: float | None, foreign: Sequence[str]
 ) -> Stacker:
-    """The fusion of the used rows (N,), for a share of rows that talk to me."""
+    """The fusion of rows, for a share of them that talk to me."""
     from quavf.inference.measures import MEASURES
 
-    labels, columns = rows.labels[used], rows.take(used)
+    labels, columns = rows.labels, rows.columns
     if foreign:
         columns = _add_foreign_rows(columns, foreign)
         labels = np.concatenate([labels, labels])
@@ -261,6 +302,11 @@ def _fit(
         weights = np.where(labels == 1, prior / share, (1 - prior) / (1 - share))
     seen = [n for n in (QUALITY, *MEASURES) if n in columns and not np.isnan(columns[n]).all()]
     return fit_stacker(inputs, seen, columns, labels, weights)
+
+
+def _fit_turns(rows: _Rows, inputs: Sequence[str]) -> Stacker:
+    """The fusion of whole turns, which are too few to learn what decides a score's weight."""
+    return fit_stacker(inputs, (), rows.columns, rows.labels)
 
 
 def _add_foreign_rows(columns: Mapping[str, Floats], foreign: Sequence[str]) -> dict[str, Floats]:

@@ -21,6 +21,7 @@ from quavf.models.bundle import Bundle
 from quavf.models.bundled import choose_bundle
 from quavf.results.fusion import PUBLISHED, Fusion, FusionCounts, count_branches, fuse_columns
 from quavf.results.scores import Scores, concatenate, read_scores, write_scores
+from quavf.results.turns import fuse_turns
 from quavf.store import ClipStore
 from quavf.utils.files import config_hash, read_json, write_json
 from quavf.utils.holding import hold_folder
@@ -166,6 +167,7 @@ class _Prediction:
             "quality": scorers[0] if scorers else None,
             "options": asdict(self.config),
             "fusion": self.bundle.fusion.to_json(),
+            "turns": self.bundle.turns.to_json() if self.bundle.turns else None,
             "moments": asdict(self.bundle.moments),
             **{name: described.get(name) for name in branch_names()},
         }
@@ -185,7 +187,8 @@ class _Prediction:
         predictors = self._predictors.values()
         before = _count_faults(predictors)
         data = ClipData(self.store, part.clip, self.config.all_faces)
-        scores = score_clip(data, self._predictors, self.bundle.fusion)
+        turns = self.bundle.turns if self.config.whole_turns else None
+        scores = score_clip(data, self._predictors, self.bundle.fusion, turns)
         repaired, unscored = np.subtract(_count_faults(predictors), before).tolist()
         write_scores(part.folder, scores, {})
         counts = {"rows": len(scores), "repaired": repaired, "unscored": unscored}
@@ -194,9 +197,15 @@ class _Prediction:
 
 
 def score_clip(
-    data: ClipData, predictors: Mapping[str, Predictor], fusion: Fusion = PUBLISHED
+    data: ClipData,
+    predictors: Mapping[str, Predictor],
+    fusion: Fusion = PUBLISHED,
+    turns: Fusion | None = None,
 ) -> Scores:
-    """The scores of all faces inside a clip's spans, and of others that a branch scores, fused."""
+    """The scores of all faces inside a clip's spans, and of others that a branch scores, fused.
+
+    `turns` fuses labelled segments, each as a whole; default: their rows are fused like others.
+    """
     from quavf.inference.measures import measure_faces
 
     columns = {}
@@ -204,7 +213,9 @@ def score_clip(
         columns.update(predictor.score_faces(data))
     faces = data.faces
     measures = measure_faces(data.store, data.clip, faces.person, faces.time_s)
-    columns[FUSED] = fuse_columns({**columns, **measures}, fusion)
+    seen = {**columns, **measures}
+    fused = fuse_columns(seen, fusion)
+    columns[FUSED] = fuse_turns(seen, data.turns, turns, fused) if turns else fused
     rows = np.flatnonzero(data.scored_mask() | ~np.isnan([*columns.values()]).all(axis=0))
     clips = np.full(len(rows), data.clip, object)
     values = {name: column[rows] for name, column in columns.items()}

@@ -35,6 +35,7 @@ FUNCTIONS = {
         "card",
         "foreign",
         "spoken",
+        "turns",
         "branches",
     ],
     "predict": [

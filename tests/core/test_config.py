@@ -11,7 +11,13 @@ from quavf.core.config import from_dict, to_dict
 from quavf.core.errors import ConfigError
 from quavf.core.windows import WindowConfig
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
-from quavf.training.config import AugmentConfig, TrainAudioConfig, TrainerConfig, TrainVisualConfig
+from quavf.training.config import (
+    AugmentConfig,
+    TrainAudioConfig,
+    TrainCuesConfig,
+    TrainerConfig,
+    TrainVisualConfig,
+)
 
 CONFIGS: list[Any] = [
     AudioConfig(encoder="64x2x2", encoder_weights="random", dim=16, n_heads=2),
@@ -20,6 +26,7 @@ CONFIGS: list[Any] = [
     BranchSettings("fixed", WindowConfig(n_slots=3), "light"),
     TrainAudioConfig(augment=AugmentConfig(noise=0.5), trainer=TrainerConfig(lr=1)),
     TrainVisualConfig(semantics="reference", quality="fan", windows=WindowConfig(step=2)),
+    TrainCuesConfig(stores=("a", "b"), look_ahead=(0.0, 0.5, 1.0, 2.0)),
 ]
 
 
@@ -38,6 +45,7 @@ def test_round_trip_through_json(config: Any) -> None:
         (AudioConfig, {"dim": 16.0}, "here.dim: 16.0 is not of type int"),
         (AudioConfig, {"dim": True}, "here.dim: True is not of type int"),
         (AudioConfig, {"dim": None}, "here.dim: None is not of type int"),
+        (TrainCuesConfig, {"look_ahead": [0, "1"]}, "look_ahead: '1' is not of type float"),
         (AudioConfig, {"dim": 7}, "dim 7 must be a multiple of n_heads 8"),
         (AudioConfig, {"encoder": 5}, "here.encoder: 5 is not of type str"),
         (AudioConfig, {"frozen": 1}, "here.frozen: 1 is not of type bool"),

@@ -40,6 +40,8 @@ def _check_type(kind: Any, value: Any, where: str) -> Any:
         return from_dict(kind, value, where)
     if get_origin(kind) is tuple and isinstance(value, list | tuple):
         kinds = get_args(kind)
+        if kinds[-1] is Ellipsis:
+            kinds = kinds[:1] * len(value)
         if len(value) == len(kinds):
             return tuple(_check_type(k, v, where) for k, v in zip(kinds, value, strict=True))
     elif isinstance(kind, UnionType):

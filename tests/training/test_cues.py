@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from quavf.core.config import from_dict
 from quavf.core.errors import ConfigError, StoreError
 from quavf.core.records import Interval
 from quavf.cues.features import N_ANSWERS, N_FACE, N_RULE, N_SOUND, OFFLINE
@@ -32,6 +34,7 @@ from quavf.training.cue_samples import (
 )
 from quavf.training.cues import CuesTraining
 from quavf.training.datasets import IGNORED
+from quavf.training.recipes import recipe_path
 from quavf.training.validate import Validator
 from quavf.workflows.train import train
 from tests.helpers.cue_stores import make_cue_store
@@ -210,3 +213,22 @@ def test_stretches_hold_what_is_labelled(tmp_path: Path) -> None:
     for data.epoch in range(8):
         for index in range(len(data)):
             assert bool((data[index][-1][:people] != IGNORED).any())
+
+
+def test_rehearsal_draws_other_clips_in_each_epoch(store: ClipStore) -> None:
+    alone = CuesTrainSet(store, replace(CONFIG, simulated=0))
+    data = CuesTrainSet(store, replace(CONFIG, simulated=0, rehearsal=0.5))
+    assert len(data) == 2 * len(alone)
+    last, first = len(data) - 1, []
+    for data.epoch in (0, 0, 1):
+        first.append(data[last][0])
+    torch.testing.assert_close(first[0], first[1], equal_nan=True)
+    assert not torch.equal(first[0], first[2])
+    with pytest.raises(ConfigError, match=r"rehearsal: 1\.0"):
+        replace(CONFIG, rehearsal=1.0)
+
+
+def test_the_recipe_for_own_labels_starts_from_talk() -> None:
+    content = yaml.safe_load(recipe_path("own", "cues").read_text())
+    config = from_dict(TrainCuesConfig, content)
+    assert (config.start, config.trainer) == ("talk", TrainCuesConfig().trainer)

@@ -254,6 +254,7 @@ class TrainCuesConfig(TrainConfig):
         seconds: Length of a sample.
         look_ahead: Look-aheads of the causal form, s; half of the samples train the offline form.
         cues: The model.
+        trainer: How training runs; its defaults here suit minutes of labels and a `start`.
     """
 
     stores: tuple[str, ...] = ()
@@ -263,6 +264,11 @@ class TrainCuesConfig(TrainConfig):
     seconds: float = 20.0
     look_ahead: tuple[float, ...] = (0.0, 0.3, 1.0)
     cues: CuesConfig = field(default_factory=CuesConfig)
+    trainer: TrainerConfig = field(
+        default_factory=lambda: TrainerConfig(
+            epochs=10, batch_size=4, lr=3e-4, schedule="cosine", class_weights=False
+        )
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -629,6 +629,7 @@ const startLabels = (page) => {
   if (!server) told(local ? "Kept in this browser. Download to use it." : "");
   else if (!dirty) told(server.labels ? "Saved" : "");
   if (server || location.hash === "#label") enter(true);
+  new ResizeObserver(() => active && page.render()).observe(root);
   let keptAt = 0;
   const onTime = () => { // a label is being given: draw it as it grows
     if (!active || !pen) return;

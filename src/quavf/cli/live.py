@@ -79,7 +79,7 @@ def _live(args: Namespace, console: Any) -> None:
 
 LIVE = Command(
     "Judge a camera, a stream or a file as it plays; events as JSON lines.",
-    "SOURCE [--look_ahead S] [--record DIR] [options]",
+    "SOURCE [--look-ahead S] [--record DIR] [options]",
     _add_live_options,
     _live,
 )

@@ -70,7 +70,7 @@ def _add_run_options(parser: ArgumentParser) -> None:
         type=float,
         default=0.3,
         metavar="S",
-        help="With --causal, seconds of the future that a judgement waits for (0.3)",
+        help="With --causal, seconds of the future that a judgement waits for",
     )
     own = {"weights", "branches", "audio", "visual", "moments", "causal", "look_ahead"}
     parser.add_class_arguments(RunConfig, None, skip=own)

@@ -114,5 +114,5 @@ def test_any_bytes_are_taken_or_refused(data: bytes, kind: int, time_s: float) -
 
 def test_codes_under_4000_are_those_to_connect_again_on() -> None:
     retried = {ending.code for ending in ENDINGS if ending.is_retried}
-    assert retried == {"failed", "stopping", "full", "slow"}
+    assert retried == {"failed", "stopping", "full", "slow", "clock"}
     assert all(1000 <= ending.close < 5000 for ending in ENDINGS)

@@ -16,12 +16,15 @@ from quavf.live.serve.pool import Pool, WorkerDiedError, WorkerProcess
 from quavf.live.serve.protocol import (
     BAD_MESSAGE,
     BAD_TOKEN,
+    CLOCK,
     FAILED,
     IDLE,
+    LONGEST_LEAP_S,
     SLOW,
     VERSION,
     Ending,
     Hello,
+    Packet,
     ProtocolError,
     check_bye,
     parse_hello,
@@ -49,6 +52,7 @@ class Conversation:
         self._limits: LimitsConfig = config.limits
         self._inbox = Inbox()
         self._too_fast = 0  # pictures
+        self._newest_s: float | None = None  # time stamp
 
     async def run(self) -> None:
         """Serve the client until either side ends. Raises nothing but cancellation."""
@@ -105,12 +109,20 @@ class Conversation:
                 self._inbox.finish()
                 return
             packet = parse_packet(message, self._limits)
+            self._check_time(packet)
             if packet.is_picture and not pictures.can_spend(1):
                 self._too_fast += 1
             else:
                 self._inbox.put(packet)
             if wait_s := max(messages.spend(1), data.spend(len(message))):
                 await asyncio.sleep(wait_s)
+
+    def _check_time(self, packet: Packet) -> None:
+        """End a session whose clock leaps: filling the time between would take long."""
+        newest_s = packet.time_s if self._newest_s is None else self._newest_s
+        if abs(packet.time_s - newest_s) > LONGEST_LEAP_S:
+            raise ProtocolError(CLOCK, f"time_s leaps by over {LONGEST_LEAP_S:g} s; connect again")
+        self._newest_s = max(newest_s, packet.time_s)
 
     async def _feed(self, worker: WorkerProcess) -> None:
         """Pass the inbox on to the session's process, which takes its time."""

@@ -23,6 +23,7 @@ HEADER_BYTES = PICTURE_HEADER.size
 LONGEST_TEXT = 4096  # characters of a JSON message up
 LATEST_S = 1e10  # of a time stamp; seconds since 1970 are below
 CHANNELS = (1, 8)
+LONGEST_LEAP_S = 60.0  # between the time stamps of one session
 RATES = (8_000, 192_000)  # samples a second
 LONGEST_BLOCK_S = 1.0  # of sound
 LONGEST_LOOK_AHEAD_S = 2.0
@@ -58,7 +59,8 @@ FAILED = Ending("failed", 1011)
 STOPPING = Ending("stopping", 1012)
 FULL = Ending("full", 1013)
 SLOW = Ending("slow", 1013)
-ENDINGS = (BAD_MESSAGE, BAD_TOKEN, IDLE, BAD_VERSION, FAILED, STOPPING, FULL, SLOW)
+CLOCK = Ending("clock", 1013)
+ENDINGS = (BAD_MESSAGE, BAD_TOKEN, IDLE, BAD_VERSION, FAILED, STOPPING, FULL, SLOW, CLOCK)
 
 
 class ProtocolError(QuavfError):

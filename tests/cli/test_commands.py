@@ -267,7 +267,7 @@ def test_every_option_tells_what_it_is_for_and_its_default(name: str) -> None:
         is_shown = action.nargs != 0 and default not in ("", SUPPRESS)  # a switch is off
         if is_shown and isinstance(default, int | float | str):
             assert f"({default})" in text, action
-    assert shown >= 3
+    assert shown >= (2 if name == "doctor" else 3)
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
@@ -277,7 +277,7 @@ def test_top_level_lists_every_command(words: list[str]) -> None:
     for name, command in COMMANDS.items():
         assert f"  {name} " in answer.out
         assert command.summary in answer.out
-    assert len(answer.out.splitlines()) < 35
+    assert len(answer.out.splitlines()) < 45
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_help_says_what_an_option_takes(words: list[str], shown: str) -> None:
     assert shown in quavf(*words, "--help").out
 
 
-@pytest.mark.parametrize(("group", "n_commands"), [("train", 3), ("prepare", 4)])
+@pytest.mark.parametrize(("group", "n_commands"), [("train", 3), ("prepare", 7)])
 @pytest.mark.parametrize("words", [[], ["--help"]])
 def test_groups_list_their_commands(group: str, n_commands: int, words: list[str]) -> None:
     answer = quavf(group, *words)
@@ -374,7 +374,7 @@ def test_hyphens_in_values_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(submit, "write_submission", write)
     with contextlib.suppress(KeyError):
         main(["submit", "my-scores", "--out", "a-b_c.json"])
-    assert given == [("my-scores", "a-b_c.json")]
+    assert [args[:2] for args in given] == [("my-scores", "a-b_c.json")]
 
 
 def test_former_name_of_an_option_works_with_a_warning(

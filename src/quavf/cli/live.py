@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def _add_live_options(parser: ArgumentParser) -> None:
-    from quavf.workflows.live import LiveOptions
+    from quavf.workflows.config import LiveOptions
 
     parser.add_argument(
         "source",
@@ -57,7 +57,8 @@ def _live(args: Namespace, console: Any) -> None:
     from quavf.core.names import printable
     from quavf.report.words import summarise
     from quavf.utils.progress import error_console
-    from quavf.workflows.live import LiveOptions, run_live
+    from quavf.workflows.config import LiveOptions
+    from quavf.workflows.live import run_live
 
     def tell(event: Any) -> None:
         print(event.to_line(), flush=True)  # noqa: T201

@@ -64,7 +64,8 @@ class HelpFormatter(DefaultHelpFormatter):
         if action.choices:
             return "|".join(map(str, action.choices))
         default = action.default
-        named = isinstance(action.metavar, str) and "CONFIG" not in action.metavar
+        own = ("CONFIG", "ITEM")  # in names that jsonargparse makes
+        named = isinstance(action.metavar, str) and not any(n in action.metavar for n in own)
         if named and (not isinstance(default, tuple) or str(action.metavar).startswith("[")):
             return str(action.metavar)
         if isinstance(default, tuple):

@@ -15,9 +15,8 @@ from quavf.results.config import MomentsConfig
 from quavf.video.config import VideoConfig
 
 MESH_RUNTIMES = ("auto", "openvino")  # libraries that run the face mesh
-
-
 BESIDE = ("link", "copy", "none")
+PACES = ("own", "fast")  # of files that play
 
 
 @dataclass(frozen=True)
@@ -91,3 +90,27 @@ def keep_cues(bundle: Bundle, command: str) -> Bundle:
             f"judges live; use {DEFAULT}"
         )
     return bundle.change({name: None for name in bundle.branches if name != CUES.name})
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """How `quavf live` works.
+
+    Args:
+        look_ahead: Seconds of the future that a judgement waits for, 0 to 5.
+        record: Folder for what `quavf run` writes, when the session ends; None: nothing is kept.
+        pace: Of a file: own (as it plays) or fast (as fast as it can be judged).
+        microphone: Of a camera: name of the microphone, default, or none.
+        camera_size: Of a camera: width and height, as 1280x720; empty: the camera's own choice.
+    """
+
+    look_ahead: float = 0.3
+    record: str | None = None
+    pace: str = "own"
+    microphone: str = "default"
+    camera_size: str = ""
+
+    def __post_init__(self) -> None:
+        LiveConfig(look_ahead=self.look_ahead)  # checks it
+        if self.pace not in PACES:
+            raise ConfigError(f"pace: {self.pace!r} is not one of {', '.join(PACES)}")

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from quavf.core.errors import ConfigError
 from quavf.live.config import LiveConfig
 from quavf.live.devices import SILENT, Source, find_source
 from quavf.live.events import LiveEvent
@@ -22,37 +21,12 @@ from quavf.live.stream import Seen, StreamFeed
 from quavf.results.video import VideoResult
 from quavf.sources.media.file import open_video_file
 from quavf.utils.memory import release_memory
-from quavf.workflows.config import RunConfig
+from quavf.workflows.config import LiveOptions, RunConfig
 from quavf.workflows.run import Pipeline, write_reports
 
-PACES = ("own", "fast")
 RECORDING = "live.mp4"
 STATUS_S = 0.5  # between two status lines
 RELEASE_S = 60.0  # between two returns of freed memory
-
-
-@dataclass(frozen=True)
-class LiveOptions:
-    """How `quavf live` works.
-
-    Args:
-        look_ahead: Seconds of the future that a judgement waits for, 0 to 5.
-        record: Folder for what `quavf run` writes, when the session ends; None: nothing is kept.
-        pace: Of a file: own (as it plays) or fast (as fast as it can be judged).
-        microphone: Of a camera: name of the microphone, default, or none.
-        camera_size: Of a camera: width and height, as 1280x720; empty: the camera's own choice.
-    """
-
-    look_ahead: float = 0.3
-    record: str | None = None
-    pace: str = "own"
-    microphone: str = "default"
-    camera_size: str = ""
-
-    def __post_init__(self) -> None:
-        LiveConfig(look_ahead=self.look_ahead)  # checks it
-        if self.pace not in PACES:
-            raise ConfigError(f"pace: {self.pace!r} is not one of {', '.join(PACES)}")
 
 
 def run_live(

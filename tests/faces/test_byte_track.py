@@ -20,7 +20,8 @@ def walk(seed: int, rate: float) -> list[Moment]:
     n_faces = int(rng.integers(1, 7))
     centres, sizes = rng.uniform(100, 900, (n_faces, 2)), rng.uniform(30, 160, n_faces)
     speeds = rng.normal(0, 4, (n_faces, 2))
-    moments, time_s = [], 0.0
+    moments: list[Moment] = []
+    time_s = 0.0
     for _ in range(80):
         time_s += rng.choice([1, 1, 1, 1, 1.02, 2, 3, 12]) / rate
         speeds += rng.normal(0, 2, speeds.shape)

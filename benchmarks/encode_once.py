@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ def compare(
 
 def predict_once(model: VisualModel, crops: torch.Tensor, windows: VisualWindows) -> Floats:
     """Logits (W, 2) of all windows, each crop encoded once."""
-    batches = [*crops.split(BATCH), torch.zeros(1, *crops.shape[1:])]
+    batches: list[Any] = [*torch.split(crops, BATCH), torch.zeros(1, *crops.shape[1:])]
     if isinstance(model, RemoteVisual):
         batches = [batch.contiguous().numpy() for batch in batches]
     features = np.concatenate([model.encode(batch) for batch in batches])  # (N + 1, D)

@@ -94,9 +94,9 @@ def judge(network: Any, job: Job) -> Parts:
     """Labels and scores of "talks to me" at each labelled tick of a face in view, by clip."""
     import torch
 
-    from quavf.cues.features import compute_features
-    from quavf.models.cues import OFFLINE
-    from quavf.training.cue_samples import IGNORED, TO_ME, read_labelled_cues
+    from quavf.cues.features import OFFLINE, compute_features
+    from quavf.training.cue_samples import TO_ME, read_labelled_cues
+    from quavf.training.datasets import IGNORED
 
     network.eval()
     store, found = ClipStore.open(job.store), []

@@ -30,7 +30,7 @@ class Hide:
 
 
 def main(folder: Path) -> None:
-    sys.meta_path.insert(0, Hide())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, Hide())
     import quavf
     from tests.helpers.stores import make_tiny_store
 

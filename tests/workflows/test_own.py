@@ -13,7 +13,7 @@ import pytest
 
 from quavf.cli import main
 from quavf.core.errors import AnnotationError, ConfigError
-from quavf.core.records import Interval, Segment
+from quavf.core.records import ClipRecord, Interval, Segment
 from quavf.results.labels import (
     LABELS_FILE,
     LabelledPerson,
@@ -125,6 +125,7 @@ def test_joined_and_split_people(run: Callable[..., Path]) -> None:
         LabelledPerson(4, (Stretch(2.0, 3.0, "silent"),), (Part(1, 2.0, LENGTH_S),)),
     )
     (record,) = index_own(config(run(people))).records
+    assert isinstance(record, ClipRecord)
     (joined,), (later,) = record.tracks[2], record.tracks[4]
     np.testing.assert_array_equal(joined.frames, np.arange(120))
     np.testing.assert_allclose(joined.xywh[[0, -1]], [(220, 30, 50, 60)] * 2)
@@ -152,6 +153,8 @@ def test_a_table_of_labels(run: Callable[..., Path], tmp_path: Path) -> None:
     write_csv(tmp_path / "labels" / "all.csv", [labels])
     elsewhere = OwnConfig(tmp_path / "videos", tmp_path / "labels", folder.parent, val=0.0)
     (record,) = index_own(elsewhere).records
+    assert isinstance(record, ClipRecord)
+    assert isinstance(wanted, ClipRecord)
     assert (record.segments, record.speaking) == (wanted.segments, wanted.speaking)
     assert record.tracks.keys() == wanted.tracks.keys()
 
@@ -162,6 +165,7 @@ def test_a_moved_video_is_found(run: Callable[..., Path], tmp_path: Path) -> Non
     moved = tmp_path / "videos" / "2026" / "dinner.mp4"
     (tmp_path / "videos" / "dinner.mp4").rename(moved)
     (record,) = index_own(config(folder)).records
+    assert isinstance(record, ClipRecord)
     assert record.media == moved
     moved.unlink()
     with pytest.raises(AnnotationError, match=r"its video dinner\.mp4 is not below"):

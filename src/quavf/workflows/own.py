@@ -26,6 +26,7 @@ from quavf.core.records import (
     ClipIndex,
     ClipRecord,
     Interval,
+    Ints,
     MediaFacts,
     Segment,
     TrackRows,
@@ -327,9 +328,10 @@ def _list_boxes(
     return TrackRows(frame, np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1))
 
 
-def _to_frames(boxes: PersonBoxes, fps: Fraction) -> np.ndarray[Any, Any]:
+def _to_frames(boxes: PersonBoxes, fps: Fraction) -> Ints:
     """(N,) the frame whose start is nearest to each picture's time."""
-    return np.floor(boxes.time_s * float(fps) + 0.5 + 1e-6).astype(np.int64)
+    frames: Ints = np.floor(boxes.time_s * float(fps) + 0.5 + 1e-6).astype(np.int64)
+    return frames
 
 
 def _name_apart(records: Sequence[ClipRecord]) -> list[ClipRecord]:

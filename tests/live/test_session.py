@@ -165,6 +165,24 @@ def test_what_is_no_picture_and_no_sound(pipeline: Pipeline) -> None:
         session.video(np.zeros((4, 4, 3), np.uint8), 1.0)
 
 
+@pytest.mark.parametrize("kind", ["video", "audio"])
+def test_a_leap_of_the_clock_is_refused(pipeline: Pipeline, kind: str) -> None:
+    picture, sound = np.zeros((90, 160, 3), np.uint8), np.zeros(160, np.int16)
+
+    def give(session: LiveSession, time_s: float) -> None:
+        if kind == "video":
+            session.video(picture, time_s)
+        else:
+            session.audio(sound, time_s, 16_000)
+
+    with pipeline.live() as session:
+        give(session, 1.7e9)  # a clock may begin anywhere
+        with pytest.raises(MediaError, match="one clock"):
+            give(session, 2.7e9)
+        give(session, 1.7e9 + 60)
+        session.audio(sound, 1.7e9 + 60, 16_000)
+
+
 def test_an_empty_session_ends(pipeline: Pipeline) -> None:
     with pipeline.live() as session:
         assert session.people() == ()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 1.0  # of pictures for sound that does not come, and the other way round ...
 FILE_PATIENCE_S = 10.0  # ... where nothing is in a hurry
 REPORT_DROPS_S = 1.0  # between two reports of pictures left out
+LONGEST_PAUSE_S = 3600.0  # every tick of a pause is gone through
 MOST_EVENTS = 10_000  # that wait to be read; the oldest go first
 
 
@@ -79,6 +80,7 @@ class LiveSession:
         self._fusion, self._moments = fusion, moments
         self._record = Record() if config.record else None
         self._tick: int | None = None  # the last one that was taken
+        self._newest_s = math.inf  # the latest time that came; infinity: none has
         self._n_looks = 0
         self._reported = 0, -math.inf  # drops that were reported, and when
 
@@ -182,6 +184,13 @@ class LiveSession:
             raise MediaError("live: the session is closed; start another one")
         if not math.isfinite(time_s):
             raise MediaError(f"live: time {time_s} is no time; expected seconds")
+        if time_s - self._newest_s > LONGEST_PAUSE_S:
+            raise MediaError(
+                f"live: time {time_s:g} s is more than {LONGEST_PAUSE_S:g} s after all that came "
+                f"before ({self._newest_s:g} s); pictures and sound need one clock, and a session "
+                "ends with a longer pause"
+            )
+        self._newest_s = max(self._newest_s, time_s) if math.isfinite(self._newest_s) else time_s
 
     def _look(self, chosen: Iterable[tuple[int, Waiting]]) -> None:
         for tick, waiting in chosen:

@@ -9,6 +9,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,7 @@ from hypothesis import settings
 from quavf.core.branches import BranchSpec
 from quavf.workflows.prepare import prepare_challenge, prepare_ego4d
 from quavf.workflows.quality import import_quality
+from tests.helpers.browser import CHROMIUM
 from tests.helpers.data import GOLDEN, REAL_MINI
 from tests.helpers.toy_branch import toy_branch
 
@@ -27,6 +29,20 @@ os.environ.setdefault("MKL_CBWR", "AVX")
 
 settings.register_profile("quavf", deadline=None)  # a busy machine is no failure
 settings.load_profile("quavf")
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Any]:
+    """Playwright; without it, or without Chromium, the test is skipped.
+
+    One for all tests of a process: it occupies the thread's event loop, so that a second one, or
+    `asyncio.run`, fails beside it.
+    """
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with api.sync_playwright() as playwright:
+        yield playwright
 
 
 def make_once(

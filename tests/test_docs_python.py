@@ -72,6 +72,7 @@ def test_plugins_of_the_extension_page_work_when_installed(
     assert (tmp_path / "STORE/clips/party/quality/width.parquet").is_file()
 
 
+@pytest.mark.slow
 def test_branch_of_the_extension_page_works_when_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,6 +209,7 @@ def runner(name: str, precision: str) -> NetworkRunner:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.slow
 def test_openvino_gives_fan_s_scores(fan_weights: Path) -> None:
     alone = open_scorer("fan", weights=fan_weights)
     other = open_scorer("fan", weights=fan_weights, batch_size=2, runner=runner("openvino", "fp32"))

@@ -150,6 +150,7 @@ def test_messages_that_are_too_large(served: Served) -> None:
     wait_until_free(app)
 
 
+@pytest.mark.slow
 def test_nothing_comes() -> None:
     """No hello; nothing after it; half a message."""
     limits = LimitsConfig(hello_s=1.0, idle_s=1.0)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import runpy
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,25 +16,17 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 from quavf.live.serve.app import LiveApp
 from quavf.live.serve.config import ServeConfig
 from quavf.live.serve.pool import SESSIONS, Loader
+from tests.helpers.browser import CHROMIUM
 from tests.helpers.browser_media import write_camera, write_microphone
 from tests.helpers.data import REAL_TALK, ROOT
 from tests.helpers.live_sessions import serving
 
-api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = os.environ.get("QUAVF_CHROMIUM") or shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 FLAGS = [
     *runpy.run_path(str(ROOT / "scripts" / "readme_picture.py"))["FLAGS"],
     "--use-fake-device-for-media-stream",  # a clock on green, and a beep every second
     "--autoplay-policy=no-user-gesture-required",
 ]
 TALKING = REAL_TALK / "vr2.mp4"
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Any]:
-    with api.sync_playwright() as playwright:
-        yield playwright
 
 
 @contextmanager
@@ -91,6 +81,7 @@ def served() -> Iterator[tuple[int, LiveApp]]:
         yield found
 
 
+@pytest.mark.slow
 def test_live(browser: Any, served: tuple[int, LiveApp]) -> None:
     """A beep counts as talking: the box, the list, the headline and the lane say so."""
     port, app = served

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +13,6 @@ from quavf.results.kinds import TALKING
 from tests.helpers.timelines import DAY_MS, EMPTY, HARD
 
 pytest.importorskip("webvtt", reason="webvtt-py is not installed")
-CHROMIUM = os.environ.get("QUAVF_CHROMIUM") or shutil.which("chromium")
 PARSE = """text => new Promise((resolve, reject) => {
   const video = document.createElement('video'), track = document.createElement('track');
   track.src = URL.createObjectURL(new Blob([text], {type: 'text/vtt'}));
@@ -29,16 +26,11 @@ PARSE = """text => new Promise((resolve, reject) => {
 })"""
 
 
-def parse_in_browser(texts: list[str]) -> list[Any]:
+def parse_in_browser(browser: Any, texts: list[str]) -> list[Any]:
     """The cues of each file: start, end, voice, text."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        found = [page.evaluate(PARSE, text) for text in texts]
-        browser.close()
+    page = browser.new_page()
+    found = [page.evaluate(PARSE, text) for text in texts]
+    page.close()
     return found
 
 
@@ -47,10 +39,12 @@ def select(timeline: Timeline) -> Timeline:
     return replace(timeline, stretches=talking, judged=(TALKING,))
 
 
-def test_a_browser_reads_them() -> None:
+def test_a_browser_reads_them(browser: Any) -> None:
     hard = replace(select(HARD), offset_ms=40)
     late = replace(EMPTY, people=HARD.people, judged=HARD.judged, stretches=HARD.stretches[-1:])
-    cues, none, of_late = parse_in_browser([format_vtt(t) for t in (hard, select(EMPTY), late)])
+    cues, none, of_late = parse_in_browser(
+        browser, [format_vtt(t) for t in (hard, select(EMPTY), late)]
+    )
     name = 'Zoë "x --> y" <b>&amp; 李 \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}'
     assert cues == [
         [0.04, 0.041, "Person 1", "Person 1 talks to you"],

@@ -105,6 +105,7 @@ def test_weights_are_those_of_training_without(
 
 
 @pytest.mark.parametrize(("train", "config"), BOTH)
+@pytest.mark.slow
 def test_weights_of_bf16_are_those_of_training_without(
     store: ClipStore, tmp_path: Path, train: Any, config: Any
 ) -> None:

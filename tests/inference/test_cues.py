@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from quavf.core.errors import StoreError
+from quavf.core.records import TALKING, Interval
 from quavf.core.windows import Span
 from quavf.cues.grid import RATE, build_grid, count_ticks
 from quavf.inference import cues
@@ -132,6 +133,19 @@ def test_a_labelled_segment_is_judged_as_one_turn(
     outside = ~data.scored_mask()
     np.testing.assert_array_equal(found[outside], moments[outside])
     assert not np.allclose(found[~outside], moments[~outside], equal_nan=True)
+
+
+def test_stretches_that_may_be_silent_are_no_turns(
+    tmp_path: Path, predictor: CuesPredictor
+) -> None:
+    store = make_cue_store(tmp_path / "store", ("val",), seed=2)
+    moments = predictor.score_faces(ClipData(store, "clip0", all_faces=True))["cues"]
+    manifest = store.manifest("clip0")
+    unknown = {TALKING: (Interval(1, 0, 5),)}
+    store.write_intervals("clip0", manifest.speaking, manifest.looking, unknown)
+    data = ClipData(store, "clip0")
+    assert data.turns == []
+    np.testing.assert_array_equal(predictor.score_faces(data)["cues"], moments)
 
 
 def test_whose_turn_it_is_to_whom_needs_sound_but_no_face(

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from quavf.core.errors import StoreError
-from quavf.core.records import CROP_SIZE, Array, Image, Ints
+from quavf.core.records import CROP_SIZE, TALKING, Array, Image, Ints
 from quavf.core.windows import Span, spans
 from quavf.faces.crop import decode_jpeg
 from quavf.store import ClipStore, CropReader, Faces, Manifest
@@ -37,8 +37,12 @@ class ClipData:
 
     @property
     def turns(self) -> list[Ints]:
-        """The rows of `faces` of each span, if spans are labelled segments; else nothing."""
-        if self.all_faces:
+        """The rows of `faces` of each span, if spans are labelled turns; else nothing.
+
+        They are not if all faces are scored, or where stretches of silence are labelled, too: that
+        the person talks must not be taken for granted then, nor read from the labels.
+        """
+        if self.all_faces or TALKING in self.manifest.unlabelled:
             return []
         return [np.arange(part.start, part.stop) for part in map(self.rows, self.spans)]
 

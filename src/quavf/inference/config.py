@@ -73,8 +73,8 @@ class PredictConfig(InferenceConfig):
         quality: Scorer whose quality is used; empty: the only one in the store.
         all_faces: Score the faces outside labelled segments, too.
         whole_turns: Judge each labelled segment as a whole, by the cues branch and by the fusion:
-            it is one person's turn to one addressee. False, or with all_faces: each moment for
-            itself, as in raw video.
+            it is one person's turn to one addressee. False, with all_faces, or where silence is
+            labelled, too: each moment for itself, as in raw video.
         encoder_heads: Heads of a published checkpoint's Whisper encoder; default: width / 64.
         n_heads: Heads of a published checkpoint's temporal attention; default: 8.
         backbone: Image network of a published checkpoint, a timm name; default: recognised.

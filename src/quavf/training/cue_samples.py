@@ -11,7 +11,7 @@ import torch
 
 from quavf.core.branches import LOOKING as LOOKS
 from quavf.core.branches import SPEAKING as SPEAKS
-from quavf.core.records import TALKING, WEARER, Array, Interval, Ints
+from quavf.core.records import TALKING, WEARER, Array, Interval, Ints, Segment
 from quavf.cues.features import N_ANSWERS, N_FACE, N_RULE, N_SOUND, OFFLINE, compute_features
 from quavf.cues.grid import RATE, CueGrid, build_grid, count_ticks
 from quavf.simulate.cue_noise import observe
@@ -166,8 +166,8 @@ def read_labelled_cues(store: ClipStore, clip: str) -> LabelledCues:
     frames = np.floor(np.arange(len(ticks)) / RATE * float(manifest.clock.fps) + 0.5).astype(int)
     people = np.full((len(persons), len(ticks), N_ANSWERS), IGNORED)
     for k, person in enumerate(persons):
-        people[k, :, TURN] = turn = _label_turns(manifest, int(person), frames)
-        people[k, :, TO_ME] = _label_to_me(manifest, int(person), frames, turn)
+        people[k, :, TURN] = _label_segments(manifest.spoken, int(person), frames)
+        people[k, :, TO_ME] = _label_to_me(manifest, int(person), frames)
         people[k, :, SPEAKING] = _label(manifest, SPEAKS, int(person), frames)
         people[k, :, LOOKING] = _label(manifest, LOOKS, int(person), frames)
     return LabelledCues(grid, people, _label(manifest, SPEAKS, WEARER, frames))
@@ -192,17 +192,18 @@ def _covers(intervals: tuple[Interval, ...], person: int, frames: Ints) -> Array
     return inside
 
 
-def _label_turns(manifest: Manifest, person: int, frames: Ints) -> Ints:
+def _label_segments(segments: tuple[Segment, ...], person: int, frames: Ints) -> Ints:
     """(T,) labels of a person's segments; IGNORED outside them."""
     labels = np.full(len(frames), IGNORED)
-    for segment in reversed(manifest.segments):
+    for segment in reversed(segments):
         if segment.person == person:
             labels[segment.covers(frames)] = segment.label
     return labels
 
 
-def _label_to_me(manifest: Manifest, person: int, frames: Ints, turn: Ints) -> Ints:
-    """(T,) labels of turns; 0 outside them if speech is labelled, else IGNORED."""
+def _label_to_me(manifest: Manifest, person: int, frames: Ints) -> Ints:
+    """(T,) labels of a person's segments; 0 outside them if speech is labelled, else IGNORED."""
     labels = np.full(len(frames), IGNORED if manifest.speaking is None else 0)
     labels[_covers(manifest.unlabelled.get(TALKING, ()), person, frames)] = IGNORED
-    return np.where(turn == IGNORED, labels, turn)
+    inside = _label_segments(manifest.segments, person, frames)
+    return np.where(inside == IGNORED, labels, inside)

@@ -237,6 +237,8 @@ def _read_rows(folder: Path, path: Path, spoken: bool = False, whole_turns: bool
         times = scores.frame[own] / float(manifest.clock.fps)
         for name, values in measure_faces(store, str(clip), scores.person[own], times).items():
             columns[name][own] = values
+        if whole_turns and TALKING in manifest.unlabelled:
+            labels[own] = -1  # silence is labelled, too: segments are no turns
         if whole_turns:
             turns = _list_turns(here, manifest.segments)
             for values in columns.values():

@@ -12,12 +12,12 @@ from quavf.core.records import Floats, SourceRows
 from quavf.evaluation.submission import (
     N_NAMED,
     VERSION,
-    check_top_level,
     is_probability,
     join_names,
     plural,
+    read_results,
 )
-from quavf.utils.files import read_json, replace_file
+from quavf.utils.files import replace_file
 
 CHALLENGE = "ego4d_looking_at_me"
 NAMES = ("video_id", "track_id", "unique_id")
@@ -56,12 +56,8 @@ def find_lam_problems(path: Path, expected: Collection[Key]) -> list[str]:
     `expected` holds the key of each picture. Track and unique ids may be numbers or text. Raises
     AnnotationError when the file is missing or not JSON.
     """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        return [f"the top level is a {type(content).__name__}, expected an object with 'results'"]
-    problems = check_top_level(content, CHALLENGE)
-    results = content.get("results")
-    if not isinstance(results, list):
+    problems, results = read_results(path, CHALLENGE)
+    if results is None:
         return problems
     bad: defaultdict[str, list[Key]] = defaultdict(list)
     malformed: list[int] = []

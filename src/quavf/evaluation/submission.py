@@ -58,6 +58,19 @@ def write_submission_file(scores: Scores, path: Path) -> dict[str, int]:
     return {"rows": len(results), "videos": len(set(scores.clip.tolist()))}
 
 
+def read_results(path: Path, challenge: str) -> tuple[list[str], list[Any] | None]:
+    """Problems of a submission's top level, and its rows; None where there is no list of them.
+
+    Raises AnnotationError when the file is missing or not JSON.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        return [f"the top level is a {kind}, expected an object with 'results'"], None
+    results = content.get("results")
+    return check_top_level(content, challenge), results if isinstance(results, list) else None
+
+
 def find_problems(path: Path, expected: Mapping[str, Collection[int]]) -> list[str]:
     """Problems that would make the server refuse or misjudge the file; empty when it is valid.
 
@@ -65,12 +78,8 @@ def find_problems(path: Path, expected: Mapping[str, Collection[int]]) -> list[s
     string of digits, as both are published. Each kind of problem is one sentence that counts it
     and names the first few. Raises AnnotationError when the file is missing or not JSON.
     """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        return [f"the top level is a {type(content).__name__}, expected an object with 'results'"]
-    problems = check_top_level(content, CHALLENGE)
-    results = content.get("results")
-    if not isinstance(results, list):
+    problems, results = read_results(path, CHALLENGE)
+    if results is None:
         return problems
     bad: defaultdict[str, list[Any]] = defaultdict(list)
     seen: Counter[Row] = Counter()

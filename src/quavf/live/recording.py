@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import av
@@ -14,6 +13,7 @@ import numpy as np
 from quavf.core.records import Array
 from quavf.live.record import Recorded
 from quavf.sources.media.pictures import Frame
+from quavf.utils.closing import Closing
 
 BASE = Fraction(1, 90_000)
 RATE = 30  # nominal, pictures a second
@@ -21,7 +21,7 @@ SOUND_RATE = 48_000
 OPTIONS = {"preset": "ultrafast", "crf": "26", "tune": "zerolatency"}
 
 
-class MediaWriter:
+class MediaWriter(Closing):
     """Writes pictures and sound as they come; times count from the first picture."""
 
     def __init__(self, path: Path, with_sound: bool) -> None:
@@ -83,17 +83,6 @@ class MediaWriter:
             if stream is not None:
                 self._out.mux(stream.encode(None))
         self._out.close()
-
-    def __enter__(self) -> MediaWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _begin(self, frame: Frame, time_s: float) -> None:
         self._start_s = time_s

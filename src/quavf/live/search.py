@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import TracebackType
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from quavf.faces.detect import Detections, FaceDetector, open_detector
 from quavf.faces.follow import FaceFollower, KnownFace, LookFaces
 from quavf.faces.patches import FOLLOW_SCORE, OVERLAP, View, box_overlaps, filter_by_score
 from quavf.faces.search import FaceSearch, Scan, scan_picture, shrink_picture
+from quavf.utils.closing import Closing
 from quavf.video.follow import MeshFollower
 
 SCAN_DELAY_S = 0.2  # of the effect of a scan; on a free core it takes half of that
@@ -32,7 +32,7 @@ class _Scanning:
     shift: Floats = field(default_factory=lambda: np.zeros(2))  # of the picture since, pixels
 
 
-class LiveSearch(FaceSearch):
+class LiveSearch(FaceSearch, Closing):
     """Searches one picture after another and keeps nothing but what the next one needs."""
 
     def __init__(
@@ -84,17 +84,6 @@ class LiveSearch(FaceSearch):
     def close(self) -> None:
         """Wait for a scan under way, and end its thread."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def __enter__(self) -> LiveSearch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _move_with_camera(self, view: View) -> None:
         shift = self._shift(view)

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from quavf.core.errors import MediaError
@@ -29,6 +28,7 @@ from quavf.live.states import States
 from quavf.results.config import MomentsConfig
 from quavf.results.fusion import Fusion
 from quavf.results.video import VideoResult
+from quavf.utils.closing import Closing
 
 if TYPE_CHECKING:
     from quavf.inference.cues import CuesPredictor
@@ -48,7 +48,7 @@ class Look:
     faces: list[SeenFace]
 
 
-class LiveSession:
+class LiveSession(Closing):
     """Judges pictures and sound as they come; see `Pipeline.live`.
 
     Everything goes by the time stamps given, in seconds of one clock for both; where it starts
@@ -161,17 +161,6 @@ class LiveSession:
                 self._end()
             finally:
                 self._search.close()
-
-    def __enter__(self) -> LiveSession:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def result(self, media: Recorded, models: dict[str, str]) -> VideoResult:
         """What a run of a file gives, of a closed session whose configuration says `record`."""

@@ -380,7 +380,7 @@ def _write_crops(
         return frame - first, picture.time_s - start_s, crops
 
     frames = {frame + first for frame in requests}
-    for frame, time_s, crops in map_ahead(jpegs, read_ahead(video.pictures(frames))):
+    for frame, time_s, crops in map_ahead(jpegs, read_ahead(video.pictures(frames, first))):
         n_pictures += 1
         for (person, geometry), jpeg in zip(requests[frame], crops, strict=True):
             writer.add_crop(person, frame, time_s, geometry, jpeg)

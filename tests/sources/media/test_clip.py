@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,6 +136,37 @@ def test_cut_short(tmp_path: Path, share: float) -> None:
 def test_frames_before_the_cut_say_nothing_of_it(tmp_path: Path) -> None:
     path = cut_short(write_video(tmp_path / "x.mp4", 90), 0.5)
     assert read(path, {3, 4}) == ({3: 3, 4: 4}, {})
+
+
+LATE_S = 7  # of 9.6 s
+UNEVEN = [k / 25 + (k % 3) / 100 for k in range(240)]
+LATE_FILES: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "h264": ("x.mp4", {}, True),
+    "b-frames": ("x.mp4", {"max_b_frames": 3}, True),
+    "matroska": ("x.mkv", {"max_b_frames": 2}, True),
+    "variable rate": ("x.mp4", {"times": UNEVEN, "max_b_frames": 2}, True),
+    "mpeg4": ("x.mov", {"codec": "mpeg4", "max_b_frames": 2}, True),
+    "no index": ("x.ts", {"max_b_frames": 2}, False),
+}
+
+
+@pytest.mark.parametrize(("name", "options", "skips"), LATE_FILES.values(), ids=LATE_FILES)
+def test_a_file_entered_late_shows_the_same(
+    tmp_path: Path, name: str, options: dict[str, Any], skips: bool
+) -> None:
+    path = write_video(tmp_path / name, 240, 25, **options)
+    video = open_clip_video(path, Fraction(24), timed=True)
+    first, whole = LATE_S * 24, (0, 0, *video.size)
+    wanted = set(range(first, 240))
+
+    def list_all(start: int) -> list[tuple[int, Fraction, bytes]]:
+        pairs = video.pictures(wanted, start)
+        return [(frame, p.time, p.bgr(whole).tobytes()) for frame, p in pairs]
+
+    found = list_all(first)
+    assert found == list_all(0)
+    assert len(found) >= 60
+    assert (next(video.file.pictures(Fraction(LATE_S))).time > LATE_S - 2) == skips
 
 
 def test_damaged_in_the_middle(tmp_path: Path) -> None:

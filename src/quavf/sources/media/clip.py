@@ -36,16 +36,16 @@ class ClipVideo:
     def notes(self) -> Counter[str]:
         return self.clip_notes + self.file.notes
 
-    def pictures(self, frames: set[int]) -> Iterator[tuple[int, Frame]]:
+    def pictures(self, frames: set[int], first: int = 0) -> Iterator[tuple[int, Frame]]:
         """The pictures of some frames, in order, in one decoding pass.
 
         A frame shows the picture that is on screen at its time. Frames that cannot be decoded are
-        left out.
+        left out. All are at or after `first`: what is long before it is not decoded.
         """
         hold = int(LONGEST_HOLD_S * self.clock.fps) if self.holds else 0
         last_frame = max(frames, default=-1)
         shown: tuple[int, Frame] | None = None
-        for picture in self.file.pictures():
+        for picture in self.file.pictures(first / self.clock.fps):
             frame = self.clock.s_to_frame(picture.time)
             if shown is not None:
                 if frame <= shown[0]:  # faster than the clock

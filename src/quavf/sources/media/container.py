@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from quavf.core.errors import MediaError
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path object has lost the second slash
 TIMES_MAY_JUMP = 0x200  # AVFMT_TS_DISCONT: a format of broadcasts, whose times may start again
 ENCRYPTED = ("encryption_info", "encryption_init_info")  # side data of protected packets
+INDEXED = ("mov", "matroska")  # formats that list where each key picture is, at which time
 FIRST_PACKETS = 8  # of a stream: enough to tell whether it is encrypted
 
 
@@ -88,3 +90,14 @@ def decode(packets: Iterable[Any], notes: Counter[str]) -> Iterator[Any]:
 def is_encrypted(packet: Any) -> bool:
     """Whether a packet's content is protected, and so cannot be decoded."""
     return any(packet.has_sidedata(kind) for kind in ENCRYPTED)
+
+
+def seek_before(container: InputContainer, stream: Any, time_s: Fraction) -> bool:
+    """Go to a key picture at or before a time; whether the file has an index to do so exactly."""
+    if time_s <= 0 or not any(name in container.format.name for name in INDEXED):
+        return False
+    try:
+        container.seek(int(time_s / stream.time_base), stream=stream, backward=True)
+    except av.error.FFmpegError:
+        return False
+    return True

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from quavf.sources.media.container import (
     is_default,
     open_container,
     read_packets,
+    seek_before,
 )
 from quavf.sources.media.pictures import Frame, Layout, read_layout
 from quavf.sources.media.pixels import Size
@@ -32,6 +34,11 @@ from quavf.sources.media.timeline import Timeline, read_timeline
 TICK_CLOCK = Clock()  # ticks count from the first picture
 LONGEST_HOLD_S = 1  # a picture stays on screen for at most so long
 CUT_SHORT_S = 0.5  # a file whose pictures end so much before its duration was cut short
+FROM_START = Fraction(0)
+SKIPPED_S = 5  # entering a file later pays off if so much of it is skipped
+SETTLE_S = 1  # a decoder that starts in the middle has this time to become exact
+
+Timed = tuple[int, Fraction, VideoFrame]  # number, time in s, picture as stored
 
 ANOTHER_SIZE = "pictures of another size, scaled"
 OUT_OF_ORDER = "pictures out of order, left out"
@@ -75,16 +82,18 @@ class VideoFile:
     def notes(self) -> Counter[str]:
         return self.file_notes + self.picture_notes + self.sound_notes
 
-    def pictures(self) -> Iterator[Frame]:
+    def pictures(self, from_s: Fraction = FROM_START) -> Iterator[Frame]:
         """Every picture in order, in one decoding pass.
 
         A picture is on screen from the tick nearest to its time until the next picture's, at most
-        for a second. Damaged pictures are left out and counted.
+        for a second. Damaged pictures are left out and counted. What is shown before `from_s` may
+        be skipped, and then numbers count from the first picture that is not.
         """
         self.picture_notes.clear()
-        pending: tuple[int, Fraction, VideoFrame] | None = None
+        pending: Timed | None = None
         step = 1 / self.fps
-        for number, time, source in self._decode_timed():
+        timed = self._decode_from(from_s) if from_s > SKIPPED_S else None
+        for number, time, source in timed or self._decode_timed():
             if pending is not None:
                 step = time - pending[1]
                 if step > LONGEST_HOLD_S and step > 2 / self.fps:
@@ -101,10 +110,29 @@ class VideoFile:
         ticks = range(first, min(end, first + longest))
         return Frame(number, time, ticks, source, self.layout)
 
-    def _decode_timed(self) -> Iterator[tuple[int, Fraction, VideoFrame]]:
+    def _decode_from(self, from_s: Fraction) -> Iterator[Timed] | None:
+        """The pictures from a little before `from_s` on; None if the file cannot be entered there.
+
+        Times must be those of a pass from the start: an index of the file, and no repairs.
+        """
+        if not self.timeline.is_plain:
+            return None
+        goal = from_s - LONGEST_HOLD_S - SETTLE_S
+        timed = self._decode_timed(goal)
+        first = next(timed, None)
+        if first is None or first[2].pts is None or first[1] > goal:
+            self.picture_notes.clear()
+            return None
+        early = from_s - LONGEST_HOLD_S - max(1 / self.fps, Fraction(1, 10))
+        return dropwhile(lambda one: one[1] < early, chain([first], timed))
+
+    def _decode_timed(self, goal: Fraction | None = None) -> Iterator[Timed]:
+        """Number, time and picture, from the start or from a key picture before `goal`."""
         with open_container(self.path) as container:
             stream: Any = container.streams[self.stream]
             base = Fraction(stream.time_base or Fraction(1, 90_000))
+            if goal is not None and not seek_before(container, stream, goal + self.start):
+                return
             number, previous, size = -1, Fraction(-1), None
             for source in _decode_pictures(container, stream, self.timeline, self.picture_notes):
                 number += 1

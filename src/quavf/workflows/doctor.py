@@ -52,10 +52,15 @@ def reads(name):
     return False
 print(json.dumps([name for name in {(*VIDEO_CODECS, *SOUND_CODECS)} if reads(name)]))
 """
+ONNX_RUNTIME = """
+import json
+from quavf.utils.onnxruntime import onnxruntime
+print(json.dumps(onnxruntime().get_available_providers()))
+"""
 PROBES = {  # by module: what a process of its own tells of it, as JSON
     "av": CODECS,
     "cv2": "import cv2, json; print(json.dumps(cv2.__version__))",
-    "onnxruntime": "import onnxruntime as o, json; print(json.dumps(o.get_available_providers()))",
+    "onnxruntime": ONNX_RUNTIME,
     "pyarrow": "import pyarrow.parquet as p, json; print(json.dumps(bool(p)))",
 }
 PATIENCE_S = 120.0  # for one import, on a busy machine

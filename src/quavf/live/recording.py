@@ -31,10 +31,12 @@ class MediaWriter(Closing):
         self._with_sound = with_sound
         self._video: Any = None
         self._sound: Any = None
-        self._mixer = av.AudioResampler(format="fltp", layout="mono", rate=SOUND_RATE)
+        self._mixer: av.AudioResampler | None = None
+        self._mixed_rate = 0  # that the mixer takes
         self._size = (0, 0)
         self._start_s = 0.0
         self._n_samples = 0
+        self._last_pts = -1
         self._times = array("d")
         self._numbers = array("q")
 
@@ -44,15 +46,21 @@ class MediaWriter(Closing):
         return self._start_s
 
     def add_picture(self, frame: Frame, time_s: float) -> None:
-        """Add the next picture."""
+        """Add the next picture; one that is not later than the last is left out.
+
+        A picture of another size than the first, as a stream may bring that was connected again,
+        is scaled to it.
+        """
         if self._video is None:
             self._begin(frame, time_s)
-        pixels = frame.rgb((0, 0, *frame.size), frame.size)
-        height, width = self._size[1], self._size[0]
-        picture: Any = av.VideoFrame.from_ndarray(pixels[:height, :width], format="rgb24")
-        picture.pts, picture.time_base = round((time_s - self._start_s) / BASE), BASE
-        if self._times and time_s <= self._start_s + self._times[-1]:
+        pts = round((time_s - self._start_s) / BASE)
+        if pts <= self._last_pts:
             return
+        self._last_pts = pts
+        whole = frame.size if _make_even(frame.size) != self._size else self._size
+        pixels = np.ascontiguousarray(frame.rgb((0, 0, *whole), self._size))
+        picture: Any = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        picture.pts, picture.time_base = pts, BASE
         self._out.mux(self._video.encode(picture))
         self._numbers.append(len(self._times))
         self._times.append(time_s - self._start_s)
@@ -68,6 +76,11 @@ class MediaWriter(Closing):
             self._encode(np.zeros((1, missing), np.float32))
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), "s16", "mono")
         frame.sample_rate = rate
+        if rate != self._mixed_rate:
+            self._flush()
+            self._mixer = av.AudioResampler(format="fltp", layout="mono", rate=SOUND_RATE)
+            self._mixed_rate = rate
+        assert self._mixer is not None
         for piece in self._mixer.resample(frame):
             self._encode(piece.to_ndarray())
 
@@ -79,6 +92,7 @@ class MediaWriter(Closing):
         return Recorded(self.path, times, numbers, Fraction(RATE), self._size, has_sound)
 
     def close(self) -> None:
+        self._flush()
         for stream in (self._video, self._sound):
             if stream is not None:
                 self._out.mux(stream.encode(None))
@@ -86,13 +100,20 @@ class MediaWriter(Closing):
 
     def _begin(self, frame: Frame, time_s: float) -> None:
         self._start_s = time_s
-        self._size = frame.size[0] // 2 * 2, frame.size[1] // 2 * 2
+        self._size = _make_even(frame.size)
         self._video = self._out.add_stream("libx264", rate=RATE, options=dict(OPTIONS))
         self._video.width, self._video.height = self._size
         self._video.pix_fmt = "yuv420p"
         self._video.time_base = self._video.codec_context.time_base = BASE
         if self._with_sound:
             self._sound = self._out.add_stream("aac", rate=SOUND_RATE, layout="mono")
+
+    def _flush(self) -> None:
+        """Write the sound that the mixer holds back."""
+        if self._mixer is not None:
+            for piece in self._mixer.resample(None):
+                self._encode(piece.to_ndarray())
+            self._mixer = None
 
     def _encode(self, samples: Array) -> None:
         for first in range(0, samples.shape[1], 1024):
@@ -102,3 +123,7 @@ class MediaWriter(Closing):
             frame.pts = self._n_samples
             self._n_samples += part.shape[1]
             self._out.mux(self._sound.encode(frame))
+
+
+def _make_even(size: tuple[int, int]) -> tuple[int, int]:
+    return size[0] // 2 * 2, size[1] // 2 * 2

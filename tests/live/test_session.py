@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -192,3 +193,17 @@ def test_an_empty_session_ends(pipeline: Pipeline) -> None:
 def test_weights_without_cues_cannot_judge_live() -> None:
     with pytest.raises(ConfigError, match="no cues branch"):
         RunConfig(weights="small", causal=True).choose_bundle()
+
+
+@needs_head
+def test_sessions_share_the_networks_and_may_run_at_once(
+    pipeline: Pipeline, head: TalkingHead
+) -> None:
+    alone, session = run(pipeline, head, feed_in_order)
+    networks = pipeline.load_live_networks()
+    with ThreadPoolExecutor(2) as pool:
+        both = [*pool.map(lambda _: run(pipeline, head, feed_in_order), range(2))]
+    assert pipeline.load_live_networks() is networks
+    for events, own in both:
+        assert [e.to_json() for e in events] == [e.to_json() for e in alone]
+        np.testing.assert_allclose(scores_of(own), scores_of(session), atol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quavf.core.clock import SAMPLE_RATE
-from quavf.cues.network import open_network
+from quavf.cues.network import Network, open_network
 
 STEP_SAMPLES = 512  # of 16 kHz: one probability
 STEP_S = STEP_SAMPLES / SAMPLE_RATE  # 0.032
@@ -19,10 +19,12 @@ class VoiceDetector:
 
     The network remembers what it heard; `reset` makes it forget. The wheel's file for sequences
     runs all steps of a call at once, with the result of the file for single steps.
+
+    Several detectors may share a `network`; None: one of its own, on one thread.
     """
 
-    def __init__(self, threads: int = 1) -> None:
-        self._network = open_network("voice", threads)
+    def __init__(self, network: Network | None = None) -> None:
+        self._network = network or open_network("voice", 1)
         self.reset()
 
     def reset(self) -> None:

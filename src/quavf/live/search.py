@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from quavf.core.records import Floats
-from quavf.faces.config import DetectorOptions, SearchConfig
-from quavf.faces.detect import Detections, FaceDetector, open_detector
+from quavf.faces.config import SearchConfig
+from quavf.faces.detect import Detections, FaceDetector
 from quavf.faces.follow import FaceFollower, KnownFace, LookFaces
-from quavf.faces.patches import FOLLOW_SCORE, OVERLAP, View, box_overlaps, filter_by_score
+from quavf.faces.patches import OVERLAP, View, box_overlaps, filter_by_score
 from quavf.faces.search import FaceSearch, Scan, scan_picture, shrink_picture
 from quavf.utils.closing import Closing
-from quavf.video.follow import MeshFollower
 
 SCAN_DELAY_S = 0.2  # of the effect of a scan; on a free core it takes half of that
 
@@ -33,18 +32,19 @@ class _Scanning:
 
 
 class LiveSearch(FaceSearch, Closing):
-    """Searches one picture after another and keeps nothing but what the next one needs."""
+    """Searches one picture after another and keeps nothing but what the next one needs.
+
+    The detector runs in two threads at once.
+    """
 
     def __init__(
         self,
         config: SearchConfig,
         detector: FaceDetector,
-        scanner: FaceDetector,
         follower: FaceFollower,
     ) -> None:
         super().__init__(detector, config, follower)
         self.n_cuts = 0
-        self._scanner = scanner
         self._pool = ThreadPoolExecutor(1, "quavf-scan")
         self._scanning: _Scanning | None = None
         self._is_wanted = True  # a scan, as soon as none is under way
@@ -74,7 +74,7 @@ class LiveSearch(FaceSearch, Closing):
         """
         if not self._has_begun:
             self._has_begun, self._is_wanted = True, False
-            return scan_picture(self._scanner, view, self.config.scan_height)
+            return scan_picture(self.detector, view, self.config.scan_height)
         scanned = self._take_scan(view.time_s)
         if scanned is None:
             return None
@@ -102,7 +102,7 @@ class LiveSearch(FaceSearch, Closing):
         """Scan this picture; shrinking it is done at once, so that it need not be kept."""
         self._is_wanted = False
         picture, scale = shrink_picture(view, self.config.scan_height)
-        work = self._pool.submit(Scan.of, self._scanner, picture, scale)
+        work = self._pool.submit(Scan.of, self.detector, picture, scale)
         self._scanning = _Scanning(view.time_s, work)
 
     def _take_scan(self, time_s: float) -> list[KnownFace] | None:
@@ -127,10 +127,3 @@ class LiveSearch(FaceSearch, Closing):
 
 
 CHECK = Scan(np.empty((0, 0, 3), np.uint8), 1.0, Detections.none())  # finds nothing new
-
-
-def open_live_search(config: SearchConfig, threads: int = 1) -> LiveSearch:
-    """Open the networks that find and follow faces."""
-    options = DetectorOptions(min(FOLLOW_SCORE, config.min_score), threads)
-    near, whole = (open_detector(config.detector, options) for _ in range(2))
-    return LiveSearch(config, near, whole, MeshFollower(threads))

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from quavf.core.errors import MediaError
 from quavf.core.records import Array, Image
@@ -18,25 +17,25 @@ from quavf.faces.config import SearchConfig, TrackConfig
 from quavf.live.config import LiveConfig
 from quavf.live.events import LiveCounts, LiveEvent, LivePerson
 from quavf.live.judge import Judge, TickScores
+from quavf.live.networks import LiveNetworks
 from quavf.live.people import People, SeenFace
 from quavf.live.picture import ArrayView, Picture
 from quavf.live.pictures import Pace, PictureQueue, Waiting, check, tick_of
 from quavf.live.record import Record, Recorded
-from quavf.live.search import open_live_search
+from quavf.live.search import LiveSearch
 from quavf.live.sound import LiveSound
 from quavf.live.states import States
 from quavf.results.config import MomentsConfig
 from quavf.results.fusion import Fusion
 from quavf.results.video import VideoResult
 from quavf.utils.closing import Closing
-
-if TYPE_CHECKING:
-    from quavf.inference.cues import CuesPredictor
+from quavf.video.follow import MeshFollower
 
 PATIENCE_S = 1.0  # of pictures for sound that does not come, and the other way round ...
 FILE_PATIENCE_S = 10.0  # ... where nothing is in a hurry
 REPORT_DROPS_S = 1.0  # between two reports of pictures left out
 LONGEST_PAUSE_S = 3600.0  # every tick of a pause is gone through
+SEARCH = SearchConfig(look_rate=RATE)
 MOST_EVENTS = 10_000  # that wait to be read; the oldest go first
 
 
@@ -57,7 +56,7 @@ class LiveSession(Closing):
 
     def __init__(
         self,
-        predictor: CuesPredictor,
+        networks: LiveNetworks,
         fusion: Fusion,
         moments: MomentsConfig,
         config: LiveConfig | None = None,
@@ -67,15 +66,15 @@ class LiveSession(Closing):
         self._events: deque[LiveEvent] = deque(maxlen=MOST_EVENTS)
         self._people: tuple[LivePerson, ...] = ()
         self._is_closed = False
-        search = SearchConfig(look_rate=RATE)
-        self._search = open_live_search(search)
-        self._who = People(TrackConfig(), search.look_rate)
+        follower = MeshFollower(networks.mesh, networks.gaze)
+        self._search = LiveSearch(SEARCH, networks.detector, follower)
+        self._who = People(TrackConfig(), SEARCH.look_rate)
         self._queue, self._pace = PictureQueue(), Pace()
-        self._sound = LiveSound(VoiceDetector())
+        self._sound = LiveSound(VoiceDetector(networks.voice))
         self._patience_s = PATIENCE_S if config.real_time else FILE_PATIENCE_S
         self._looks: deque[Look] = deque()  # that wait for the sound of their ticks
         self._newest: list[SeenFace] = []
-        self._judge = Judge(predictor, fusion, round(config.look_ahead * RATE))
+        self._judge = Judge(networks.predictor, fusion, round(config.look_ahead * RATE))
         self._states = States(moments)
         self._fusion, self._moments = fusion, moments
         self._record = Record() if config.record else None

@@ -42,8 +42,8 @@ class MeshFollower:
 
     columns: tuple[str, ...] = CUE_COLUMNS
 
-    def __init__(self, threads: int = 1) -> None:
-        self._mesh, self._gaze = FaceMesh(threads), GazeReader(threads)
+    def __init__(self, mesh: FaceMesh | None = None, gaze: GazeReader | None = None) -> None:
+        self._mesh, self._gaze = mesh or FaceMesh(), gaze or GazeReader()
         self._gaze_s = -math.inf  # time of the latest picture whose eyes were read
 
     def look(self, view: View, boxes: Floats) -> MeshFaces:

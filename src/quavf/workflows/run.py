@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -34,6 +35,7 @@ from quavf.workflows.quality import QUALITY_INFERENCE, score_quality
 
 if TYPE_CHECKING:
     from quavf.inference.predictor import Predictor
+    from quavf.live.networks import LiveNetworks
     from quavf.live.session import LiveSession
 
 log = logging.getLogger(__name__)
@@ -108,6 +110,8 @@ class Pipeline:
             self.bundle.branches, config, lambda spec, settings: config.quality
         )
         self.windows = _common_windows(self.predictors)
+        self._lock = threading.Lock()
+        self._live_networks: LiveNetworks | None = None
 
     def __reduce__(self) -> tuple[type[Pipeline], tuple[RunConfig]]:
         """Without the networks: each process loads its own."""
@@ -137,19 +141,33 @@ class Pipeline:
         """Start a live session: pictures and sound in, events out.
 
         `look_ahead` is the time in seconds that a judgement waits for; `config` says more, and its
-        `look_ahead` counts. Of the branches, it runs the cues alone. Raises ConfigError without it.
+        `look_ahead` counts. Of the branches, it runs the cues alone. Sessions share the networks,
+        and may run in several threads at once. Raises ConfigError without the cues branch.
         """
         from quavf.live.session import LiveSession
 
-        keep_cues(self.bundle, "live")
         config = config or LiveConfig(look_ahead=look_ahead)
-        from quavf.inference.loading import load_predictors
+        networks = self.load_live_networks()
+        return LiveSession(networks, self.bundle.fusion, self.bundle.moments, config)
 
-        checkpoint = {CUES.name: self.bundle.branches[CUES.name]}
-        alone = replace(self.config, device="cpu", threads=1)  # the fastest for so little at once
-        loaded = load_predictors(checkpoint, alone, lambda spec, settings: "")
-        predictor: Any = loaded[CUES.name]
-        return LiveSession(predictor, self.bundle.fusion, self.bundle.moments, config)
+    def load_live_networks(self) -> LiveNetworks:
+        """Load the networks of live sessions, once: all sessions of this pipeline share them.
+
+        Raises ConfigError without a cues branch.
+        """
+        from quavf.inference.loading import load_predictors
+        from quavf.live.networks import open_networks
+        from quavf.live.session import SEARCH
+
+        keep_cues(self.bundle, "live")
+        with self._lock:
+            if self._live_networks is None:
+                checkpoint = {CUES.name: self.bundle.branches[CUES.name]}
+                alone = replace(self.config, device="cpu", threads=1)  # the fastest for so little
+                loaded = load_predictors(checkpoint, alone, lambda spec, settings: "")
+                predictor: Any = loaded[CUES.name]
+                self._live_networks = open_networks(predictor, SEARCH)
+            return self._live_networks
 
     def _run(self, video: Path, folder: Path, truth: Sequence[Moment] | None) -> VideoAnalysis:
         before = _read_run(folder)

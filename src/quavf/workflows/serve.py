@@ -33,6 +33,9 @@ def serve(
 
 def open_sessions(weights: str) -> Callable[[float], LiveSession]:
     """Load the networks; what opens a session with a look-ahead. Runs in a session's process."""
-    from quavf.workflows.run import load
+    from quavf.workflows.config import RunConfig
+    from quavf.workflows.run import Pipeline
 
-    return load(weights).live
+    pipeline = Pipeline(RunConfig(weights=weights, causal=True, device="cpu"))
+    pipeline.load_live_networks()
+    return pipeline.live

@@ -38,7 +38,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import mutations  # noqa: E402
 from quavf.live.serve.config import ServeConfig  # noqa: E402
-from quavf.live.serve.pool import SESSIONS, Loader  # noqa: E402
+from quavf.live.serve.pool import SESSIONS  # noqa: E402
+from quavf.live.serve.processes import Loader  # noqa: E402
 from quavf.live.serve.protocol import ENDINGS, Kind, pack_picture, pack_sound  # noqa: E402
 from tests.helpers.live_sessions import FAKE, serving  # noqa: E402
 

@@ -16,7 +16,7 @@ import pytest
 from quavf.live.serve.app import LiveApp
 from quavf.live.serve.config import ServeConfig
 from quavf.live.serve.listen import make_server
-from quavf.live.serve.pool import Loader
+from quavf.live.serve.processes import Loader
 from tests.helpers.data import ROOT
 
 FAKE = "tests.helpers.fake_sessions:load"

@@ -18,7 +18,8 @@ from ray import serve
 from quavf.core.errors import ConfigError
 from quavf.live.serve.app import LiveApp
 from quavf.live.serve.config import ServeConfig
-from quavf.live.serve.pool import SESSIONS, Loader
+from quavf.live.serve.pool import SESSIONS
+from quavf.live.serve.processes import Loader
 
 TOKEN = "QUAVF_TOKEN"
 PAGES = 8  # requests of a replica beside its sessions: pages, checks of its health

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from quavf.core.errors import ConfigError
 from quavf.live.serve.config import ServeConfig
-from quavf.live.serve.pool import SESSIONS, Loader
+from quavf.live.serve.pool import SESSIONS
+from quavf.live.serve.processes import Loader
 from quavf.models.bundled import DEFAULT
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import pytest
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 from quavf.live.serve.app import LiveApp
 from quavf.live.serve.config import ServeConfig
-from quavf.live.serve.pool import SESSIONS, Loader
+from quavf.live.serve.pool import SESSIONS
+from quavf.live.serve.processes import Loader
 from tests.helpers.browser import CHROMIUM
 from tests.helpers.browser_media import write_camera, write_microphone
 from tests.helpers.data import REAL_TALK, ROOT

@@ -16,7 +16,8 @@ from starlette.websockets import WebSocket
 from quavf.live.serve.config import ServeConfig, is_loopback
 from quavf.live.serve.conversation import Conversation
 from quavf.live.serve.page import render_page
-from quavf.live.serve.pool import Loader, Pool
+from quavf.live.serve.pool import Pool
+from quavf.live.serve.processes import Loader
 
 SOCKET_PATH = "/live"
 

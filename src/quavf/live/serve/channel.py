@@ -14,6 +14,7 @@ from typing import Any
 START, PACKET, STOP = b"S", b"P", b"E"
 FRAME = struct.Struct("<Ic")
 LONGEST_LINE = 4_000_000  # bytes
+FORK = b"F"  # to the process with the networks, with a socket
 READY, EVENT, STATE, ENDED, ERROR = "ready", "event", "state", "ended", "error"
 
 

@@ -12,7 +12,8 @@ from quavf.core.version import __version__
 from quavf.live.serve.channel import ENDED, EVENT, PACKET, STATE, STOP
 from quavf.live.serve.config import LimitsConfig, ServeConfig
 from quavf.live.serve.inbox import Allowance, Inbox
-from quavf.live.serve.pool import Pool, WorkerDiedError, WorkerProcess
+from quavf.live.serve.pool import Pool
+from quavf.live.serve.processes import WorkerDiedError, WorkerProcess
 from quavf.live.serve.protocol import (
     BAD_MESSAGE,
     BAD_TOKEN,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from quavf.core.errors import ConfigError, EngineError
 from quavf.live.serve.app import LiveApp
 from quavf.live.serve.config import ServeConfig
-from quavf.live.serve.pool import Loader, WorkerDiedError
+from quavf.live.serve.processes import Loader, WorkerDiedError
 
 if TYPE_CHECKING:
     import uvicorn

@@ -1,15 +1,17 @@
 """The process that runs sessions, one after the other: `python -m quavf.live.serve.worker`.
 
-It ends with the server: when its standard input does.
+It ends with the server: when its input does.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
 import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -110,32 +112,63 @@ class Worker:
 
 
 def main(words: list[str]) -> int:
-    """Load the networks by `module:function` and its JSON options, then serve sessions."""
+    """Load the networks by `module:function` and its JSON options, then serve sessions.
+
+    With the number of a socket as the last word, fork a process for each socket that comes by it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to act on
     out = os.dup(1)
     os.dup2(2, 1)  # what libraries print does not mix with the lines
     os.nice(NICENESS)
-    place, options, limits = words
+    place, options, limits, *control = words
     module, _, function = place.partition(":")
     try:
         load = getattr(importlib.import_module(module), function)
-        worker = Worker(load(**json.loads(options)), LimitsConfig(**json.loads(limits)), out)
+        open_session, checked = load(**json.loads(options)), LimitsConfig(**json.loads(limits))
     except QuavfError as error:
         os.write(out, pack_line(ERROR, message=str(error)))
         return 2
-    os.write(out, pack_line(READY))
-    _serve(worker)
+    os.write(out, pack_line(READY, pid=os.getpid()))
+    given = 0
+    if control:
+        given = out = fork_sessions(socket.socket(fileno=int(control[0])), out)
+    if out >= 0:
+        _serve(Worker(open_session, checked, out), given)
     return 0
 
 
-def _serve(worker: Worker) -> None:
+def fork_sessions(control: socket.socket, out: int) -> int:
+    """Fork a process for each socket that comes; in it, return the socket's number.
+
+    Returns -1 when the server has gone. Forking is safe: the networks run without threads of their
+    own, and none has run yet. `out` is where this process says that it is ready; it stays its own.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries them
+    gc.collect()
+    gc.freeze()  # what is shared stays so
+    while True:
+        message, sockets, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            return -1
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            control.close()
+            for own in (0, out):
+                os.close(own)
+            os.write(sockets[0], pack_line(READY, pid=os.getpid()))
+            return sockets[0]
+        os.close(sockets[0])
+
+
+def _serve(worker: Worker, given: int) -> None:
+    """Take frames from a file descriptor until it ends."""
     reader = FrameReader()
     while True:
-        ready, _, _ = select.select([0], [], [], POLL_S)
+        ready, _, _ = select.select([given], [], [], POLL_S)
         if not ready:
             worker.report()
             continue
-        block = os.read(0, BLOCK)
+        block = os.read(given, BLOCK)
         if not block:
             return
         for kind, body in reader.feed(block):

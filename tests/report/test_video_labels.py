@@ -10,8 +10,16 @@ from typing import Any
 
 import pytest
 
-from quavf.report.video import write_report
-from quavf.results.labels import LabelledPerson, Part, Stretch, VideoLabels, read_csv, write_csv
+from quavf.report.video import write_report, write_report_again
+from quavf.results.labels import (
+    LabelledPerson,
+    Part,
+    Stretch,
+    VideoLabels,
+    fingerprint_people,
+    read_csv,
+    write_csv,
+)
 from quavf.results.video import Moment
 from tests.helpers.browser import TIME, box_of, settled, until
 from tests.helpers.made_up_results import made_up, write_video
@@ -254,8 +262,9 @@ def test_people_are_split_and_joined(open_page: Open, tmp_path: Path) -> None:
 def test_files_are_opened(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
     run = json.loads(page.evaluate("document.getElementById('data').textContent"))["labels"]["run"]
-    people = tuple(LabelledPerson(n, WANTED[n]) for n in WANTED)
-    labels = VideoLabels("in.mp4", people, LENGTH_S, run=run)
+    names = {1: 'Anna "A", B.', 2: ""}
+    people = tuple(LabelledPerson(n, WANTED[n], name=names[n]) for n in WANTED)
+    labels = VideoLabels("in, 2.mp4", people, LENGTH_S, run=run)
     labels.write(tmp_path / "a.json")
     write_csv(tmp_path / "a.csv", [labels])
     replace(labels, run="other").write(tmp_path / "b.json")
@@ -270,7 +279,27 @@ def test_files_are_opened(open_page: Open, tmp_path: Path) -> None:
         until(page, f"document.querySelector('#label-bar .notice').textContent.includes('{said}')")
         if name.startswith("a"):
             assert_close(labels_of(page, tmp_path), WANTED)
+            table = download(page, tmp_path, "CSV")
+            (found,) = read_csv(table)
+            assert {p.number: p.name for p in found.people} == names
             page.keyboard.press("Control+z")
+
+
+def test_a_page_with_names_labels_the_people_found(
+    browser: Any, folder: Path, tmp_path: Path
+) -> None:
+    """The lanes above show people as they were labelled, those below as they were found."""
+    result = made_up(folder / "in.mp4", duration_s=LENGTH_S)
+    labels = VideoLabels("in.mp4", (LabelledPerson(1, (), (Part(1), Part(2)), "Anna"),))
+    page = browser.new_page()
+    page.goto(write_report_again(result, labels, tmp_path).as_uri() + "#label")
+    until(page, "document.querySelectorAll('.label-lane').length === 2")
+    shown = page.evaluate("[...document.querySelectorAll('#lanes h3')].map((h) => h.textContent)")
+    assert shown == ["Anna"]
+    found = VideoLabels.read(download(page, tmp_path))
+    assert [p.number for p in found.people] == [1, 2]
+    assert found.run == fingerprint_people(result)
+    page.close()
 
 
 def test_on_a_phone(open_page: Open, tmp_path: Path) -> None:

@@ -42,12 +42,22 @@ def test_drafts_are_no_labels() -> None:
 
 
 def test_a_table_keeps_the_checked_stretches(tmp_path: Path) -> None:
-    write_csv(tmp_path / "labels.csv", [LABELS])
+    nameless = LabelledPerson(1, ANNA.stretches)
+    write_csv(tmp_path / "labels.csv", [VideoLabels("dinner.mp4", (nameless, BEN))])
     lines = (tmp_path / "labels.csv").read_text().splitlines()
     assert lines[:2] == ["video,person,start_s,end_s,label", "dinner.mp4,1,0.500,2.250,to_me"]
     (found,) = read_csv(tmp_path / "labels.csv")
-    assert found == VideoLabels("dinner.mp4", (LabelledPerson(1, ANNA.stretches),))
+    assert found == VideoLabels("dinner.mp4", (nameless,))
     assert found.people[0].list_parts() == (Part(1),)
+
+
+def test_a_table_keeps_names(tmp_path: Path) -> None:
+    write_csv(tmp_path / "labels.csv", [LABELS])
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    assert lines[0] == "video,person,name,start_s,end_s,label"
+    assert lines[1] == 'dinner.mp4,1,"Anna, with a comma",0.500,2.250,to_me'
+    (found,) = read_csv(tmp_path / "labels.csv")
+    assert [p.name for p in found.people] == [ANNA.name]
 
 
 def edit(**changes: Any) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quavf.cli import main
 from quavf.core.errors import ConfigError
+from quavf.results.labels import LabelledPerson, VideoLabels
 from quavf.results.scores import Scores, write_scores
 from quavf.results.video import VideoResult
 from quavf.workflows.report import write_formats
@@ -47,6 +49,38 @@ def test_several_runs_get_names_that_differ(tmp_path: Path) -> None:
     assert [p.name for p in written] == ["IMG_1.rttm", "IMG_1-2.rttm"]
     assert len(write_formats([tmp_path / "runs" / "a", tmp_path / "runs" / "b"], ["rttm"])) == 2
     assert (tmp_path / "runs" / "b" / "report.rttm").is_file()
+
+
+def test_names_of_labelled_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In all files, in the page and in its words, as soon as labels lie beside the run."""
+    result = made_up(write_video(tmp_path / "in.mp4", seconds=0.5), has_cues=True)
+    result.write(tmp_path / "out")
+    assert main(["report", str(tmp_path / "out")]) == 0
+    before = capsys.readouterr().out
+    assert "Anna" not in before
+    people = (LabelledPerson(1, name="Anna B."), LabelledPerson(2, name="<i>Ben"))
+    VideoLabels(result.video.name, people).write(tmp_path / "out" / "labels.json")
+    elan, rttm, table = write_formats([tmp_path / "out"], ["elan", "rttm", "json"])
+    assert 'TIER_ID="Anna B. talks to you"' in elan.read_text()
+    assert {line.split()[7] for line in rttm.read_text().splitlines()} == {"Anna_B."}
+    assert json.loads(table.read_text())["people"][0] == {"person": 1, "name": "Anna B."}
+    assert main(["report", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out.replace("\n", " ")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert '"name":"Anna B."' in page
+    assert "<i>Ben" not in page
+    assert "Anna B." in said
+    assert "erson 1" not in said
+    assert VideoResult.read(tmp_path / "out").persons == result.persons, "the run's own stay"
+
+
+def test_two_people_of_one_name_differ_in_files(tmp_path: Path) -> None:
+    made_up(tmp_path / "in.mp4").write(tmp_path)
+    people = (LabelledPerson(1, name="Ann"), LabelledPerson(2, name="Ann"))
+    VideoLabels("in.mp4", people).write(tmp_path / "labels.json")
+    (table,) = write_formats([tmp_path], ["json"])
+    names = [p["name"] for p in json.loads(table.read_text())["people"]]
+    assert names == ["Ann (1)", "Ann (2)"]
 
 
 def test_scores_with_labels(scored: Path, tmp_path: Path) -> None:

@@ -153,9 +153,9 @@ def _add_report_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         nargs="+",
-        required=True,
         metavar="NAME",
-        help=f"Formats, one or more: {', '.join(FORMAT_NAMES)}",
+        help=f"Formats, one or more: {', '.join(FORMAT_NAMES)}; default: the page of a run, "
+        "written again with the names that people have in its labels",
     )
     parser.add_argument(
         "--out",
@@ -178,9 +178,16 @@ def _add_report_options(parser: ArgumentParser) -> None:
 
 
 def _report(args: Namespace, console: Any) -> None:
+    from quavf.core.errors import ConfigError
     from quavf.core.names import printable
-    from quavf.workflows.report import write_formats
+    from quavf.workflows.report import rewrite_pages, write_formats
 
+    if not args.format:
+        if args.out or args.kind or args.store or args.clips:
+            raise ConfigError("report: --out, --kind, --store and --clips need --format")
+        for page, summary in rewrite_pages(args.folders).items():
+            console.print(f"{printable(page)}: {printable(summary.text)}", markup=False)
+        return
     written = write_formats(
         args.folders,
         args.format,
@@ -217,8 +224,8 @@ LABEL = Command(
     _label,
 )
 REPORT = Command(
-    "Write results for ELAN, Praat, players, diarization scoring or spreadsheets.",
-    "OUT [OUT ...] --format NAME [NAME ...] [--out DIR] [options]",
+    "Write results for ELAN, Praat, players or spreadsheets, or their page with people's names.",
+    "OUT [OUT ...] [--format NAME [NAME ...]] [--out DIR] [options]",
     _add_report_options,
     _report,
 )

@@ -96,7 +96,7 @@ class LabelApp:
         content = None if labels is None else labels.to_json()
         server = LabelServer("labels", revision, content, secrets.token_urlsafe(6))
         video, offset_s = self._videos[folder.name]
-        page = render_report(result, video, offset_s, server)
+        page = render_report(result, video, offset_s, server, labels)
         return HTMLResponse(page, headers=HEADERS)
 
     def _video(self, request: Request) -> Response:

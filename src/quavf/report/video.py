@@ -25,7 +25,8 @@ from quavf.core.branches import FUSED, LOOKING, QUALITY, SPEAKING, branch_names,
 from quavf.core.errors import MediaError
 from quavf.report.annotate import convert_video, plays_in_browsers, read_start_offset_s
 from quavf.report.words import describe_briefly, describe_person, format_length, summarise
-from quavf.results.labels import fingerprint_people, fingerprint_video
+from quavf.results.labels import VideoLabels, fingerprint_people, fingerprint_video
+from quavf.results.people import apply_people
 from quavf.results.video import Moment, Person, PersonScores, VideoResult
 from quavf.sources.config import MediaOptions
 from quavf.utils.files import explain_os_errors, write_text
@@ -34,6 +35,14 @@ REPORT_FILE = "report.html"
 ANNOTATED_FILE = "annotated.mp4"
 PLAIN_FILE = "video.mp4"
 MAX_STEPS = 40_000  # of one person: 1.1 hours at 10 a second; beyond, neighbours are averaged
+SCRIPTS = (  # of the page, in this order
+    "label_stretches.js",
+    "label_state.js",
+    "label_keeping.js",
+    "label_lanes.js",
+    "label.js",
+    "report.js",
+)
 FULL, MISSING = 250, 255  # a score in one byte: 0.4 % steps
 HELD_S = 0.15  # a score stands for so much time before and after it
 GAP_S = 0.5  # a longer time without scores is shown as not in view
@@ -69,6 +78,18 @@ def write_report(
     return folder / REPORT_FILE
 
 
+def write_report_again(result: VideoResult, labels: VideoLabels | None, folder: Path) -> Path:
+    """Write `report.html` with people as `labels` name them, over the video that is beside it."""
+    plain = folder / PLAIN_FILE
+    video: str | None
+    if plain.is_file() and not (folder / ANNOTATED_FILE).is_file():
+        video, offset_s = plain.name, read_start_offset_s(plain)
+    else:
+        video, offset_s = place_video(result, folder, with_video=result.video.is_file())
+    write_text(folder / REPORT_FILE, render_report(result, video, offset_s, labels=labels))
+    return folder / REPORT_FILE
+
+
 def place_video(
     result: VideoResult,
     folder: Path,
@@ -92,13 +113,16 @@ def render_report(
     video: str | None,
     offset_s: float = 0.0,
     server: LabelServer | None = None,
+    labels: VideoLabels | None = None,
 ) -> str:
     """The page; `video` is a plain file name beside it, whose picture 0 shows at `offset_s`.
 
     Where there are no labels to show, people can label in it; with a `server`, that keeps them.
+    `labels` say who the people are, and their names.
     """
     script = read_script()
     title = html.escape(clean_text(result.video.name))
+    found, result = result, apply_people(result, labels)
     summary = summarise(result)
     source = video if video is None or server is None else f"{video}?{server.tab}"
     values = {
@@ -114,7 +138,7 @@ def render_report(
         "notes": _notes(result),
         "data": encode_for_script(
             _build_content(result, video, offset_s, summary.nothing)
-            | {"labels": _labelling(result, server)}
+            | {"labels": _labelling(found, server, result)}
         ),
         "js": script,
     }
@@ -123,18 +147,25 @@ def render_report(
 
 def read_script() -> str:
     """The script of the page, as one text."""
-    return "\n".join(('"use strict";', read_template("label.js"), read_template("report.js")))
+    return "\n".join(('"use strict";', *map(read_template, SCRIPTS)))
 
 
-def _labelling(result: VideoResult, server: LabelServer | None) -> dict[str, Any] | None:
-    """What labels are kept under; None if the page shows labels already."""
-    if result.truth is not None:
+def _labelling(
+    found: VideoResult, server: LabelServer | None, shown: VideoResult
+) -> dict[str, Any] | None:
+    """What labels are kept under, and whom they are of if the page shows other people.
+
+    None if the page shows labels already.
+    """
+    if found.truth is not None:
         return None
+    people = [_person_content(found, person) for person in found.persons]
     return {
-        "video": result.video.name,
-        "fingerprint": fingerprint_video(result.video),
-        "run": fingerprint_people(result),
+        "video": found.video.name,
+        "fingerprint": fingerprint_video(found.video),
+        "run": fingerprint_people(found),
         "server": None if server is None else asdict(server),
+        "found": None if shown is found else people,
     }
 
 
@@ -211,7 +242,7 @@ def _person_content(result: VideoResult, person: Person) -> dict[str, Any]:
     speaking, looking = result.speaking_of(person.number), result.looking_of(person.number)
     return {
         "number": person.number,
-        "name": f"Person {person.number}",
+        "name": person.title,
         "words": describe_person(result, person.number),
         "brief": describe_briefly(result, person.number),
         "thumbnail": _data_uri(person.thumbnail),

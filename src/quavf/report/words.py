@@ -95,9 +95,9 @@ def _rank(result: VideoResult, measure: Callable[[VideoResult, int], float]) -> 
 def _list_people(result: VideoResult, lengths: dict[int, float], verb: str, tail: str) -> str:
     """`Person 1 spoke for 30 s, to others, and person 3 for 4 s.`"""
     (first, seconds), *others = [*lengths.items()][:MANY_TALKERS]
-    who = f"Person {first}" if len(result.persons) > 1 else "They"
+    who = _name(result, first, capital=True) if len(result.persons) > 1 else "They"
     words = f"{who} {verb} {format_length(seconds)}{tail}"
-    more = [f"person {number} for {format_length(s)}" for number, s in others]
+    more = [f"{_name(result, number)} for {format_length(s)}" for number, s in others]
     hidden = len(lengths) - len(others) - 1
     if hidden:
         more.append(f"{_count(hidden)} more for less")
@@ -143,16 +143,25 @@ def _rank_talkers(result: VideoResult) -> list[int]:
 def _headline(result: VideoResult, talkers: list[int]) -> str:
     n_persons, first = len(result.persons), talkers[0]
     amount = _format_amount(result.moments_of(first))
+    who = _name(result, first, capital=True)
     if n_persons == 1:
-        return f"One person, who talked to you for {amount}."
+        alone = "One person, who" if who == f"Person {first}" else who
+        return f"{alone} talked to you for {amount}."
     people = f"{_count(n_persons, capital=True)} people."
     if len(talkers) < MANY_TALKERS:
-        words = f"{people} Person {first} talked to you for {amount}"
+        words = f"{people} {who} talked to you for {amount}"
         if len(talkers) == 2:
-            words += f", person {talkers[1]} for {_format_amount(result.moments_of(talkers[1]))}"
+            second = _name(result, talkers[1])
+            words += f", {second} for {_format_amount(result.moments_of(talkers[1]))}"
         return words + "."
-    who = "All of them" if len(talkers) == n_persons else f"{_count(len(talkers), capital=True)}"
-    return f"{people} {who} talked to you, most of all person {first}: {amount}."
+    many = "All of them" if len(talkers) == n_persons else f"{_count(len(talkers), capital=True)}"
+    return f"{people} {many} talked to you, most of all {_name(result, first)}: {amount}."
+
+
+def _name(result: VideoResult, number: int, capital: bool = False) -> str:
+    """A person's name within a sentence, or at its start."""
+    name = next((p.name for p in result.persons if p.number == number), "")
+    return name or f"{'Person' if capital else 'person'} {number}"
 
 
 def _silent_headline(n_persons: int) -> str:
@@ -192,7 +201,7 @@ def _closest(result: VideoResult) -> str:
     if best is None:
         return "Nobody could be scored."
     score, number, time_s = best
-    who = f"person {number}, " if len(result.persons) > 1 else ""
+    who = f"{_name(result, number)}, " if len(result.persons) > 1 else ""
     return (
         f"The highest score is {_percent(score)} ({who}at {format_clock(time_s)}); "
         f"a moment needs {_percent(result.threshold)} for a while."

@@ -25,6 +25,7 @@ LABELS_FILE = "labels.json"  # beside `result.json`
 TO_ME, TO_OTHERS, SILENT = "to_me", "to_others", "silent"
 LABELS = (TO_ME, TO_OTHERS, SILENT)
 CSV_COLUMNS = ("video", "person", "start_s", "end_s", "label")
+NAME_COLUMN = "name"  # further column, after the person, where somebody has a name
 TOUCHING_S = 1e-3  # stretches may overlap by so much: times are written in milliseconds
 SAMPLE = 1 << 20  # bytes at each end of a video that its fingerprint covers
 
@@ -185,16 +186,23 @@ def _check_numbers(people: Sequence[LabelledPerson]) -> None:
 def write_csv(path: Path, labels: Iterable[VideoLabels]) -> None:
     """Write all checked stretches as a table, `video,person,start_s,end_s,label`.
 
-    A table does not say how people were joined or split.
+    Where people have names, a column `name` follows the person. A table does not say how people
+    were joined or split.
     """
+    rows = [
+        {"video": one.video, "person": p.number, NAME_COLUMN: p.name, "label": s.label}
+        | {"start_s": f"{s.start_s:.3f}", "end_s": f"{s.end_s:.3f}"}
+        for one in labels
+        for p in one.checked.people
+        for s in p.stretches
+    ]
+    columns = list(CSV_COLUMNS)
+    if any(row[NAME_COLUMN] for row in rows):
+        columns.insert(2, NAME_COLUMN)
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(CSV_COLUMNS)
-    for one in labels:
-        for person in one.checked.people:
-            for s in person.stretches:
-                times = (f"{s.start_s:.3f}", f"{s.end_s:.3f}")
-                table.writerow((one.video, person.number, *times, s.label))
+    table = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    table.writeheader()
+    table.writerows(rows)
     write_text(Path(path), text.getvalue())
 
 
@@ -211,25 +219,30 @@ def read_csv(path: Path) -> list[VideoLabels]:
             f"{path}: has no column {missing[0]}; it needs {','.join(CSV_COLUMNS)}"
         )
     found: dict[str, dict[int, list[Stretch]]] = {}
+    names: dict[tuple[str, int], str] = {}
     for row in rows:
         try:
             stretch = Stretch(float(row["start_s"]), float(row["end_s"]), row["label"].strip())
-            person = int(row["person"])
+            video, person = row["video"].strip(), int(row["person"])
         except (ValueError, TypeError, AttributeError, AnnotationError) as error:
             raise AnnotationError(f"{path}, line {rows.line_num}: {error}") from None
-        found.setdefault(row["video"].strip(), {}).setdefault(person, []).append(stretch)
+        found.setdefault(video, {}).setdefault(person, []).append(stretch)
+        names.setdefault((video, person), (row.get(NAME_COLUMN) or "").strip())
     try:
         return [
-            VideoLabels(video, tuple(_from_rows(n, people[n]) for n in sorted(people)))
+            VideoLabels(
+                video,
+                tuple(_from_rows(n, people[n], names[video, n]) for n in sorted(people)),
+            )
             for video, people in found.items()
         ]
     except AnnotationError as error:
         raise AnnotationError(f"{path}: {error}") from None
 
 
-def _from_rows(number: int, stretches: list[Stretch]) -> LabelledPerson:
+def _from_rows(number: int, stretches: list[Stretch], name: str) -> LabelledPerson:
     try:
-        return LabelledPerson(number, tuple(sorted(stretches)))
+        return LabelledPerson(number, tuple(sorted(stretches)), name=name)
     except AnnotationError as error:
         raise AnnotationError(f"person {number}: {error}") from None
 

@@ -62,6 +62,12 @@ class Person:
     last_s: float
     thumbnail: bytes = b""  # JPEG of the face that can be seen best; empty when there is none
     is_still: bool = False  # the face never moves, like one in a picture on a wall
+    name: str = ""  # as somebody who labelled the video called them
+
+    @property
+    def title(self) -> str:
+        """The name, or else the number in words."""
+        return self.name or f"Person {self.number}"
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,7 @@ class VideoResult:
                     "last_s": p.last_s,
                     "thumbnail": base64.b64encode(p.thumbnail).decode(),
                     "is_still": p.is_still,
+                    **({"name": p.name} if p.name else {}),
                 }
                 for p in self.persons
             ],
@@ -314,7 +321,8 @@ def _person(content: dict[str, Any]) -> Person:
         raise ValueError(f"thumbnail: {error}") from None
     first_s, last_s = float(content["first_s"]), float(content["last_s"])
     is_still = bool(content.get("is_still", False))  # missing in earlier versions
-    return Person(int(content["number"]), first_s, last_s, thumbnail, is_still)
+    name = str(content.get("name", ""))
+    return Person(int(content["number"]), first_s, last_s, thumbnail, is_still, name)
 
 
 def _table(rows: dict[int, Any], schema: pa.Schema) -> pa.Table:

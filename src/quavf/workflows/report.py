@@ -9,7 +9,10 @@ from pathlib import Path
 from quavf.core.errors import ConfigError
 from quavf.core.names import name_safely
 from quavf.report.formats.write import FORMATS, check_formats, write_format
+from quavf.report.video import write_report_again
+from quavf.report.words import Summary, summarise
 from quavf.results.kinds import LABELS
+from quavf.results.people import apply_people, find_labels
 from quavf.results.scores import SCORES_FILE, read_config
 from quavf.results.video import RESULT_FILE, VideoResult
 from quavf.workflows.report_clips import iterate_clips
@@ -17,6 +20,36 @@ from quavf.workflows.report_clips import iterate_clips
 STORE_FILE = "store.json"
 FILE = "report"  # of a run, without ending; beside report.html
 FOLDER = "report"  # of scores, for a file for each clip
+
+
+def rewrite_pages(folders: Sequence[Path | str]) -> dict[Path, Summary]:
+    """Write `report.html` of runs again, with people as they were labelled; what each page says.
+
+    Each folder is what `quavf run` wrote, of one video or several. Labels are those beside the
+    results, where there are any: see `quavf.results.people.find_labels`. Raises ConfigError for
+    other folders, AnnotationError for labels that do not fit.
+    """
+    written: dict[Path, Summary] = {}
+    for folder in map(Path, folders):
+        for run in _list_runs(folder):
+            result = VideoResult.read(run)
+            labels = find_labels(run, result)
+            page = write_report_again(result, labels, run)
+            written[page] = summarise(apply_people(result, labels))
+    return written
+
+
+def _list_runs(folder: Path) -> list[Path]:
+    """The folders of single runs. Raises ConfigError if there is none."""
+    if (folder / RESULT_FILE).is_file():
+        return [folder]
+    runs = sorted(path.parent for path in folder.glob(f"*/{RESULT_FILE}"))
+    if not runs:
+        raise ConfigError(
+            f"{folder}: no result of `quavf run` here; to write scores or labels of a store for "
+            "other programs, say how with --format"
+        )
+    return runs
 
 
 @dataclass(frozen=True)
@@ -44,7 +77,8 @@ def write_formats(
     labels. `formats` are elan, vtt, rttm, textgrid, csv or json; `kinds` says what to write (see
     `quavf.results.kinds`), by default all that a format can show. Files go to `out`, each named by
     its video or clip; by default to `report.eaf` and so on beside a run's results, and to `report/`
-    in a folder of scores. `clips` is the folder of the clips' videos, `<clip>.mp4`, to link. Raises
+    in a folder of scores. `clips` is the folder of the clips' videos, `<clip>.mp4`, to link. Labels
+    beside a run's results name its people, join and split them. Raises
     ConfigError for other folders and unknown names, ScoresError or StoreError for what cannot be
     read.
     """
@@ -96,7 +130,8 @@ class _Work:
             )
 
     def _read_run(self, folder: Path) -> _Source:
-        result = VideoResult.read(folder)
+        found = VideoResult.read(folder)
+        result = apply_people(found, find_labels(folder, found))
         if self.out is None:
             return _Source(result, folder / FILE)
         return _Source(result, self.out / name_safely(result.video.stem, self.taken))

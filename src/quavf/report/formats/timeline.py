@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -89,11 +90,19 @@ def build_timeline(result: VideoResult, kinds: Sequence[str] = (), offset_ms: in
     return Timeline(
         result.video,
         round(1000 * result.duration_s),
-        {number: f"Person {number}" for number in sorted(numbers)},
+        _name_people(result, sorted(numbers)),
         tuple(judged),
         tuple(sorted(stretches, key=lambda s: (s.start_ms, s.person, s.end_ms))),
         offset_ms,
     )
+
+
+def _name_people(result: VideoResult, numbers: Sequence[int]) -> dict[int, str]:
+    """What files call people: their names, with the number where two have the same."""
+    names = {p.number: write_one_line(p.title) for p in result.persons}
+    titles = {n: names.get(n) or f"Person {n}" for n in numbers}
+    taken = Counter(titles.values())
+    return {n: title if taken[title] == 1 else f"{title} ({n})" for n, title in titles.items()}
 
 
 def check_kinds(kinds: Sequence[str]) -> None:

@@ -20,18 +20,32 @@ SECONDS = 12.0
 
 
 def make_cue_store(
-    path: Path, splits: Sequence[str] = ("train", "train", "val"), seed: int = 0
+    path: Path,
+    splits: Sequence[str] = ("train", "train", "val"),
+    seed: int = 0,
+    *,
+    segments: bool = True,
 ) -> ClipStore:
-    """Conversations with labels of all kinds, and the cues that the networks would report."""
+    """Conversations with labels of all kinds, and the cues that the networks would report.
+
+    Without `segments`, only who speaks and who looks is labelled, as in movies.
+    """
     store = ClipStore.create(path, StoreConfig("simulated", "fixed", "grown"))
     rng = np.random.default_rng(seed)
     for index, split in enumerate(splits):
         scene = draw_talk(rng, SECONDS)
-        write_cue_clip(store, f"clip{index}", split, scene, observe(scene, rng))
+        write_cue_clip(store, f"clip{index}", split, scene, observe(scene, rng), segments)
     return store
 
 
-def write_cue_clip(store: ClipStore, clip: str, split: str, scene: CueScene, grid: CueGrid) -> None:
+def write_cue_clip(
+    store: ClipStore,
+    clip: str,
+    split: str,
+    scene: CueScene,
+    grid: CueGrid,
+    segments: bool = True,
+) -> None:
     """One clip with a (meaningless) crop for each face, its labels and its cues."""
     faces, sound = face_cues(grid), sound_cues(grid)
     with store.write_clip(clip) as writer:
@@ -44,7 +58,7 @@ def write_cue_clip(store: ClipStore, clip: str, split: str, scene: CueScene, gri
                 clip=clip,
                 split=split,
                 clock=Clock(),
-                segments=_segments(scene),
+                segments=_segments(scene) if segments else (),
                 n_samples=n_samples,
                 n_crops=len(faces),
                 frame_size=(1280, 720),

@@ -13,7 +13,7 @@ import pytest
 from quavf.core.errors import CheckpointError, ConfigError
 from quavf.models.bundled import load_bundle, weights_path
 from quavf.models.hub import HubReference, fetch_bundle, parse_reference
-from tests.helpers.hub_settings import use_stub
+from tests.helpers.hub_settings import go_offline, use_stub
 from tests.helpers.hub_stub import Hub, Repository
 
 TENSORS = b"\x02\0\0\0\0\0\0\0{}"  # a safetensors file without tensors
@@ -110,7 +110,7 @@ def test_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     add(hub)
     fetched = fetch_bundle("hf://me/mine")
     fetch_bundle.cache_clear()
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    go_offline(monkeypatch)
     hub.asked.clear()
     assert fetch_bundle("hf://me/mine") == fetched
     with pytest.raises(CheckpointError, match="not in the local cache, and the Hub cannot be"):

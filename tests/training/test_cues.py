@@ -98,6 +98,24 @@ def test_simulated_clips_are_not_counted(tmp_path: Path) -> None:
         CuesTrainSet(unlabelled, replace(CONFIG, simulated=0))
 
 
+def test_speech_alone_is_trained_on_in_full(tmp_path: Path) -> None:
+    """Where nobody knows who talks to the wearer, all of a clip still counts."""
+    store = make_cue_store(tmp_path / "store", ("train", "train"), seed=2, segments=False)
+    for clip in store.clips():
+        everybody = {int(p) for p in store.faces(clip).person}
+        talking = tuple(Interval(person, 0, 9999) for person in sorted(everybody))
+        unlabelled = {"talking": talking, "speaking": (Interval(0, 0, 9999),)}
+        store.write_intervals(clip, store.manifest(clip).speaking, None, unlabelled)
+    data = CuesTrainSet(ClipStore.open(store.path), replace(CONFIG, simulated=0, rehearsal=0.5))
+    assert len(data.items) >= 3, "two clips of 12 s in samples of 6 s"
+    assert len(data) == 2 * len(data.items)
+    for index in range(len(data.items)):
+        *_, seen, _, labels = data[index]
+        people = labels[: N_ANSWERS * seen.numel()].reshape(N_ANSWERS, *seen.shape)
+        assert (people[[TO_ME, LOOKING, TURN]] == IGNORED).all()
+        assert (people[SPEAKING][seen] != IGNORED).all()
+
+
 def test_labels_of_a_store(store: ClipStore) -> None:
     clip = read_labelled_cues(store, "clip0")
     manifest = store.manifest("clip0")

@@ -54,7 +54,7 @@ class CuesTrainSet(TrainSet):
         self.n_ticks = round(config.seconds * RATE)
         self.stores = [store, *(ClipStore.open(Path(path)) for path in config.stores)]
         self.items: list[tuple[int, str]] = []  # store and clip, once for each stretch
-        positive = negative = 0
+        positive = negative = n_speaking = 0
         for k, source in enumerate(self.stores):
             for clip in source.clips("train"):
                 manifest = source.manifest(clip)
@@ -62,6 +62,7 @@ class CuesTrainSet(TrainSet):
                 for segment in manifest.segments:
                     positive += segment.n_frames * segment.label
                     negative += segment.n_frames * (1 - segment.label)
+                n_speaking += manifest.speaking is not None
                 if TALKING in manifest.unlabelled:
                     labelled = _find_labelled(read_labelled_cues(source, clip))
                     n_ticks = len(labelled)
@@ -69,7 +70,8 @@ class CuesTrainSet(TrainSet):
                 self.items += [(k, clip)] * n_stretches
         share = config.rehearsal
         self.n_rehearsed = round(len(self.items) * share / (1 - share))
-        if config.simulated:  # clips that are not counted have both classes
+        only_speaking = n_speaking and not positive and not negative
+        if config.simulated or only_speaking:  # clips that are not counted have both classes
             self.counts = ClassCounts(positive, negative)
         else:
             self.counts = count_classes(positive, negative, store, "labelled faces")
@@ -97,18 +99,22 @@ class CuesTrainSet(TrainSet):
     def _draw_start(self, clip: LabelledCues, rng: np.random.Generator) -> int:
         """Where a stretch begins; where a clip is labelled in part, it holds a labelled tick."""
         last = max(clip.grid.n_ticks - self.n_ticks, 0)
-        is_whole = bool((clip.people[:, :, TO_ME] != IGNORED).any(axis=0).all())
+        is_whole = bool(_is_known(clip).any(axis=0).all())
         labelled = np.empty(0, int) if is_whole else _find_labelled(clip)
         if not len(labelled):
             return int(rng.integers(last + 1))
         return int(np.clip(rng.choice(labelled) - rng.integers(self.n_ticks), 0, last))
 
 
+def _is_known(clip: LabelledCues) -> Array:
+    """(P, T) whether it is labelled if somebody talks to me, or at least speaks."""
+    return np.asarray((clip.people[:, :, [TO_ME, SPEAKING]] != IGNORED).any(axis=2))
+
+
 def _find_labelled(clip: LabelledCues) -> Ints:
-    """The ticks with sound at which anybody in view is labelled as talking to me or not."""
-    known = clip.people[:, :, TO_ME] != IGNORED  # (P, T)
+    """The ticks with sound at which it is labelled of anybody in view."""
     heard = ~np.isnan(clip.grid.level_db)  # (T,)
-    return np.flatnonzero((known & clip.grid.is_seen).any(axis=0) & heard)
+    return np.flatnonzero((_is_known(clip) & clip.grid.is_seen).any(axis=0) & heard)
 
 
 def make_sample(clip: LabelledCues, n_ticks: int, look_ahead: int) -> Sample:

@@ -10,7 +10,7 @@ Simulates conversations to validate and to fit the fusion on, trains the cues br
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ WORLD = SimulateConfig(
 )
 EVERY = 2  # frames between faces: lips need 15 pictures per second
 MOMENTS = MomentsConfig(threshold=0.6, margin=0.15)
+LIVE_MOMENTS = MomentsConfig(threshold=0.65, margin=0.15, max_gap=0.33)
 PRIOR = 0.3  # share of time that somebody in view talks to the wearer
 BASE = "small"
 NAME = "talk"
@@ -70,7 +71,7 @@ def main() -> None:
         turns=[turns],
         foreign=tuple(load_bundle(BASE).branches),  # they learned from drawn faces alone
     )
-    share_weights(out / NAME)
+    complete(out / NAME)
 
 
 def adapt_recipe(recipe: TrainCuesConfig, start: Path) -> TrainCuesConfig:
@@ -94,13 +95,14 @@ def pack_weights(trained: Path, packed: Path) -> Path:
     return packed
 
 
-def share_weights(folder: Path) -> None:
-    """Let the bundle use the files of `small` beside it instead of copies."""
+def complete(folder: Path) -> None:
+    """Add the moments of live sessions, and use the files of `small` beside it, not copies."""
     path = folder / BUNDLE_FILE
     content = json.loads(path.read_text())
     for name, source in load_bundle(BASE).branches.items():
         (folder / content["branches"][name]).unlink()
         content["branches"][name] = f"../{BASE}/{source.name}"
+    content["live"] = asdict(LIVE_MOMENTS)
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 

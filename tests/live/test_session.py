@@ -14,6 +14,7 @@ from quavf.core.records import Array
 from quavf.live.config import LiveConfig
 from quavf.live.events import LiveEvent
 from quavf.live.session import LiveSession
+from quavf.results.config import MomentsConfig
 from quavf.results.video import VideoResult
 from quavf.workflows.config import RunConfig
 from quavf.workflows.run import Pipeline
@@ -207,3 +208,16 @@ def test_sessions_share_the_networks_and_may_run_at_once(
     for events, own in both:
         assert [e.to_json() for e in events] == [e.to_json() for e in alone]
         np.testing.assert_allclose(scores_of(own), scores_of(session), atol=1e-6)
+
+
+def test_live_sessions_have_moments_of_their_own(pipeline: Pipeline) -> None:
+    """Those that the weights give for scores of the cues alone; what is asked for overrides."""
+    live = pipeline.bundle.live
+    assert live is not None
+    assert live != pipeline.bundle.moments
+    with pipeline.live() as session:
+        assert session._moments == live
+    asked = MomentsConfig(threshold=0.9)
+    for moments, expected in ((None, live), (asked, asked)):
+        config = RunConfig(weights="talk", causal=True, moments=moments)
+        assert config.choose_bundle().moments == expected

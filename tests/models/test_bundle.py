@@ -25,10 +25,13 @@ def write(folder: Path, **changes: Any) -> Path:
 
 def test_a_bundle_says_how_its_scores_are_used(tmp_path: Path) -> None:
     moments, mesh = {"threshold": 0.7, "max_gap": 1}, {"mesh": "face_mesh.onnx"}
-    bundle = read_bundle(write(tmp_path, moments=moments, perception=mesh, card="README.md"))
+    live = moments | {"threshold": 0.8}
+    given = {"moments": moments, "live": live, "perception": mesh, "card": "README.md"}
+    bundle = read_bundle(write(tmp_path, **given))
     assert bundle.name == "mine"
     assert bundle.branches == {"visual": tmp_path / "v.onnx"}
     assert bundle.moments == MomentsConfig(threshold=0.7, max_gap=1)
+    assert bundle.live == MomentsConfig(threshold=0.8, max_gap=1)
     assert bundle.perception == mesh
     assert bundle.card == tmp_path / "README.md"
     assert bundle.fusion is PUBLISHED
@@ -57,6 +60,7 @@ def test_a_folder_of_checkpoints_is_a_bundle(tmp_path: Path) -> None:
         ({"fusion": {"kind": "magic"}}, r"fusion.kind: 'magic' is not known"),
         ({"moments": {"threshold": 2}}, r"moments.threshold: 2 is not in"),
         ({"moments": {"treshold": 0.5}}, r"moments: unknown field 'treshold'"),
+        ({"live": {"threshold": 2}}, r"moments.threshold: 2 is not in"),
         ({"perception": ["mesh"]}, r"perception: expected an object of file names"),
     ],
 )
@@ -81,10 +85,10 @@ def test_a_folder_without_checkpoints(tmp_path: Path) -> None:
 def test_another_checkpoint_does_without_what_was_fitted() -> None:
     """A branch less still fits; one of somebody else does not."""
     own = {"audio": Path("a.pt"), "visual": Path("v.pt")}
-    bundle = Bundle("mine", own, moments=MomentsConfig(threshold=0.7))
+    bundle = Bundle("mine", own, moments=MomentsConfig(threshold=0.7), live=MomentsConfig())
     assert bundle.change({}) == bundle
     less = bundle.change({"audio": None})
     assert (dict(less.branches), less.moments.threshold) == ({"visual": Path("v.pt")}, 0.7)
     other = bundle.change({"audio": Path("other.pt")})
     assert list(other.branches.values()) == [Path("other.pt"), Path("v.pt")]
-    assert (other.fusion, other.moments) == (PUBLISHED, MomentsConfig())
+    assert (other.fusion, other.moments, other.live) == (PUBLISHED, MomentsConfig(), None)

@@ -21,7 +21,7 @@ from quavf.live.people import SeenFace
 from quavf.results.config import MomentsConfig
 from quavf.results.stretches import EVEN
 
-CONFIRM_S = 0.2  # a score must be high for so long before an event: shorter peaks are noise
+CONFIRM_S = 2 / RATE  # a score must be high for so long before an event: shorter peaks are noise
 STILL_S = 10.0  # of a face that are looked at to tell whether it ever moves
 STILL_EVERY = 5  # ticks between two tries
 SMALL_S = 2.0  # over which the size of a face is judged

@@ -23,7 +23,7 @@ from quavf.utils.files import read_json
 FORMAT = 1
 BUNDLE_FILE = "bundle.json"
 SUFFIX = ".safetensors"
-FIELDS = ("format", "name", "branches", "fusion", "turns", "moments", "perception", "card")
+FIELDS = ("format", "name", "branches", "fusion", "turns", "moments", "live", "perception", "card")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Bundle:
         moments: How fused scores become moments.
         turns: How the means of a labelled segment's scores become its fused score; None: each row
             is fused for itself.
+        live: The same of live sessions and causal runs, whose scores come from the cues alone;
+            None: as `moments`.
         perception: Files of the package that the branches see and hear with, by what they do.
         card: The model card; None: there is none.
     """
@@ -48,6 +50,7 @@ class Bundle:
     turns: Fusion | None = None
     perception: Mapping[str, str] = field(default_factory=dict)
     card: Path | None = None
+    live: MomentsConfig | None = None
 
     def change(self, branches: Mapping[str, Path | None]) -> Bundle:
         """The bundle with other checkpoints for some branches; None leaves a branch out.
@@ -60,7 +63,7 @@ class Bundle:
         changed = replace(self, branches=chosen)
         if all(self.branches.get(name) == path for name, path in chosen.items()):
             return changed
-        return replace(changed, fusion=PUBLISHED, moments=MomentsConfig(), turns=None)
+        return replace(changed, fusion=PUBLISHED, moments=MomentsConfig(), turns=None, live=None)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the branches' weights, as plain values."""
@@ -71,6 +74,7 @@ class Bundle:
             "fusion": self.fusion.to_json(),
             **({"turns": self.turns.to_json()} if self.turns else {}),
             "moments": to_dict(self.moments),
+            **({"live": to_dict(self.live)} if self.live else {}),
             "perception": dict(self.perception),
             "card": self.card.name if self.card else None,
         }
@@ -117,6 +121,7 @@ def _parse(folder: Path, content: Any) -> Bundle:
         fusion=read_fusion(content.get("fusion")),
         turns=read_fusion(content["turns"]) if content.get("turns") else None,
         moments=from_dict(MomentsConfig, content.get("moments") or {}, "moments"),
+        live=from_dict(MomentsConfig, content["live"], "live") if content.get("live") else None,
         perception=_check_names(path, "perception", content.get("perception") or {}),
         card=folder / str(card) if card else None,
     )

@@ -80,7 +80,7 @@ class RunConfig(InferenceConfig):
 
 
 def keep_cues(bundle: Bundle, command: str) -> Bundle:
-    """The bundle with the branch that judges live alone, and the bundle's own fusion of it.
+    """The bundle with the branch that judges live alone, its own fusion of it and live moments.
 
     Raises ConfigError, which names the command, if it has none.
     """
@@ -89,7 +89,8 @@ def keep_cues(bundle: Bundle, command: str) -> Bundle:
             f"{command}: the weights {bundle.name or 'given'} have no {CUES.name} branch, which "
             f"judges live; use {DEFAULT}"
         )
-    return bundle.change({name: None for name in bundle.branches if name != CUES.name})
+    kept = bundle.change({name: None for name in bundle.branches if name != CUES.name})
+    return replace(kept, moments=kept.live or kept.moments)
 
 
 @dataclass(frozen=True)

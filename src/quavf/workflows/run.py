@@ -148,7 +148,8 @@ class Pipeline:
 
         config = config or LiveConfig(look_ahead=look_ahead)
         networks = self.load_live_networks()
-        return LiveSession(networks, self.bundle.fusion, self.bundle.moments, config)
+        moments = self.config.moments or keep_cues(self.bundle, "live").moments
+        return LiveSession(networks, self.bundle.fusion, moments, config)
 
     def load_live_networks(self) -> LiveNetworks:
         """Load the networks of live sessions, once: all sessions of this pipeline share them.

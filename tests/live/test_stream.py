@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from quavf.core.errors import MediaError
 from quavf.live.devices import find_source
 from quavf.live.stream import Heard, Seen, Stamps, StreamFeed
 from tests.helpers.cue_media import write_cue
+from tests.helpers.live_streams import streaming
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,24 @@ def test_a_file_over_http_comes_at_its_own_pace(tmp_path: Path) -> None:
     assert len(seen) == 18
     assert seen[-1].time_s - seen[0].time_s == pytest.approx(17 / 30, abs=0.01)
     assert sum(len(item.samples) / item.rate for item in heard) == pytest.approx(0.6, abs=0.1)
+
+
+def test_a_stream_that_breaks_is_connected_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The waits double until it is there; times go on, with the gap."""
+    monkeypatch.setattr("quavf.live.stream.FIRST_WAIT_S", 0.1)
+    stream = write_cue(tmp_path / "cue.ts", seconds=0.6)
+    stop, times = threading.Event(), []
+    with streaming([stream, stream], 0.4, refused=2) as address:
+        feed = StreamFeed(find_source(address), stop)
+        for item in feed:
+            if isinstance(item, Seen):
+                times.append(item.time_s)
+            if feed.n_reconnected and len(times) >= 18 + 10:
+                stop.set()
+    assert feed.n_reconnected == 1
+    assert [a < b for a, b in pairwise(times)].count(False) == 0
+    assert max(b - a for a, b in pairwise(times)) > 0.5  # it was away for 0.1 + 0.2 + 0.4 s
+    waits = [r.getMessage().partition("trying again in ")[2] for r in caplog.records]
+    assert waits[:3] == ["0.1 s", "0.2 s", "0.4 s"]

@@ -32,6 +32,7 @@ class Hide:
 def main(folder: Path) -> None:
     sys.meta_path.insert(0, Hide())
     import quavf
+    from tests.helpers.scored_stores import make_store
     from tests.helpers.stores import make_tiny_store
 
     run_video(folder)
@@ -45,6 +46,12 @@ def main(folder: Path) -> None:
     assert "needs matplotlib" in " ".join(message.split())
     assert (folder / "evaluation" / "metrics.md").is_file()
     assert quavf.report_clips(folder / "scores", store, folder / "pages").index.is_file()
+    test, told = make_store(folder / "test", ("test",), False).path, folder / "file.json"
+    words = ["predict", test, "--weights", "small", "--split", "test", "--out", folder / "s"]
+    assert call(*words)[0] == 0
+    assert call("submit", folder / "s", "--out", told)[0] == 0
+    assert call("submit", "--check", told, "--store", test)[0] == 0
+    judge_live(folder)
     refuse_training(folder, store)
     assert not HIDDEN & {name.partition(".")[0] for name in sys.modules}
 
@@ -73,6 +80,14 @@ def run_video(folder: Path) -> None:
     assert 0 < np.nanmean(judged) < 1
 
 
+def judge_live(folder: Path) -> None:
+    """The command, on the video of `run_video`, as fast as it can be judged."""
+    words = ["live", folder / "v.mp4", "--pace", "fast", "--record", folder / "live"]
+    status, message = call(*words)
+    assert status == 0, message
+    assert (folder / "live" / "report.html").is_file()
+
+
 def refuse_training(folder: Path, store: Path) -> None:
     """One line each that says what is missing and how to get it."""
     import quavf
@@ -81,7 +96,7 @@ def refuse_training(folder: Path, store: Path) -> None:
     for words in (
         ["train", "audio", "--store", store, "--out", folder / "run"],
         ["export", cues, "--out", folder / "cues.onnx"],
-        ["predict", store, "--cues", cues, "--runtime", "torch", "--out", folder / "s"],
+        ["predict", store, "--cues", cues, "--runtime", "torch", "--out", folder / "no"],
         ["quality", store, "--scorer", "fan"],
     ):
         status, message = call(*words)

@@ -12,9 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from quavf.models.bare_graphs import bare_graph
 from quavf.models.bundled import FOLDER, load_bundle
 from quavf.models.checkpoint import load_branch
-from quavf.models.graphs import bare_graph, branch_graphs
+from quavf.models.graphs import branch_graphs
 from quavf.models.portable import GRAPHS, INDEX, describe_architecture
 from quavf.utils.files import replace_file, write_json
 

@@ -62,7 +62,7 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
     "matplotlib": {"report"},
     "numba": {"simulate"},
     "onnxruntime": {"utils.onnxruntime"},
-    "onnxscript": {"models.graphs"},
+    "onnxscript": {"models.bare_graphs", "models.graphs"},
     "openvino": {"utils.openvino"},
     "pympi": {"report.formats.elan", "report.formats.textgrid"},
     "pyarrow": {"store", "results", "workflows.simulate", "simulate"},

@@ -5,7 +5,7 @@ Both use `threads` of the configuration; 0: `OMP_NUM_THREADS`, else one a core.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,12 +29,18 @@ class Backend(Protocol):
 class OnnxBackend:
     """An ONNX file in ONNX Runtime, fp32. Raises CheckpointError when it cannot be read.
 
-    `weights` are those of a graph that holds none itself, by name: contiguous arrays.
+    `weights` are those of a graph that holds none itself, by name: contiguous arrays. The network
+    sees `rows` rows of its inputs at once; 0: all.
     """
 
     def __init__(
-        self, path: Path, config: InferenceConfig, weights: Mapping[str, Array] | None = None
+        self,
+        path: Path,
+        config: InferenceConfig,
+        weights: Mapping[str, Array] | None = None,
+        rows: int = 0,
     ) -> None:
+        self._rows = rows
         runtime = onnxruntime()
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # errors come as exceptions too
@@ -59,6 +65,15 @@ class OnnxBackend:
         return found
 
     def __call__(self, *inputs: Array) -> Array:
+        n = len(inputs[0])
+        if not self._rows or n <= self._rows:
+            return self._run(inputs)
+        starts = range(0, n, self._rows)
+        return np.concatenate(
+            [self._run([part[i : i + self._rows] for part in inputs]) for i in starts]
+        )
+
+    def _run(self, inputs: Sequence[Array]) -> Array:
         found: Array = self._session.run(None, dict(zip(self.inputs, inputs, strict=True)))[0]
         return found
 

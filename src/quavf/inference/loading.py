@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Model = Any  # what a BranchNetwork's `run_on`, or its spec's `remote`, makes
 Options = TypeVar("Options", bound=InferenceConfig)
+CROPS_AT_ONCE = 8  # that ONNX Runtime sees; more no longer fit the processor's cache
 
 
 def load_predictors(
@@ -113,10 +114,11 @@ def _find_graphs(path: Path, config: InferenceConfig) -> PortableCheckpoint | No
 def _run_graphs(checkpoint: PortableCheckpoint, config: InferenceConfig) -> Model:
     remote = checkpoint.spec.load("remote")
     networks = []
-    for suffix, _ in remote.parts(checkpoint.config):
+    for suffix, inputs in remote.parts(checkpoint.config):
         weights = checkpoint.read_weights(suffix)
+        rows = CROPS_AT_ONCE if inputs == ("crops",) else 0
         try:
-            networks.append(OnnxBackend(checkpoint.graphs[suffix], config, weights))
+            networks.append(OnnxBackend(checkpoint.graphs[suffix], config, weights, rows))
         except CheckpointError as error:
             raise CheckpointError(
                 f"{checkpoint.path}: its weights do not fit its configuration ({reason(error)}); "

@@ -262,33 +262,6 @@ def onnx_program(part: GraphPart, *, optimize: bool = True) -> Any:
         raise _not_possible(_name(part), error) from None
 
 
-def bare_graph(part: GraphPart, branch: BranchNetwork) -> tuple[bytes, list[str]]:
-    """The part as an ONNX file without weights, and the names of those that it needs.
-
-    They are the keys of the branch's weights. Raises as `onnx_program` does.
-    """
-    from onnxscript import ir
-
-    program = onnx_program(part, optimize=False)
-    graph = program.model.graph
-    keys = {id(value): key for key, value in branch.state_dict(keep_vars=True).items()}
-    own = part.state_dict(keep_vars=True)
-    names = []
-    for name, value in list(graph.initializers.items()):
-        if name in own:
-            key = keys[id(own[name])]
-            names.append(key)
-            graph.initializers.pop(name)
-            value.name = key
-            value.const_value = ir.ExternalTensor(
-                "weights", 0, own[name].nbytes, value.dtype, shape=value.shape, name=key
-            )
-            graph.initializers[key] = value
-    for node in graph.all_nodes():
-        node.metadata_props.clear()  # source lines and their paths on this machine
-    return ir.to_proto(program.model).SerializeToString(), sorted(names)
-
-
 def _program(
     network: nn.Module,
     examples: tuple[Tensor, ...],

@@ -26,43 +26,50 @@ def stack_crops(pictures: Sequence[Image | None], size: int, grown: Semantics | 
     mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
     for k, picture in enumerate(pictures):
         if picture is not None:
-            pixels: Floats = np.asarray(picture, np.float32) / 255
-            if grown is not None:
-                pixels = resize(face_part(pixels, grown), CROP_SIZE)
-            pixels = (resize(pixels, size) - mean) / std
+            part = picture if grown is None else face_part(picture, grown)
+            steps = (size,) if grown is None else (CROP_SIZE, size)
+            pixels = (resize(np.asarray(part, np.float32) / 255, *steps) - mean) / std
             stacked[k] = pixels.transpose(2, 0, 1)
     return stacked
 
 
-def face_part(crop: Floats, semantics: Semantics) -> Floats:
+def face_part(crop: Image, semantics: Semantics) -> Image:
     """The face of a 2x crop (224, 224, 3), a view."""
     columns = LOPSIDED_COLUMNS if semantics.lopsided_valid_crop else FACE_COLUMNS
     return crop[FACE_ROWS, columns]
 
 
-def resize(pixels: Floats, size: int) -> Floats:
+def resize(pixels: Floats, *sizes: int) -> Floats:
     """(H, W, C) float32 -> (size, size, C), bilinear with antialiasing, as torch's.
 
-    A sum over the few inputs of each output: a product with the matrix of their weights would let
-    BLAS start threads, which costs ten times as much on a busy machine.
+    Of several sizes one after the other, all steps are made at once. A sum over the few inputs of
+    each output: a product with the matrix of their weights would let BLAS start threads, which
+    costs ten times as much on a busy machine.
     """
     for _ in range(2):  # rows, then columns
-        if len(pixels) != size:
-            inputs, weights = resize_taps(len(pixels), size)  # (taps, size) each
+        if {len(pixels), *sizes} != {sizes[-1]}:
+            inputs, weights = resize_taps(len(pixels), *sizes)  # (taps, size) each
             pixels = sum(pixels[i] * w[:, None, None] for i, w in zip(inputs, weights, strict=True))
         pixels = np.ascontiguousarray(pixels.transpose(1, 0, 2))
     return pixels
 
 
 @cache
-def resize_taps(n_in: int, n_out: int) -> tuple[Ints, Floats]:
-    """Inputs and their weights (taps, n_out), float32, of each output along one axis."""
+def resize_taps(n_in: int, *sizes: int) -> tuple[Ints, Floats]:
+    """Inputs and their weights (taps, size), float32, of each output along one axis."""
+    total = np.eye(n_in)
+    for size in sizes:
+        total = _resize_matrix(len(total), size) @ total  # (size, n_in)
+    n_taps = int((total > 0).sum(axis=1).max())
+    inputs = np.argsort(-total, axis=1, kind="stable")[:, :n_taps].T  # (taps, size)
+    return inputs, np.take_along_axis(total.T, inputs, axis=0).astype(np.float32)
+
+
+def _resize_matrix(n_in: int, n_out: int) -> Floats:
+    """(n_out, n_in) the weight of each input in each output."""
+    if n_in == n_out:
+        return np.eye(n_in)
     reach = max(n_in / n_out, 1.0)  # half the width of the triangle
-    centres = n_in / n_out * (np.arange(n_out) + 0.5)
-    first = np.maximum((centres - reach + 0.5).astype(int), 0)
-    inputs = first + np.arange(int(np.ceil(2 * reach)) + 1)[:, None]
-    weights = np.maximum(0.0, 1.0 - np.abs(inputs + 0.5 - centres) / reach)
-    weights[inputs >= n_in] = 0.0
-    used = weights.any(axis=1)
-    shares = np.asarray(weights / weights.sum(axis=0), np.float32)
-    return inputs.clip(max=n_in - 1)[used], shares[used]
+    centres = n_in / n_out * (np.arange(n_out)[:, None] + 0.5)
+    weights = np.maximum(0.0, 1.0 - np.abs(np.arange(n_in) + 0.5 - centres) / reach)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -13,7 +13,15 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from quavf.core.records import Image
-from quavf.sources.media.pixels import PLANAR_420, Region, Size, cut_bgr, fit, shrink_rgb
+from quavf.sources.media.pixels import (
+    PLANAR_420,
+    Region,
+    Size,
+    cut_bgr,
+    fit,
+    shrink,
+    shrink_rgb,
+)
 
 GREY_SIDE = 320  # pixels: enough to measure camera motion to a pixel or two of 1080p
 WIDEST_PIXEL = 8  # times its height; beyond it the proportions are damaged
@@ -132,16 +140,14 @@ class Frame:
 
     def sketch(self) -> Image:
         """(36, 64, 3) RGB samples of the picture as stored: enough to detect camera cuts."""
-        small = self.source.reformat(width=64, height=36, format="rgb24", interpolation="POINT")
-        return np.asarray(small.to_ndarray(), np.uint8)
+        return shrink(self.source, (64, 36), "rgb24", "POINT")
 
     def grey(self) -> Image:
         """(h, w) brightness of the picture, 320 pixels along its longer side."""
         wide, high = self.layout.stored
         scale = GREY_SIDE / max(wide, high)
-        width, height = max(round(wide * scale), 1), max(round(high * scale), 1)
-        small = self.picture.reformat(width, height, format="gray", interpolation="AREA")
-        return self.layout.upright(np.asarray(small.to_ndarray(), np.uint8))
+        size = max(round(wide * scale), 1), max(round(high * scale), 1)
+        return self.layout.upright(shrink(self.picture, size, "gray"))
 
     @cached_property
     def picture(self) -> VideoFrame:

@@ -19,18 +19,18 @@ Size = tuple[int, int]  # width, height
 # 8 bit: a crop is cut from the planes before conversion. (Not at odd heights: there swscale blends
 # chroma rows, and a crop would not equal the whole picture.)
 PLANAR_420 = ("yuv420p", "yuvj420p")
-# PyAV 17 and later convert in as many threads as there are cores unless told not to; on a busy
-# machine waiting for them takes longer than to convert a crop.
+# PyAV 17 and later convert in as many threads as there are cores unless told not to. Starting them
+# takes longer than to convert a crop, and four times as long as to make a sketch.
 ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 MAX_ENGINES = 32  # converters kept, each with some memory
 
 
 class _Converter(threading.local):
-    """Converts frames to BGR. Each thread keeps one converter per size: setting one up takes 1 ms,
-    the conversion 0.1 ms. It also keeps the frames that regions are cut into."""
+    """Converts frames. Each thread keeps one converter per kind: setting one up takes up to 1 ms,
+    the conversion of a crop 0.1 ms. It also keeps the frames that regions are cut into."""
 
     def __init__(self) -> None:
-        self._engines: dict[Size, VideoReformatter] = {}
+        self._engines: dict[tuple[Any, ...], VideoReformatter] = {}
         self._cuts: dict[tuple[int, int, str], VideoFrame] = {}
 
     def blank(self, width: int, height: int, form: str) -> VideoFrame:
@@ -42,18 +42,28 @@ class _Converter(threading.local):
             self._cuts[key] = VideoFrame(width, height, form)
         return self._cuts[key]
 
-    def bgr(self, source: VideoFrame) -> Image:
-        size = (source.width, source.height)
-        if size not in self._engines and len(self._engines) >= MAX_ENGINES:
+    def convert(self, source: VideoFrame, size: Size, form: str, method: str) -> VideoFrame:
+        """A frame of another size and format, by one of FFmpeg's methods of interpolation."""
+        kind = (source.width, source.height, source.format.name, size, form, method)
+        if kind not in self._engines and len(self._engines) >= MAX_ENGINES:
             self._engines.clear()
-        engine = self._engines.setdefault(size, VideoReformatter())
-        plane = engine.reformat(source, format="bgr24", **ONE_THREAD).planes[0]
+        engine = self._engines.setdefault(kind, VideoReformatter())
+        return engine.reformat(source, *size, form, interpolation=method, **ONE_THREAD)
+
+    def bgr(self, source: VideoFrame) -> Image:
+        width, height = source.width, source.height
+        plane = self.convert(source, (width, height), "bgr24", "BILINEAR").planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        width, height = size  # (height, width, 3) without copying, where rows are not padded
+        # (height, width, 3) without copying, where rows are not padded
         return rows[:height, : 3 * width].reshape(height, width, 3)
 
 
 _converter = _Converter()
+
+
+def shrink(source: VideoFrame, size: Size, form: str, method: str = "AREA") -> Image:
+    """A whole picture brought to `size`, as an array: (h, w, 3) for rgb24, (h, w) for gray."""
+    return np.asarray(_converter.convert(source, size, form, method).to_ndarray(), np.uint8)
 
 
 def cut_bgr(source: VideoFrame, region: Region) -> Image:
@@ -81,8 +91,7 @@ def shrink_rgb(source: VideoFrame, region: Region, size: Size) -> Image:
         left, top = x1 // 2 * 2, y1 // 2 * 2
         right, bottom = min(-(-x2 // 2) * 2, source.width), min(-(-y2 // 2) * 2, source.height)
         source = _cut_planes(source, left, top, right // 2 * 2, bottom // 2 * 2)
-    small = source.reformat(*size, format="rgb24", interpolation="AREA")
-    return np.asarray(small.to_ndarray(), np.uint8)
+    return shrink(source, size, "rgb24")
 
 
 def fit(source: VideoFrame, shown: Size, size: Size) -> VideoFrame:

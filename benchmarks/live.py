@@ -1,22 +1,18 @@
-"""Measure live sessions: compute and delay in real time, accuracy, onsets, and a long session.
+"""Measure live sessions: compute and delay in real time, and a long session.
 
     python benchmarks/live.py pace --faces A.mp4 B.mp4          1, 2 and 4 faces at 1080p30
-    python benchmarks/live.py labels --clips FOLDER --out OUT   real clips with hand labels
-    python benchmarks/live.py simulated                         simulated cues with known truth
     python benchmarks/live.py soak --faces A.mp4 --minutes 30   memory, files, drifting clocks
 
-`pace` plays generated videos as they come; the other two go as fast as they can, which changes no
-score. FOLDER holds clips and a `labels.json` with people, boxes and segments.
+`pace` plays generated videos as they come; `soak` goes as fast as it can. live_onsets.py measures
+events against labels.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
@@ -28,16 +24,11 @@ import cv2
 import numpy as np
 
 from quavf.core.records import Array, Floats, Image
-from quavf.cues.grid import RATE, CueGrid, X, Y
-from quavf.cues.grid import SIZE as FACE_SIZE
+from quavf.cues.grid import RATE
 from quavf.live.config import LiveConfig
-from quavf.live.events import LiveEvent
 from quavf.live.feed import FileFeed
 from quavf.live.judge import TickScores
-from quavf.live.people import SeenFace
 from quavf.live.session import LiveSession
-from quavf.simulate.cue_noise import observe
-from quavf.simulate.cue_scenes import CueScene, draw_scene_truth
 from quavf.sources.media.file import open_video_file
 from quavf.workflows.config import RunConfig
 from quavf.workflows.run import Pipeline
@@ -47,7 +38,6 @@ SIZE, FPS, HEAD_FPS = (1920, 1080), 30, 25
 SAMPLE_RATE = 16_000
 PLACES = ((0.06, 0.2, 0.36), (0.55, 0.25, 0.32), (0.32, 0.05, 0.25), (0.8, 0.3, 0.25))
 WINDOW_S = 0.1  # of compute
-REORDER_S = 2 / FPS  # that a picture waits for the next one, at most; in the delays of `labels`
 
 
 def read_head(path: Path) -> tuple[list[Image], Array]:
@@ -217,104 +207,6 @@ def _quantiles(values: Floats, *which: int) -> str:
     return " / ".join(f"{v:.0f}" for v in np.percentile(values, which))
 
 
-def measure_labels(folder: Path, out: Path) -> None:
-    """Run every clip and print the onsets' delays; `out` gets a folder a clip, as `quavf run`."""
-    clips = json.loads((folder / "labels.json").read_text())["clips"]
-    pipeline = open_pipeline()
-    for look_ahead in LOOK_AHEADS:
-        delays: list[float] = []
-        missed = 0
-        for clip in clips:
-            config = LiveConfig(look_ahead, real_time=False, record=True)
-            feed = FileFeed(open_video_file(folder / clip["file"]))
-            with pipeline.live(config=config) as session:
-                feed.run(session)
-                session.close()
-                events = session.events()
-            result = session.result(feed.media, pipeline.models())
-            target = out / f"{look_ahead:g}" / clip["file"].rsplit(".", 1)[0]
-            result.write(target)
-            starts = [e for e in events if e.kind == "addressed"]
-            begun = {e.person: e.since_s for e in starts}
-            print(f"  {clip['file']} {look_ahead:g}: addressed {begun}")
-            for onset, end in find_onsets(clip):
-                known = [
-                    e.time_s + look_ahead + REORDER_S - onset
-                    for e in starts
-                    if onset - 0.5 <= (e.since_s or 0.0) and e.time_s < end
-                ]
-                delays += [min(known)] if known else []
-                missed += not known
-        print(f"look-ahead {look_ahead:g}: {describe_delays(delays, missed)}", flush=True)
-
-
-def find_onsets(clip: dict[str, Any]) -> Iterator[tuple[float, float]]:
-    """Start and end of each stretch of speech to the camera, silence before it."""
-    for person in clip["people"]:
-        before: dict[str, Any] | None = None
-        for segment in person["segments"]:
-            talks = segment["speaking"] is True and segment["to_camera"] is True
-            was = before is not None and before["speaking"] is not False
-            if talks and not was:
-                yield segment["start_s"], segment["end_s"]
-            before = segment
-
-
-def measure_simulated(n_scenes: int, seconds: float) -> None:
-    """Print the onsets' delays in simulated cues of conversations with known truth."""
-    pipeline = open_pipeline()
-    for look_ahead in LOOK_AHEADS:
-        delays: list[float] = []
-        missed = 0
-        for seed in range(n_scenes):
-            rng = np.random.default_rng(seed)
-            scene = draw_scene_truth(rng, seconds, 0.0)
-            starts = judge_scene(pipeline.live(look_ahead), observe(scene, rng))
-            for person, onset, end in scene_onsets(scene):
-                known = [e.time_s for e in starts if e.person == person + 1]
-                known = [t for t in known if onset <= t < end]
-                delays += [known[0] + look_ahead + REORDER_S - onset] if known else []
-                missed += not known
-        print(f"look-ahead {look_ahead:g}: {describe_delays(delays, missed)}", flush=True)
-
-
-def judge_scene(session: LiveSession, grid: CueGrid) -> list[LiveEvent]:
-    """The `addressed` events that a session makes of a grid of cues."""
-    events: list[LiveEvent] = []
-    session.close()
-    judge, states = session._judge, session._states
-    for tick in range(grid.n_ticks):
-        faces = []
-        for k in np.flatnonzero(grid.is_seen[:, tick]).tolist():
-            row = grid.faces[k, tick]
-            middle, side = row[[X, Y]] * SIZE, row[FACE_SIZE]
-            box = np.concatenate([middle - side / 2, middle + side / 2])
-            faces.append(SeenFace(k + 1, tick, tick / RATE, tick, box, row))
-        scores = judge.take(tick, faces, (grid.voice[tick], grid.level_db[tick]))
-        if tick >= judge.look_ahead:
-            events += states.take(tick - judge.look_ahead, scores)
-    return [event for event in events if event.kind == "addressed"]
-
-
-def scene_onsets(scene: CueScene) -> Iterator[tuple[int, float, float]]:
-    """Person, start and end of each stretch of speech to the wearer that lasts 1 s, in view."""
-    for k in range(scene.n_people):
-        talks = (scene.to_me[k] == 1) & scene.speaking[k] & ~np.isnan(scene.size[k])
-        edges = np.flatnonzero(np.diff(talks.astype(int), prepend=0, append=0))
-        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            quiet = not talks[max(start - RATE, 0) : start].any()
-            if stop - start >= RATE and quiet and start >= RATE:
-                yield k, start / RATE, stop / RATE
-
-
-def describe_delays(delays: list[float], missed: int) -> str:
-    """One line on delays in seconds."""
-    if not delays:
-        return f"no onset found, {missed} missed"
-    median, late = np.percentile(delays, [50, 90])
-    return f"{len(delays)} onsets, median {median:.2f} s, 90 % in {late:.2f} s, {missed} missed"
-
-
 def measure_soak(heads: list[Path], minutes: float, drift: float) -> None:
     """Play a head again and again, the sound's clock fast by `drift`; print memory and files."""
     pictures, sound = read_head(heads[0])
@@ -371,19 +263,9 @@ def main() -> None:
     commands.choices["pace"].add_argument("--cpu", action="store_true", help=text)
     commands.choices["soak"].add_argument("--minutes", type=float, default=30.0)
     commands.choices["soak"].add_argument("--drift", type=float, default=200e-6)
-    labels = commands.add_parser("labels")
-    labels.add_argument("--clips", type=Path, required=True)
-    labels.add_argument("--out", type=Path, required=True)
-    simulated = commands.add_parser("simulated")
-    simulated.add_argument("--scenes", type=int, default=40)
-    simulated.add_argument("--seconds", type=float, default=40.0)
     options = parser.parse_args()
     if options.command == "pace":
         measure_pace(options.faces, options.seconds, options.cpu)
-    elif options.command == "simulated":
-        measure_simulated(options.scenes, options.seconds)
-    elif options.command == "labels":
-        measure_labels(options.clips, options.out)
     else:
         measure_soak(options.faces, options.minutes, options.drift)
 

@@ -36,6 +36,7 @@ FUNCTIONS = {
         "foreign",
         "spoken",
         "turns",
+        "start",
         "branches",
     ],
     "predict": [

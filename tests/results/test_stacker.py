@@ -11,7 +11,7 @@ import pytest
 from quavf.core.errors import ConfigError
 from quavf.core.records import Array, Floats
 from quavf.results.fusion import fuse_columns, read_fusion
-from quavf.results.stacker import Modulator, Stacker, fit_stacker, to_logits
+from quavf.results.stacker import Modulator, Stacker, Start, fit_stacker, to_logits
 
 INPUTS = ("audio", "visual", "cues")
 
@@ -155,3 +155,35 @@ def test_modulators_without_values() -> None:
 def test_damaged_descriptions(stacker: Stacker, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_fusion(stacker.to_json() | changes)
+
+
+def test_a_start_holds_where_labels_are_few(
+    data: tuple[dict[str, Floats], Array], stacker: Stacker
+) -> None:
+    """Elsewhere talking is rarer: a hundred rows tell that, but not which branch to trust."""
+    columns, labels = data
+    rng = np.random.default_rng(1)
+    rare = np.flatnonzero((labels == 0) | (rng.random(len(labels)) < 0.2))
+    few, others = rare[:100], rare[1000:]
+
+    def loss(start: Start | None, rows: Array) -> float:
+        part = {name: values[rows] for name, values in columns.items()}
+        fitted = fit_stacker(INPUTS, ("quality", "face_size"), part, labels[rows], start=start)
+        judged = fitted.fuse({name: values[others] for name, values in columns.items()})
+        return log_loss(judged, labels[others])
+
+    as_it_was = stacker.fuse({name: values[others] for name, values in columns.items()})
+    held = loss(Start(stacker, 0.01), few)
+    assert held < log_loss(as_it_was, labels[others]) - 0.01
+    assert held < loss(None, few)
+    assert loss(Start(stacker, 1e-6), others) == pytest.approx(loss(None, others), abs=5e-3)
+
+
+def test_a_start_fills_in_what_labels_do_not_tell(
+    data: tuple[dict[str, Floats], Array], stacker: Stacker
+) -> None:
+    columns, labels = data
+    same = np.flatnonzero(labels == 0)[:50]
+    part = {name: values[same] for name, values in columns.items()}
+    held = fit_stacker(INPUTS, (), part, labels[same], start=Start(stacker, 0.01))
+    assert held == stacker

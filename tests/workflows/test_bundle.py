@@ -65,6 +65,29 @@ def test_a_bundle_is_made_and_used(tmp_path: Path, store: Path, told: Path) -> N
     assert read_config(tmp_path / "scores")["moments"]["threshold"] == 0.6
 
 
+def test_a_start_leaves_its_mark(tmp_path: Path, told: Path) -> None:
+    """With few labels the fusion stays near that of the start, and the moments are its own."""
+    make_bundle([told], tmp_path / "first", moments=MomentsConfig(threshold=0.7))
+    first = read_bundle(tmp_path / "first")
+    assert isinstance(first.fusion, Stacker)
+    others = read_scores(told)
+    swapped = {"audio": 1 - others.audio, "visual": others.visual, "quality": others.quality}
+    turned = Scores(others.clip, others.person, others.frame, swapped)
+    write_scores(tmp_path / "turned", turned, read_config(told))
+    words = ["bundle", tmp_path / "turned", "--out", tmp_path / "b", "--start", tmp_path / "first"]
+    assert main([str(word) for word in words]) == 0
+    second = read_bundle(tmp_path / "b")
+    assert second.moments.threshold == 0.7
+    assert isinstance(second.fusion, Stacker)
+    assert second.fusion.modulators == first.fusion.modulators
+    make_bundle([tmp_path / "turned"], tmp_path / "free")
+    free = read_bundle(tmp_path / "free").fusion
+    before, held, alone = (f.fuse(others.columns) for f in (first.fusion, second.fusion, free))
+    assert np.abs(held - before).mean() < np.abs(alone - before).mean()
+    with pytest.raises(ConfigError, match="start small has no learned fusion of audio, visual"):
+        make_bundle([told], tmp_path / "c", start="small")
+
+
 def test_a_foreign_branch_counts_less(tmp_path: Path, told: Path) -> None:
     def weight(name: str, foreign: tuple[str, ...]) -> float:
         make_bundle([told], tmp_path / name, foreign=foreign)

@@ -130,6 +130,12 @@ def _add_bundle_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--name", default="", help="What reports call it; default: the folder's")
     parser.add_argument(
+        "--start",
+        default="",
+        metavar="WEIGHTS",
+        help="Weights, such as talk, whose fusion and moments to start from: for few labels",
+    )
+    parser.add_argument(
         "--prior",
         type=float,
         metavar="X",
@@ -147,10 +153,12 @@ def _add_bundle_options(parser: ArgumentParser) -> None:
 
 
 def _bundle(args: Namespace, console: Any) -> None:
+    from quavf.models.bundled import load_bundle
     from quavf.report.summaries import print_summary
     from quavf.results.config import MomentsConfig
     from quavf.workflows.bundle import make_bundle
 
+    usual = load_bundle(args.start).moments if args.start else MomentsConfig()
     branches: dict[str, Any] = read_branches(args)
     summary = make_bundle(
         args.scores,
@@ -158,8 +166,9 @@ def _bundle(args: Namespace, console: Any) -> None:
         args.store,
         name=args.name,
         prior=args.prior,
-        moments=read_moments(args, MomentsConfig()),
+        moments=read_moments(args, usual),
         card=args.card,
+        start=args.start,
         turns=args.turns,
         **branches,
     )

@@ -118,6 +118,17 @@ class Stacker:
         }
 
 
+@dataclass(frozen=True)
+class Start:
+    """A fusion that a new one starts from.
+
+    `hold` is how strongly each number is pulled back to where it was, against the mean loss.
+    """
+
+    stacker: Stacker
+    hold: float
+
+
 def read_stacker(content: Mapping[str, Any]) -> Stacker:
     """The stacker that `to_json` described. Raises ConfigError that names the field."""
     try:
@@ -154,15 +165,21 @@ def fit_stacker(
     columns: Mapping[str, Floats],
     labels: Array,
     weights: Floats | None = None,
+    start: Start | None = None,
 ) -> Stacker:
     """Fit the fusion of score columns to labels (N,) of 0 and 1; deterministic.
 
     `columns` (N,) each, NaN where missing; `weights` (N,) of the rows, default: all alike. For each
-    set of inputs, all rows that have them count, with the other inputs left out.
+    set of inputs, all rows that have them count, with the other inputs left out. With a `start`,
+    its modulators are kept, and what labels do not tell stays as there.
     """
     n_rows = len(labels)
     missing = np.full(n_rows, np.nan)
     fitted = tuple(Modulator.fit(name, columns.get(name, missing)) for name in modulators)
+    before: dict[tuple[str, ...], Weights] = {}
+    if start is not None:
+        fitted = start.stacker.modulators
+        before = {own.inputs: own for own in start.stacker.weights}
     seen = Stacker(tuple(inputs), fitted, ())._modulate(columns, n_rows)
     logits = to_logits(np.stack([columns.get(name, missing) for name in inputs], axis=1))
     share = np.ones(n_rows) if weights is None else weights
@@ -170,24 +187,49 @@ def fit_stacker(
     for size in range(1, len(inputs) + 1):
         for chosen in combinations(range(len(inputs)), size):
             rows = np.flatnonzero(~np.isnan(logits[:, chosen]).any(axis=1))
+            names = tuple(inputs[i] for i in chosen)
             if len(np.unique(labels[rows])) == 2:
                 own = (logits[rows][:, chosen], seen[rows], labels[rows], share[rows])
-                found.append(_fit(tuple(inputs[i] for i in chosen), *own))
+                prior = _Prior.build(names, seen.shape[1], before.get(names), start)
+                found.append(_fit(names, *own, prior))
+            elif names in before:
+                found.append(before[names])
     return Stacker(tuple(inputs), fitted, tuple(found))
 
 
+@dataclass(frozen=True)
+class _Prior:
+    """Where a regression starts, and how strongly it is pulled back there."""
+
+    table: Floats  # (1 + inputs, 1 + M): the biases, then each input's slopes
+    pull: Floats  # the same shape
+
+    @classmethod
+    def build(
+        cls, inputs: tuple[str, ...], width: int, before: Weights | None, start: Start | None
+    ) -> _Prior:
+        table = np.zeros((1 + len(inputs), width))
+        table[1:, 0] = np.log(np.expm1(1 / len(inputs)))  # softplus of it * inputs is 1
+        pull = np.full(table.shape, SHRINK)
+        pull[:, 0] = SHRINK_SCALES
+        pull[0, 0] = 0.0
+        if before is not None and start is not None:
+            table = np.vstack([before.bias, before.slopes])
+            pull = np.maximum(pull, start.hold)
+        return cls(table, pull)
+
+
 def _fit(
-    inputs: tuple[str, ...], scores: Floats, seen: Floats, labels: Array, share: Floats
+    inputs: tuple[str, ...],
+    scores: Floats,
+    seen: Floats,
+    labels: Array,
+    share: Floats,
+    prior: _Prior,
 ) -> Weights:
     """The regression of labels (N,) on the inputs' logits (N, P) and [1, modulators] (N, W)."""
-    n_inputs, width = scores.shape[1], seen.shape[1]
     share = share / share.sum()
-    even = np.log(np.expm1(1 / n_inputs))  # softplus(even) * n_inputs is 1
-    start = np.zeros((1 + n_inputs, width))
-    start[1:, 0] = even
-    pull = np.full(start.shape, SHRINK)
-    pull[:, 0] = SHRINK_SCALES
-    pull[0, 0] = 0.0
+    start, pull = prior.table, prior.pull
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         table = flat.reshape(start.shape)

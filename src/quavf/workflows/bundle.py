@@ -16,11 +16,11 @@ from quavf.core.branches import CUES, QUALITY, SPEAKING, branch_names
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import TALKING, Array, Floats, Interval, Ints, Segment
 from quavf.models.bundle import BUNDLE_FILE, Bundle
-from quavf.models.bundled import weights_path
+from quavf.models.bundled import load_bundle, weights_path
 from quavf.results.config import MomentsConfig
 from quavf.results.fusion import PUBLISHED, encode_clips, fuse_columns
 from quavf.results.scores import Scores, read_config, read_scores
-from quavf.results.stacker import Stacker, fit_stacker
+from quavf.results.stacker import Stacker, Start, fit_stacker
 from quavf.results.turns import pool_turns
 from quavf.store import ClipStore
 from quavf.utils.files import replace_folder, write_json
@@ -33,6 +33,7 @@ PERCEPTION = {
     "iris": "iris.onnx",
     "voice": "voice.onnx",
 }  # what the cues are read with
+HOLD = 1.0  # of the numbers that a fusion starts from, divided by the stretches it is fitted to
 N_BINS = 15  # of the calibration error
 CARD = "README.md"
 
@@ -90,6 +91,7 @@ def make_bundle(
     foreign: Sequence[str] = (),
     spoken: bool = False,
     turns: Sequence[Path | str] = (),
+    start: Path | str = "",
     **branches: Path | str | None,
 ) -> BundleSummary:
     """Fit a fusion to the scores of validation clips, and write a bundle with it.
@@ -102,8 +104,10 @@ def make_bundle(
     the fusion from leaning on them. With `spoken`, for raw video, a row talks to me only while the
     person is labelled as speaking, not in the pauses of a segment. `turns` are folders of `predict`
     without `all_faces`, of the same stores: they give the bundle a second fusion, which judges
-    labelled segments as wholes. The checkpoints are those that made the scores; `audio=...` and so
-    on name other places of the same files. Raises ConfigError or ScoresError if things do not fit.
+    labelled segments as wholes. `start` names weights whose fusion few labels then change only
+    where they tell something; the moments and the fusion of whole turns are theirs, too, unless
+    given. The checkpoints are those that made the scores; `audio=...` and so on name other places
+    of the same files. Raises ConfigError or ScoresError if things do not fit.
     """
     if prior is not None and not 0 < prior < 1:
         raise ConfigError(f"bundle: prior {prior} is not between 0 and 1")
@@ -113,30 +117,60 @@ def make_bundle(
     pairs = _pair_stores(folders, made[: len(folders)], stores)
     rows = _join([_read_rows(*pair, spoken) for pair in pairs])
     inputs = [n for n in paths if n in rows.columns and not np.isnan(rows.columns[n]).all()]
-    learn = partial(_fit, inputs=inputs, prior=prior, foreign=foreign)
+    before = _read_start(start, inputs)
+    learn = partial(_fit, inputs=inputs, prior=prior, foreign=foreign, start=before)
     whole, learn_turns = None, partial(_fit_turns, inputs=inputs)
     if of_turns:
         pairs = _pair_stores(of_turns, made[len(folders) :], stores)
         whole = _join([_read_rows(*pair, whole_turns=True) for pair in pairs])
-    bundle = Bundle(
-        name or Path(out).resolve().name,
-        paths,
-        learn(rows),
-        moments or MomentsConfig(),
-        learn_turns(whole) if whole else None,
-        PERCEPTION if CUES.name in paths else {},
+    fresh = before or Bundle("", paths)
+    bundle = replace(
+        fresh,
+        name=name or Path(out).resolve().name,
+        branches=paths,
+        fusion=learn(rows),
+        moments=moments or fresh.moments,
+        turns=learn_turns(whole) if whole else fresh.turns,
+        perception=PERCEPTION if CUES.name in paths else {},
     )
     write_bundle(bundle, Path(out), None if card is None else Path(card))
+    checked = _check(_fuse_left_out(rows, learn), rows.labels)
+    turned = _check(_fuse_left_out(whole, learn_turns), whole.labels) if whole else None
+    return _summarise(Path(out), inputs, rows, checked, turned)
+
+
+def _summarise(
+    out: Path,
+    inputs: Sequence[str],
+    rows: _Rows,
+    learned: FusionCheck,
+    turns: FusionCheck | None,
+) -> BundleSummary:
     return BundleSummary(
-        Path(out),
+        out,
         tuple(inputs),
         len(rows),
         int(rows.labels.sum()),
         len(np.unique(rows.clip)),
         _check(fuse_columns(rows.columns, PUBLISHED), rows.labels),
-        _check(_fuse_left_out(rows, learn), rows.labels),
-        _check(_fuse_left_out(whole, learn_turns), whole.labels) if whole else None,
+        learned,
+        turns,
     )
+
+
+def _read_start(weights: Path | str, inputs: Sequence[str]) -> Bundle | None:
+    """The bundle whose fusion a new one starts from; None without a name.
+
+    Raises ConfigError if it has no learned fusion of these inputs.
+    """
+    if not weights:
+        return None
+    bundle = load_bundle(weights)
+    if not isinstance(bundle.fusion, Stacker) or not set(inputs) <= set(bundle.fusion.inputs):
+        raise ConfigError(
+            f"bundle: start {weights} has no learned fusion of {', '.join(inputs)}; leave it out"
+        )
+    return bundle
 
 
 def _pair_stores(
@@ -289,7 +323,11 @@ def _join(parts: Sequence[_Rows]) -> _Rows:
 
 
 def _fit(
-    rows: _Rows, inputs: Sequence[str], prior: float | None, foreign: Sequence[str]
+    rows: _Rows,
+    inputs: Sequence[str],
+    prior: float | None,
+    foreign: Sequence[str],
+    start: Bundle | None = None,
 ) -> Stacker:
     """The fusion of rows, for a share of them that talk to me."""
     from quavf.inference.measures import MEASURES
@@ -303,7 +341,17 @@ def _fit(
         share = labels.mean()
         weights = np.where(labels == 1, prior / share, (1 - prior) / (1 - share))
     seen = [n for n in (QUALITY, *MEASURES) if n in columns and not np.isnan(columns[n]).all()]
-    return fit_stacker(inputs, seen, columns, labels, weights)
+    before = None
+    if start is not None:
+        assert isinstance(start.fusion, Stacker)
+        before = Start(start.fusion, HOLD / _count_stretches(rows))
+    return fit_stacker(inputs, seen, columns, labels, weights, before)
+
+
+def _count_stretches(rows: _Rows) -> int:
+    """Stretches of rows of one label: what rows tell that do not just repeat their neighbours."""
+    changes = (np.diff(rows.labels) != 0) | (np.diff(rows.clip) != 0)
+    return 1 + int(changes.sum())
 
 
 def _fit_turns(rows: _Rows, inputs: Sequence[str]) -> Stacker:

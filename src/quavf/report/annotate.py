@@ -27,10 +27,12 @@ from quavf.sources.config import MediaOptions
 from quavf.sources.media.container import open_container, read_packets
 from quavf.sources.media.file import VideoFile, open_video_file
 from quavf.sources.media.pictures import Frame, Layout
+from quavf.sources.media.pixels import resize_frame
 from quavf.sources.media.sound import SoundFormat, SoundTrack
 from quavf.utils.files import replace_file
 
 LONGEST_SIDE = 1920  # pixels; larger pictures are made smaller, as phones do not play them well
+LONGEST_DRAWN = 1280  # pixels, of pictures that are drawn upon: they take three fifths of the time
 ENCODER = "libx264"
 SETTINGS = {"preset": "ultrafast", "crf": "23"}  # half the time of superfast, twice the bytes
 COPIED_SOUND = ("aac", "mp3")  # what an MP4 can hold and every browser plays
@@ -174,7 +176,7 @@ class _Rewriter:
         pts = round(frame.time / TIME_BASE)
         if pts <= self.last:
             return
-        shown = _turn_upright(frame)
+        shown = _turn_upright(frame, LONGEST_SIDE if self.draw is None else LONGEST_DRAWN)
         if self.draw is not None:
             self.draw(_canvas_on(shown), frame.time_s)
         if self.video is None:
@@ -261,12 +263,12 @@ class _EncodedSound:
         self.output.mux(self.stream.encode(frame))
 
 
-def _turn_upright(frame: Frame) -> VideoFrame:
-    """The picture as a player shows it, to be drawn upon: turned, even, at most `LONGEST_SIDE`."""
+def _turn_upright(frame: Frame, longest: int) -> VideoFrame:
+    """The picture as a player shows it, to be drawn upon: turned, even, no side over `longest`."""
     stored = frame.picture
-    shrink = min(1.0, LONGEST_SIDE / max(stored.width, stored.height))
-    width, height = (max(2, int(v * shrink) // 2 * 2) for v in (stored.width, stored.height))
-    even = stored.reformat(width=width, height=height, format="yuv420p", interpolation="AREA")
+    scale = min(1.0, longest / max(stored.width, stored.height))
+    width, height = (max(2, int(v * scale) // 2 * 2) for v in (stored.width, stored.height))
+    even = resize_frame(stored, (width, height), "yuv420p")
     layout: Layout = frame.layout
     if even is not stored and not layout.turns and not layout.mirrored:
         return even

@@ -61,9 +61,14 @@ class _Converter(threading.local):
 _converter = _Converter()
 
 
+def resize_frame(source: VideoFrame, size: Size, form: str, method: str = "AREA") -> VideoFrame:
+    """A whole picture of another size and format; itself if it has both."""
+    return _converter.convert(source, size, form, method)
+
+
 def shrink(source: VideoFrame, size: Size, form: str, method: str = "AREA") -> Image:
     """A whole picture brought to `size`, as an array: (h, w, 3) for rgb24, (h, w) for gray."""
-    return np.asarray(_converter.convert(source, size, form, method).to_ndarray(), np.uint8)
+    return np.asarray(resize_frame(source, size, form, method).to_ndarray(), np.uint8)
 
 
 def cut_bgr(source: VideoFrame, region: Region) -> Image:

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -141,8 +142,11 @@ def fork_sessions(control: socket.socket, out: int) -> int:
     """Fork a process for each socket that comes; in it, return the socket's number.
 
     Returns -1 when the server has gone. Forking is safe: the networks run without threads of their
-    own, and none has run yet. `out` is where this process says that it is ready; it stays its own.
+    own, none has run yet, and OpenBLAS and pyarrow's jemalloc, which have some, prepare for it by
+    handlers of their own. `out` is where this process says that it is ready; it stays its own.
     """
+    # Python 3.12 warns of any thread that there is.
+    warnings.filterwarnings("ignore", "This process", DeprecationWarning)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries them
     gc.collect()
     gc.freeze()  # what is shared stays so

@@ -1,11 +1,13 @@
 """What labels of one's own bring: docs/experiments/labels.md.
 
-    python benchmarks/labels.py --out FOLDER [--room STORE] [--real STORE] [--jobs 4]
+    python benchmarks/labels.py --work DIR [--rooms kitchen desk] [--seeds 3] [--jobs 2]
+    python benchmarks/labels.py --work DIR --real STORE SCORES
 
-Trains the cues branch of `talk` further on labelled clips and judges it on others. `--room` is a
-store of clips of one simulated room (`quavf prepare simulated`, then `quavf cues`), `--real` one of
-`quavf prepare own`. The settings are chosen by training on one half of the training clips and
-judging on the other; the last 16 clips of the room judge nothing else. Writes `labels.json`.
+Simulates clips of each room, reads their cues, and lets `talk` score them; what is there is kept.
+Then the cues branch is trained further on labelled minutes, the bundle's fusion is fitted to them,
+and both are judged on the 16 clips of the room that nothing else is done with. `--real` is a store
+of `quavf prepare own`, with the scores of `talk` for all faces: each clip is judged by what the
+others teach. Writes `labels.json`.
 """
 
 from __future__ import annotations
@@ -14,250 +16,336 @@ import argparse
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from quavf.core.records import Floats, Ints
+from label_rooms import ROOMS, make_room
+from quavf.core.records import TALKING, Array, Floats, Ints
+from quavf.results.config import MomentsConfig
+from quavf.results.moments import find_moments
+from quavf.results.scores import Scores, read_config, read_scores, write_scores
 from quavf.store import ClipStore
-from quavf.training.config import TrainCuesConfig, TrainerConfig
 
 MINUTES = (1, 5, 10)
 CLIP_MINUTES = 0.5
-N_TEST = 16  # clips of the room
-SEEDS = (0, 1)  # of the order, and of the clips that are taken
-LRS, REHEARSALS, EPOCHS = (1e-4, 1e-3), (0.0, 0.5), (10,)
-USUAL = {"lr": 3e-4, "rehearsal": 0.5, "epochs": 10}  # where no room chooses
-RESAMPLES = 2000
-Parts = list[tuple[Ints, Floats]]  # of each clip: labels and scores of its ticks
+N_TEST = 16  # clips of each room
+RESAMPLES = 200
+INPUTS = ("audio", "cues")  # the face branch counts little in `talk`, and takes the most time
+THRESHOLDS = np.round(np.arange(0.2, 0.81, 0.05), 2).tolist()
+MEASURED = ("map", "balanced_accuracy", "log_loss", "moments_f1")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training: its clips, settings, and the clips that judge it; no clip: talk as it is."""
+    """One training and its fusion: the labelled clips, and those that judge it."""
 
-    name: str
-    store: Path
+    store: Path  # labelled as people label
+    scores: Path  # of `talk`, all faces
     clips: tuple[str, ...]
     judged: tuple[str, ...]
-    lr: float = 1e-4
-    rehearsal: float = 0.0
-    epochs: int = 10
+    work: Path
     seed: int = 0
+    rehearsal: float = 0.5
 
 
-def run_job(job: Job, work: Path) -> tuple[str, Parts]:
-    """The scores of the judged clips, by a network that was trained as the job says."""
+@dataclass(frozen=True)
+class Rows:
+    """The faces of some clips with a known label: (N,) each, scores and moments by system."""
+
+    clip: Ints
+    labels: Ints
+    kind: Ints  # 2: to me, 1: to others, 0: silent
+    scores: dict[str, Floats]
+    moments: dict[str, Array]
+
+    def take(self, rows: Array) -> Rows:
+        """The rows of an index array or a mask."""
+        scores = {name: values[rows] for name, values in self.scores.items()}
+        moments = {name: values[rows] for name, values in self.moments.items()}
+        return Rows(self.clip[rows], self.labels[rows], self.kind[rows], scores, moments)
+
+
+class Table:
+    """All faces of a store with the scores of `talk`, and what the store says of them."""
+
+    def __init__(self, store: Path, scores: Path) -> None:
+        from quavf.workflows.evaluate import measure_rows
+
+        self.store, self.folder = ClipStore.open(store), scores
+        self.scores = read_scores(scores).sorted()
+        self.names = sorted({str(clip) for clip in self.scores.clip})
+        self.clip = np.searchsorted(self.names, self.scores.clip.astype(str))
+        given = {name: self.scores[name] for name in INPUTS}
+        self.columns = given | measure_rows(self.scores, self.store)
+        self.kind = np.concatenate([self._label(name) for name in self.names])
+
+    def rows_of(self, clip: str) -> Ints:
+        return np.flatnonzero(self.clip == self.names.index(clip))
+
+    def _label(self, clip: str) -> Ints:
+        """2: to me, 1: to others, 0: silent, -1: not known."""
+        manifest, rows = self.store.manifest(clip), self.rows_of(clip)
+        person, frame = self.scores.person[rows], self.scores.frame[rows]
+        kind = np.full(len(rows), -1)
+        for s in manifest.segments:
+            kind[(person == s.person) & s.covers(frame)] = 2 * s.label
+        for i in manifest.speaking or ():
+            kind[(person == i.person) & i.covers(frame) & (kind == 0)] = 1
+        for i in manifest.unlabelled.get(TALKING, ()):
+            kind[(person == i.person) & i.covers(frame)] = -1
+        return kind
+
+    def judge(self, checkpoint: Path) -> Floats:
+        """(N,) the scores of a cues branch."""
+        from quavf.inference.clip import ClipData
+        from quavf.inference.config import InferenceConfig
+        from quavf.inference.loading import load_predictors
+
+        config = InferenceConfig(threads=1)
+        predictor: Any = load_predictors({"cues": checkpoint}, config, lambda *_: "")["cues"]
+        clips = (ClipData(self.store, name, all_faces=True) for name in self.names)
+        return np.concatenate([predictor.score_faces(clip)["cues"] for clip in clips])
+
+    def write(self, columns: dict[str, Floats], clips: Sequence[str], folder: Path) -> Path:
+        """Scores of some clips, as `quavf predict` writes them."""
+        rows = np.concatenate([self.rows_of(clip) for clip in clips])
+        scores = self.scores.take(rows)
+        own = {name: columns[name][rows] for name in INPUTS}
+        kept = Scores(scores.clip, scores.person, scores.frame, {**scores.columns, **own})
+        write_scores(folder, kept, read_config(self.folder))
+        return folder
+
+    def find_moments(self, fused: Floats, config: MomentsConfig, clips: Sequence[str]) -> Array:
+        """(N,) whether each row lies in a moment of its person."""
+        inside = np.zeros(len(fused), bool)
+        for clip in clips:
+            fps = float(self.store.manifest(clip).clock.fps)
+            own = self.rows_of(clip)
+            for person in np.unique(self.scores.person[own]).tolist():
+                rows = own[self.scores.person[own] == person]
+                times = self.scores.frame[rows] / fps
+                step_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.1
+                for m in find_moments(person, times, fused[rows], step_s, config):
+                    inside[rows] |= (times >= m.start_s) & (times < m.end_s)
+        return inside
+
+
+def train_further(job: Job) -> Path:
+    """The cues branch of `talk`, trained further with the recipe `own`; its checkpoint."""
     import torch
 
-    from quavf.models.bundled import weights_path
-    from quavf.models.checkpoint import load_branch
+    from quavf.training.config import TrainCuesConfig, TrainerConfig
     from quavf.workflows.train import train
 
     torch.set_num_threads(1)
-    if not job.clips:
-        return job.name, judge(load_branch(weights_path("talk", "cues")), job)
-    folder = work / job.name
-    subset = make_subset(job, folder / "store")
-    trainer = TrainerConfig(
-        epochs=job.epochs,
-        batch_size=4,
-        lr=job.lr,
-        schedule="cosine",
-        class_weights=False,
-        accelerator="cpu",
-        devices="1",
-        seed=job.seed,
-        save_every=10_000,
-    )
-    config = TrainCuesConfig(start="talk", seconds=14.0, rehearsal=job.rehearsal, trainer=trainer)
-    train("cues", subset, folder / "run", config)
-    return job.name, judge(load_branch(folder / "run" / "last.safetensors"), job)
+    if not (job.work / "run" / "training.json").is_file():
+        shutil.rmtree(job.work, ignore_errors=True)
+        subset = copy_store(job.store, job.work / "store", job.clips)
+        trainer = TrainerConfig(
+            epochs=10,
+            batch_size=4,
+            lr=3e-4,
+            schedule="cosine",
+            class_weights=False,
+            accelerator="cpu",
+            devices="1",
+            seed=job.seed,
+            save_every=10_000,
+        )
+        usual: Any = {"start": "talk", "seconds": 14.0, "rehearsal": job.rehearsal}
+        train("cues", subset, job.work / "run", TrainCuesConfig(**usual, trainer=trainer))
+    return job.work / "run" / "last.safetensors"
 
 
-def make_subset(job: Job, folder: Path) -> Path:
-    """A store of some clips of another, all for training."""
-    shutil.rmtree(folder.parent, ignore_errors=True)
+def copy_store(store: Path, folder: Path, clips: Iterable[str]) -> Path:
+    """A store of some clips of another, all for training; files are links."""
     (folder / "clips").mkdir(parents=True)
-    shutil.copy(job.store / "store.json", folder)
-    for clip in job.clips:
-        (folder / "clips" / clip).symlink_to((job.store / "clips" / clip).resolve())
+    shutil.copy(store / "store.json", folder)
+    for clip in clips:
+        (folder / "clips" / clip).symlink_to((store / "clips" / clip).resolve())
     return folder
 
 
-def judge(network: Any, job: Job) -> Parts:
-    """Labels and scores of "talks to me" at each labelled tick of a face in view, by clip."""
-    import torch
+def run_job(job: Job) -> Rows:
+    """The rows of the judged clips, by `talk` as it is and by what the labels made of it."""
+    from quavf.models.bundled import load_bundle
 
-    from quavf.cues.features import OFFLINE, compute_features
-    from quavf.training.cue_samples import TO_ME, read_labelled_cues
-    from quavf.training.datasets import IGNORED
+    table, talk = Table(job.store, job.scores), load_bundle("talk")
+    scored = {"talk": table.columns}
+    if job.clips:
+        scored["own"] = {**table.columns, "cues": table.judge(train_further(job))}
+    found: dict[str, Floats] = {}
+    moments: dict[str, Array] = {}
+    clips = [*job.clips, *job.judged]
+    for name, columns in scored.items():
+        found[f"{name}, cues"] = columns["cues"]
+        key = f"{name}, fused as talk"
+        found[key] = talk.fusion.fuse(columns)
+        moments[key] = table.find_moments(found[key], talk.moments, clips)
+        if job.clips:
+            key = f"{name}, fused anew"
+            fusion = fit_fusion(table, columns, job, job.work / name)
+            found[key] = fusion.fuse(columns)
+            moments[key] = table.find_moments(found[key], talk.moments, clips)
+            best = choose_threshold(table, found[key], job, talk.moments)
+            found[f"{key}, own threshold"] = found[key]
+            moments[f"{key}, own threshold"] = table.find_moments(found[key], best, clips)
+    rows = np.concatenate([table.rows_of(clip) for clip in job.judged])
+    rows = rows[table.kind[rows] >= 0]
+    labels = (table.kind == 2).astype(int)
+    return Rows(table.clip, labels, table.kind, found, moments).take(rows)
 
-    network.eval()
-    store, found = ClipStore.open(job.store), []
-    for clip in job.judged:
-        cues = read_labelled_cues(store, clip)
-        features = compute_features(cues.grid, None)
-        arrays = (features.face, features.sound, features.rule, features.seen)
-        with torch.inference_mode():
-            judged = network(*(torch.from_numpy(a)[None] for a in arrays), torch.tensor([OFFLINE]))
-        scores = judged.people[0, ..., TO_ME].sigmoid().numpy().astype(float)  # (P, T)
-        labels = cues.people[..., TO_ME]
-        known = (labels != IGNORED) & features.seen & ~np.isnan(cues.grid.level_db)
-        found.append((labels[known], scores[known]))
+
+def fit_fusion(table: Table, columns: dict[str, Floats], job: Job, folder: Path) -> Any:
+    """The fusion that `quavf bundle --start talk` fits to the labelled clips."""
+    from quavf.models.bundled import load_bundle
+    from quavf.workflows.bundle import make_bundle
+
+    scores = table.write(columns, job.clips, folder / "scores")
+    made = make_bundle([scores], folder / "bundle", [job.store], start="talk")
+    return load_bundle(made.folder).fusion
+
+
+def choose_threshold(table: Table, fused: Floats, job: Job, usual: MomentsConfig) -> MomentsConfig:
+    """Moments with the threshold that is best for the labelled clips."""
+    rows = np.concatenate([table.rows_of(clip) for clip in job.clips])
+    rows = rows[table.kind[rows] >= 0]
+    labels = table.kind[rows] == 2
+
+    def worth(threshold: float) -> float:
+        config = replace(usual, threshold=threshold)
+        return measure_f1(labels, table.find_moments(fused, config, job.clips)[rows])
+
+    return replace(usual, threshold=max(THRESHOLDS, key=worth))
+
+
+def measure_f1(labels: Array, found: Array) -> float:
+    """Percent."""
+    both = (labels == 1) & found
+    return float(200 * both.sum() / max(1, found.sum() + (labels == 1).sum()))
+
+
+def measure(rows: Rows, name: str) -> Floats:
+    """(4,) see MEASURED; a row without a score counts as the mean label."""
+    from quavf.evaluation.metrics import mean_average_precision
+
+    yes, no = rows.labels == 1, rows.labels == 0
+    if not yes.any() or not no.any():
+        return np.full(len(MEASURED), np.nan)
+    scores = np.clip(np.nan_to_num(rows.scores[name], nan=yes.mean()), 1e-6, 1 - 1e-6)
+    balanced = ((scores[yes] >= 0.5).mean() + (scores[no] < 0.5).mean()) / 2
+    loss = -np.log(np.where(yes, scores, 1 - scores)).mean()
+    average = mean_average_precision(rows.labels, scores, ties="safe")
+    found = rows.moments.get(name)
+    f1 = np.nan if found is None else measure_f1(rows.labels, found)
+    return np.array([100 * average, 100 * balanced, loss, f1])
+
+
+def compare(runs: Sequence[Rows], name: str, base: str) -> dict[str, Any]:
+    """Means over runs, each run's value, and the gain over `base`, by clips drawn again."""
+    each = np.array([measure(run, name) for run in runs])
+    clips = np.unique(runs[0].clip)
+    rng = np.random.default_rng(0)
+    gains = []
+    for _ in range(RESAMPLES if name != base and len(clips) > 1 else 0):
+        drawn = rng.choice(clips, len(clips))
+        run = runs[int(rng.integers(len(runs)))]  # the spread between runs counts, too
+        part = run.take(np.concatenate([np.flatnonzero(run.clip == c) for c in drawn]))
+        gains.append(measure(part, name) - measure(part, base))
+    bounds = np.nanpercentile(gains, [2.5, 97.5], axis=0) if gains else np.full((2, 4), np.nan)
+    return {
+        measured: {
+            "mean": round(float(each[:, k].mean()), 3),
+            "runs": np.round(each[:, k], 3).tolist(),
+            "gain_ci": np.round(bounds[:, k], 3).tolist(),
+        }
+        for k, measured in enumerate(MEASURED)
+    }
+
+
+def tabulate(runs: Sequence[Rows]) -> dict[str, Any]:
+    """All systems of some runs, each compared with `talk` of its kind."""
+    names = list(runs[0].scores)
+    bases = {n: "talk, cues" if n.endswith("cues") else "talk, fused as talk" for n in names}
+    means = {
+        kind: {n: average(runs, n, k) for n in names}
+        for k, kind in enumerate(("silent", "to others", "to me"))
+    }
+    return {name: compare(runs, name, bases[name]) for name in names} | {"means": means}
+
+
+def average(runs: Sequence[Rows], name: str, kind: int) -> float:
+    """The mean score of a kind of rows."""
+    return round(float(np.mean([np.nanmean(r.scores[name][r.kind == kind]) for r in runs])), 3)
+
+
+def measure_room(name: str, work: Path, n_seeds: int, pool: ProcessPoolExecutor) -> Any:
+    """The table of one room, by labelled minutes."""
+    store, scores = make_room(name, work)
+    clips = ClipStore.open(store).clips()
+    train, test = clips[:-N_TEST], tuple(clips[-N_TEST:])
+    jobs: dict[int, list[Job]] = {0: [Job(store, scores, (), test, work)]}
+    for minutes in MINUTES:
+        for seed in range(n_seeds):
+            order = np.random.default_rng(seed).permutation(len(train))
+            taken = tuple(sorted(train[k] for k in order[: round(minutes / CLIP_MINUTES)]))
+            folder = work / "runs" / f"{name}-{minutes}-{seed}"
+            jobs.setdefault(minutes, []).append(Job(store, scores, taken, test, folder, seed))
+    done = pool.map(run_job, [job for own in jobs.values() for job in own])
+    return {minutes: tabulate([next(done) for _ in own]) for minutes, own in jobs.items()}
+
+
+def measure_real(store: Path, scores: Path, work: Path, pool: ProcessPoolExecutor) -> Any:
+    """The table of real clips: each is judged by what the others teach, or some of them."""
+    clips = ClipStore.open(store).clips()
+    found = {}
+    for share in (0.0, 0.5, 1.0):
+        jobs = []
+        for k, clip in enumerate(clips):
+            others = [c for c in clips if c != clip]
+            order = np.random.default_rng(k).permutation(len(others))
+            taken = tuple(sorted(others[i] for i in order[: round(share * len(others))]))
+            folder = work / "runs" / f"real-{share}-{clip}"
+            jobs.append(Job(store, scores, taken, (clip,), folder))
+        found[share] = tabulate([join(list(pool.map(run_job, jobs)))])
     return found
 
 
-def measure(parts: Parts) -> Floats:
-    """(3,) mAP %, balanced accuracy at 0.5 %, and mean log loss."""
-    from quavf.evaluation.metrics import mean_average_precision
-
-    labels = np.concatenate([a for a, _ in parts])
-    scores = np.clip(np.concatenate([b for _, b in parts]), 1e-6, 1 - 1e-6)
-    if len(np.unique(labels)) < 2:
-        return np.full(3, np.nan)
-    yes, no = labels == 1, labels == 0
-    balanced = ((scores[yes] >= 0.5).mean() + (scores[no] < 0.5).mean()) / 2
-    loss = -np.log(np.where(yes, scores, 1 - scores)).mean()
-    average = mean_average_precision(labels, scores, ties="safe")
-    return np.array([100 * average, 100 * balanced, loss])
-
-
-def compare(before: Sequence[Parts], after: Sequence[Parts]) -> dict[str, Any]:
-    """Means over repeats, and the gain with intervals by clips drawn again."""
-    n = len(before[0])
-    rng = np.random.default_rng(0)
-    draws = []
-    for _ in range(RESAMPLES if n > 1 else 0):
-        rows = rng.integers(n, size=n)
-        pairs = (
-            measure([b[k] for k in rows]) - measure([a[k] for k in rows])
-            for a, b in zip(before[:1], after[:1], strict=False)
-        )
-        draws.append(np.mean(list(pairs), axis=0))
-    bounds = np.nanpercentile(draws, [2.5, 97.5], axis=0) if draws else np.full((2, 3), np.nan)
-    first, then = (np.mean([measure(p) for p in parts], axis=0) for parts in (before, after))
-    each = np.array([measure(p) for p in after])
-    names = ("map", "balanced_accuracy", "log_loss")
-    return {
-        name: {
-            "talk": round(float(first[k]), 3),
-            "own": round(float(then[k]), 3),
-            "own_runs": [round(float(v), 3) for v in each[:, k]],
-            "gain_ci": [round(float(v), 3) for v in bounds[:, k]],
-        }
-        for k, name in enumerate(names)
-    }
-
-
-def list_settings() -> Iterator[dict[str, Any]]:
-    for lr, rehearsal, epochs in product(LRS, REHEARSALS, EPOCHS):
-        yield {"lr": lr, "rehearsal": rehearsal, "epochs": epochs}
-
-
-def describe(settings: dict[str, Any]) -> str:
-    return f"lr{settings['lr']:g}-re{settings['rehearsal']:g}-ep{settings['epochs']}"
-
-
-class Runner:
-    """Runs jobs in processes, and keeps their scores by name."""
-
-    def __init__(self, work: Path, n_jobs: int) -> None:
-        self.work, self.n_jobs = work, n_jobs
-
-    def run(self, jobs: Sequence[Job]) -> dict[str, Parts]:
-        with ProcessPoolExecutor(self.n_jobs) as pool:
-            return dict(pool.map(run_job, jobs, [self.work] * len(jobs)))
-
-
-def measure_room(store: Path, runner: Runner) -> dict[str, Any]:
-    names = tuple(ClipStore.open(store).clips())
-    train, test = names[:-N_TEST], names[-N_TEST:]
-    halves = train[::2], train[1::2]
-    chosen_by = [
-        replace(Job(f"dev-{describe(s)}-{k}", store, halves[k], halves[1 - k]), **s)
-        for s in list_settings()
-        for k in (0, 1)
-    ]
-    chosen_by += [Job(f"dev-talk-{k}", store, (), halves[1 - k]) for k in (0, 1)]
-    found = runner.run(chosen_by)
-    loss = {
-        describe(s): float(np.mean([measure(found[f"dev-{describe(s)}-{k}"])[2] for k in (0, 1)]))
-        for s in list_settings()
-    }
-    sweep = {
-        name: [
-            np.round(
-                np.mean([measure(found[f"dev-{name}-{k}"]) for k in (0, 1)], axis=0), 3
-            ).tolist()
-        ][0]
-        for name in (*loss, "talk")
-    }
-    best = min(list_settings(), key=lambda s: loss[describe(s)])
-    jobs = [Job("talk", store, (), test)]
-    for minutes, seed in product(MINUTES, SEEDS):
-        order = np.random.default_rng(seed).permutation(len(train))
-        taken = tuple(train[k] for k in sorted(order[: round(minutes / CLIP_MINUTES)]))
-        jobs.append(replace(Job(f"own-{minutes}-{seed}", store, taken, test, seed=seed), **best))
-    done = runner.run(jobs)
-    table = {
-        str(minutes): compare(
-            [done["talk"]] * len(SEEDS), [done[f"own-{minutes}-{seed}"] for seed in SEEDS]
-        )
-        for minutes in MINUTES
-    }
-    return {"settings": best, "sweep": sweep, "minutes": table, "test_clips": len(test)}
-
-
-def measure_real(store: Path, runner: Runner, settings: dict[str, Any]) -> dict[str, Any]:
-    """Each clip judged by a network that was trained on the others."""
-    names = tuple(ClipStore.open(store).clips())
-    jobs = [Job(f"real-talk-{clip}", store, (), (clip,)) for clip in names]
-    alone = {**settings, "rehearsal": 0.5 if settings["rehearsal"] == 0 else 0.0}
-    tries = {describe(s): s for s in (settings, alone)}
-    for name, s in tries.items():
-        for clip, seed in product(names, SEEDS if s == settings else SEEDS[:1]):
-            others = tuple(other for other in names if other != clip)
-            job = Job(f"real-{name}-{clip}-{seed}", store, others, (clip,), seed=seed)
-            jobs.append(replace(job, **s))
-    done = runner.run(jobs)
-    talk = [part for clip in names for part in done[f"real-talk-{clip}"]]
-
-    def pool(name: str, seed: int) -> Parts:
-        return [part for clip in names for part in done[f"real-{name}-{clip}-{seed}"]]
-
-    chosen = describe(settings)
-    sweep = {name: np.round(measure(pool(name, 0)), 3).tolist() for name in tries}
-    return {
-        "clips": len(names),
-        "settings": settings,
-        "leave_one_out": compare([talk] * len(SEEDS), [pool(chosen, seed) for seed in SEEDS]),
-        "sweep": sweep | {"talk": np.round(measure(talk), 3).tolist()},
-    }
+def join(parts: Sequence[Rows]) -> Rows:
+    """The rows of several clips."""
+    names = [name for name in parts[0].scores if all(name in p.scores for p in parts)]
+    return Rows(
+        np.concatenate([p.clip for p in parts]),
+        np.concatenate([p.labels for p in parts]),
+        np.concatenate([p.kind for p in parts]),
+        {n: np.concatenate([p.scores[n] for p in parts]) for n in names},
+        {n: np.concatenate([p.moments[n] for p in parts]) for n in names if n in parts[0].moments},
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--room", type=Path)
-    parser.add_argument("--real", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--rooms", nargs="*", default=list(ROOMS), choices=list(ROOMS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--real", type=Path, nargs=2, metavar=("STORE", "SCORES"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
-    runner = Runner(args.out / "work", args.jobs)
     found: dict[str, Any] = {}
-    settings: dict[str, Any] = USUAL
-    if args.room:
-        found["room"] = measure_room(args.room, runner)
-        settings = found["room"]["settings"]
-        (args.out / "labels.json").write_text(json.dumps(found, indent=1))
-    if args.real:
-        found["real"] = measure_real(args.real, runner, settings)
-    (args.out / "labels.json").write_text(json.dumps(found, indent=1))
+    with ProcessPoolExecutor(args.jobs) as pool:
+        if args.real:
+            store, scores = args.real
+            found["real"] = measure_real(store, scores, args.work, pool)
+        else:
+            for name in args.rooms:
+                found[name] = measure_room(name, args.work, args.seeds, pool)
+                print(json.dumps({name: found[name]}, indent=1))
+    (args.work / "labels.json").write_text(json.dumps(found, indent=1))
     print(json.dumps(found, indent=1))
 
 

@@ -35,6 +35,7 @@ FUNCTIONS = {
         "card",
         "foreign",
         "spoken",
+        "by_face",
         "turns",
         "start",
         "branches",

@@ -57,3 +57,13 @@ def test_order_of_people_does_not_matter() -> None:
     order = np.array([2, 0, 1])
     a, b = compute_features(grid), compute_features(grid.take(order))
     np.testing.assert_array_equal(a.face[order], b.face)
+
+
+def test_a_mirrored_picture_turns_the_other_way_and_nothing_else() -> None:
+    grid = random_grid()
+    a, b = compute_features(grid), compute_features(grid.mirror())
+    np.testing.assert_allclose(a.rule, b.rule, atol=1e-6)
+    np.testing.assert_array_equal(a.sound, b.sound)
+    turned = ~np.isclose(a.face, b.face, atol=1e-5).all(axis=(0, 1))
+    assert turned.sum() == 3, "yaw, roll and the place across"
+    np.testing.assert_allclose(a.face[..., turned], -b.face[..., turned], atol=1e-5)

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quavf.cues.grid import LIP, RATE, SIZE, YAW, rolling_std
+from quavf.cues.grid import EYES, LIP, PITCH, RATE, SIZE, WIDTH, YAW, rolling_std
+from quavf.cues.stillness import SPREAD, STILL
 from quavf.simulate.cue_noise import draw_idle_lips, draw_mouth, observe
-from quavf.simulate.cue_scenes import CueScene, draw_footage, mute
+from quavf.simulate.cue_scenes import CueScene, draw_footage, hang_picture, mute
 
 
 def make_scene(n_ticks: int = 300, size: float = 150.0, yaw: float = 0.0) -> CueScene:
@@ -29,6 +30,7 @@ def make_scene(n_ticks: int = 300, size: float = 150.0, yaw: float = 0.0) -> Cue
         angles,
         np.full((2, n_ticks), size),
         np.full((2, n_ticks, 2), 0.5),
+        np.zeros(2, bool),
     )
 
 
@@ -111,3 +113,17 @@ def test_observations_repeat_by_seed(seed: int) -> None:
     a, b = (observe(scene, np.random.default_rng(seed)) for _ in range(2))
     np.testing.assert_array_equal(a.faces, b.faces)
     np.testing.assert_array_equal(a.voice, b.voice)
+
+
+def test_a_picture_on_the_wall_keeps_still() -> None:
+    spreads = []
+    for seed in range(20):
+        scene = hang_picture(make_scene(), 0)
+        faces = observe(scene, np.random.default_rng(seed)).faces
+        cues = faces[:, :, [LIP, WIDTH, EYES, PITCH]]  # (2, T, 4)
+        spreads.append(np.ptp(np.nanpercentile(cues, SPREAD, axis=1), axis=0))
+    still, alive = np.median(spreads, axis=0)
+    names = ("lip_opening", "mouth_width", "eye_opening", "pitch")
+    most = np.array([STILL[name] for name in names])
+    assert (still < most).all(), still
+    assert (still < alive)[[0, 1, 2]].all(), "a face that talks moves its lips and its eyes"

@@ -17,6 +17,7 @@ from quavf.simulate.cue_scenes import (
     draw_footage,
     draw_scene_truth,
     draw_talk,
+    hang_picture,
     mute,
 )
 from quavf.simulate.gaze import draw_gaze
@@ -30,7 +31,7 @@ def draw_scenes(n: int, p_footage: float) -> list[CueScene]:
 
 @pytest.mark.parametrize("p_footage", [0.0, 1.0])
 def test_scenes_are_consistent(p_footage: float) -> None:
-    scenes = draw_scenes(30, p_footage)
+    scenes = draw_scenes(60, p_footage)
     for scene in scenes:
         shape = (scene.n_people, round(20 * RATE))
         assert scene.speaking.shape == scene.to_me.shape == scene.size.shape == shape
@@ -86,6 +87,19 @@ def test_talk_labels_follow_the_addressee() -> None:
     assert scene.speaking.any()
     assert not scene.offscreen.any()
     assert ((scene.looking == 0) | (scene.looking == 1)).all()
+
+
+def test_the_voice_of_a_picture_comes_from_outside() -> None:
+    scene = draw_footage(np.random.default_rng(2), 20.0)
+    person = int(np.argmax(scene.speaking.sum(axis=1)))
+    hung = hang_picture(scene, person)
+    assert not hung.speaking[person].any()
+    assert (hung.to_me[person] == 0).all()
+    assert (hung.looking[person] == UNKNOWN).all()
+    assert hung.offscreen[scene.speaking[person]].all()
+    assert np.ptp(hung.angles[person], axis=0).max() == 0
+    others = np.arange(scene.n_people) != person
+    np.testing.assert_array_equal(hung.speaking[others], scene.speaking[others])
 
 
 def test_muted_scenes_have_lips_and_no_speech() -> None:

@@ -99,6 +99,17 @@ def test_a_foreign_branch_counts_less(tmp_path: Path, told: Path) -> None:
     assert weight("at_home", ()) > weight("abroad", ("audio",)) + 0.1
 
 
+def test_faces_may_have_no_say_in_how_much_a_branch_counts(tmp_path: Path, told: Path) -> None:
+    found = {}
+    for by_face in (True, False):
+        make_bundle([told], tmp_path / str(by_face), by_face=by_face)
+        fusion = read_bundle(tmp_path / str(by_face)).fusion
+        assert isinstance(fusion, Stacker)
+        found[by_face] = [modulator.name for modulator in fusion.modulators]
+    assert "quality" in found[True]
+    assert found[False] == []
+
+
 def test_turns_get_a_fusion_of_their_own(tmp_path: Path, audio: Path) -> None:
     labels = (Segment(1, 0, 10, 1), Segment(2, 0, 10, 0))
     store = make_store(tmp_path / "store", ("val", "val"), segments=labels)

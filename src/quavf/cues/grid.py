@@ -83,6 +83,13 @@ class CueGrid:
         """The people of an index array or a mask."""
         return replace(self, faces=self.faces[people])
 
+    def mirror(self) -> CueGrid:
+        """The cues of the mirrored picture."""
+        faces = self.faces.copy()
+        faces[:, :, [YAW, ROLL, GAZE]] *= -1
+        faces[:, :, X] = 1 - faces[:, :, X]
+        return replace(self, faces=faces)
+
 
 @dataclass(frozen=True)
 class Rule:

@@ -106,6 +106,9 @@ def _observe_face(
     n, size = scene.n_ticks, scene.size[person]
     yaw, pitch, roll = scene.angles[person].T
     small = (80.0 / np.maximum(np.nan_to_num(size, nan=80.0), 12.0)) ** 0.7 * habits.sharpness
+    picture = bool(scene.pictures[person])
+    if picture:  # the camera shakes, and compression comes and goes
+        small = small * np.exp(rng.uniform(np.log(0.3), np.log(3.0)))
     evidence = habits.draw_evidence(np.nan_to_num(size), yaw, rng)
     doubt = 1 / (1 + np.exp(np.clip(evidence, -20, 20)))  # (T,) 0: the mesh is sure
     out = np.full((n, len(COLUMNS)), np.nan)
@@ -116,6 +119,8 @@ def _observe_face(
     out[:, PITCH] += rng.standard_normal(n) * shaky
     out[:, ROLL] = roll + rng.normal(0, 2.0) + rng.standard_normal(n) * 0.5 * shaky
     idle_open, idle_wide = draw_idle_lips(n, rng)
+    if picture:
+        idle_open, idle_wide = (np.full(n, idle.max()) for idle in (idle_open, idle_wide))
     stretch = 1 / np.clip(np.cos(np.radians(out[:, YAW])), 0.35, 1.0)
     turned = small * (1 + (np.abs(yaw) / 40) ** 2) * (1 + 2 * doubt)
     white = rng.standard_normal(n) * 0.007 * turned
@@ -125,7 +130,7 @@ def _observe_face(
     out[:, LIP] = np.abs(lip + moved * rng.standard_normal(n))
     smile = mouth.width + idle_wide
     out[:, WIDTH] = (rng.normal(0.62, 0.06) + smile) + rng.standard_normal(n) * 0.008 * turned
-    blinks = np.convolve(rng.random(n) < 0.02, [0.5, 1.0, 0.3], mode="same")
+    blinks = np.convolve(rng.random(n) < 0.02 * (not picture), [0.5, 1.0, 0.3], mode="same")
     out[:, EYES] = np.clip(rng.normal(0.28, 0.06) * (1 - 0.8 * blinks), 0.02, 0.6)
     out[:, CONFIDENCE] = 1 - doubt
     for column in (LIP, WIDTH, EYES):

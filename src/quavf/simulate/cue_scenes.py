@@ -34,6 +34,7 @@ from quavf.simulate.scene import (
 HEAD_M = 0.21  # height of the face box of a grown-up
 UNKNOWN = -1  # label
 P_MUTED = 0.1  # share of scenes without any sound
+P_PICTURE = 0.1  # share of scenes in which one of the faces is a picture
 SHORT_PAUSE_S, LONG_PAUSE_S = 0.5, 1.0  # within a turn, and perhaps within one
 
 
@@ -53,6 +54,7 @@ class CueScene:
     angles: Floats  # (P, T, 3) yaw, pitch, roll of the face relative to the camera, degrees
     size: Floats  # (P, T) face box, pixels; NaN while out of the picture
     place: Floats  # (P, T, 2) middle of the face, share of the picture
+    pictures: Array  # (P,) bool: a photograph or a poster, that never moves
 
     @property
     def n_people(self) -> int:
@@ -67,6 +69,8 @@ def draw_scene_truth(rng: np.random.Generator, seconds: float, p_footage: float)
     """Draw a scene: footage with a probability of `p_footage`, else a conversation; some muted."""
     draw = draw_footage if rng.random() < p_footage else draw_talk
     scene = draw(rng, seconds)
+    if rng.random() < P_PICTURE:
+        scene = hang_picture(scene, int(rng.integers(scene.n_people)))
     if rng.random() < P_MUTED:
         return mute(scene)
     return replace(scene, to_me=bridge_pauses(scene.to_me))
@@ -81,6 +85,26 @@ def mute(scene: CueScene) -> CueScene:
         to_me=silent.astype(np.int64),
         wearer=silent[0],
         offscreen=silent[0],
+    )
+
+
+def hang_picture(scene: CueScene, person: int) -> CueScene:
+    """The same scene with a still picture instead of a person, whose voice stays to be heard."""
+    at = int(np.argmax(~np.isnan(scene.size[person])))  # the first tick in view
+    mine = np.arange(scene.n_people) == person  # (P,)
+    rows = np.broadcast_to(mine[:, None], scene.speaking.shape)  # (P, T)
+    size = np.where(np.isnan(scene.size) | ~rows, scene.size, scene.size[:, at : at + 1])
+    return replace(
+        scene,
+        lips=scene.lips & ~rows,
+        speaking=scene.speaking & ~rows,
+        to_me=np.where(rows, 0, scene.to_me),
+        looking=np.where(rows, UNKNOWN, scene.looking),
+        offscreen=scene.offscreen | scene.speaking[person],
+        angles=np.where(rows[..., None], scene.angles[:, at : at + 1], scene.angles),
+        size=size,
+        place=np.where(rows[..., None], scene.place[:, at : at + 1], scene.place),
+        pictures=scene.pictures | mine,
     )
 
 
@@ -121,6 +145,7 @@ def draw_talk(
         angles[1:],
         size[1:],
         place[1:],
+        np.zeros(len(speaking) - 1, bool),
     )
 
 
@@ -254,6 +279,7 @@ def draw_footage(rng: np.random.Generator, seconds: float) -> CueScene:
         angles,
         size,
         place,
+        np.zeros(len(roles), bool),
     )
 
 

@@ -38,6 +38,10 @@ class LabelledCues:
         grid = self.grid.cut(start, stop)
         return LabelledCues(grid, self.people[:, start:stop], self.wearer[start:stop])
 
+    def mirror(self) -> LabelledCues:
+        """The same, seen in a mirror."""
+        return replace(self, grid=self.grid.mirror())
+
     def take(self, people: Array) -> LabelledCues:
         """The people of an index array or a mask."""
         return replace(self, grid=self.grid.take(people), people=self.people[people])
@@ -46,7 +50,8 @@ class LabelledCues:
 class CuesTrainSet(TrainSet):
     """Stretches of `config.seconds`: features, look-ahead and labels.
 
-    Each draws its place in the clip and its look-ahead anew in every epoch.
+    Each draws its place in the clip and its look-ahead anew in every epoch, and half of them are
+    mirrored.
     """
 
     def __init__(self, store: ClipStore, config: TrainCuesConfig) -> None:
@@ -93,6 +98,8 @@ class CuesTrainSet(TrainSet):
         clip = clip.cut(start, start + self.n_ticks)
         present = np.flatnonzero(clip.grid.is_seen.any(axis=1))
         clip = clip.take(rng.permutation(present)[:MOST_PEOPLE])
+        if rng.random() < 0.5:
+            clip = clip.mirror()
         choices = [OFFLINE, OFFLINE, *(round(s * RATE) for s in self.config.look_ahead)]
         return make_sample(clip, self.n_ticks, int(rng.choice(choices)))
 

@@ -90,6 +90,7 @@ def make_bundle(
     card: Path | str | None = None,
     foreign: Sequence[str] = (),
     spoken: bool = False,
+    by_face: bool = True,
     turns: Sequence[Path | str] = (),
     start: Path | str = "",
     **branches: Path | str | None,
@@ -102,7 +103,8 @@ def make_bundle(
     default: as in these rows. `foreign` names branches that are expected to say less elsewhere than
     about these clips: a copy of the rows, with those branches' scores exchanged between rows, keeps
     the fusion from leaning on them. With `spoken`, for raw video, a row talks to me only while the
-    person is labelled as speaking, not in the pauses of a segment. `turns` are folders of `predict`
+    person is labelled as speaking, not in the pauses of a segment. With `by_face`, face quality,
+    mesh confidence and face size decide how much each branch counts. `turns` are folders of `predict`
     without `all_faces`, of the same stores: they give the bundle a second fusion, which judges
     labelled segments as wholes. `start` names weights whose fusion few labels then change only
     where they tell something; the moments and the fusion of whole turns are theirs, too, unless
@@ -118,7 +120,9 @@ def make_bundle(
     rows = _join([_read_rows(*pair, spoken) for pair in pairs])
     inputs = [n for n in paths if n in rows.columns and not np.isnan(rows.columns[n]).all()]
     before = _read_start(start, inputs)
-    learn = partial(_fit, inputs=inputs, prior=prior, foreign=foreign, start=before)
+    learn = partial(
+        _fit, inputs=inputs, prior=prior, foreign=foreign, by_face=by_face, start=before
+    )
     whole, learn_turns = None, partial(_fit_turns, inputs=inputs)
     if of_turns:
         pairs = _pair_stores(of_turns, made[len(folders) :], stores)
@@ -327,6 +331,7 @@ def _fit(
     inputs: Sequence[str],
     prior: float | None,
     foreign: Sequence[str],
+    by_face: bool,
     start: Bundle | None = None,
 ) -> Stacker:
     """The fusion of rows, for a share of them that talk to me."""
@@ -345,7 +350,7 @@ def _fit(
     if start is not None:
         assert isinstance(start.fusion, Stacker)
         before = Start(start.fusion, HOLD / _count_stretches(rows))
-    return fit_stacker(inputs, seen, columns, labels, weights, before)
+    return fit_stacker(inputs, seen if by_face else (), columns, labels, weights, before)
 
 
 def _count_stretches(rows: _Rows) -> int:

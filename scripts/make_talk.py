@@ -2,9 +2,10 @@
 
     python scripts/make_talk.py --out FOLDER [--workers 2]
 
-Renders conversations, reads their cues, trains the cues branch with the recipe `talk` on them and on
-simulated cues, fits the fusions to further conversations, and writes `FOLDER/talk`, which uses the
-sound and the face branch of `small`. Takes about three hours on two cores; interrupted runs resume.
+Renders conversations, reads their cues, trains the cues branch with the recipe `talk` on them and
+on simulated cues, fits the fusions to further conversations, and writes `FOLDER/talk`, which uses
+the sound and the face branch of `small`. Takes about three hours on two cores; interrupted runs
+resume.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ def test_a_bundle_is_made_and_used(tmp_path: Path, store: Path, told: Path) -> N
     moments = MomentsConfig(threshold=0.6)
     summary = make_bundle([told], out, moments=moments, card=card)
     assert (summary.branches, summary.rows, summary.positive) == (("audio", "visual"), 12, 6)
+    assert summary.learned is not None
     assert summary.learned.log_loss < summary.published.log_loss
     bundle = read_bundle(out)
     assert (bundle.name, bundle.moments, bundle.card) == ("mine", moments, out / "README.md")
@@ -131,6 +132,16 @@ def test_turns_get_a_fusion_of_their_own(tmp_path: Path, audio: Path) -> None:
             np.testing.assert_allclose(again.fused[own], expected[0])
     changed = bundle.change({"audio": whole})
     assert changed.turns is None, "it fits the bundle's own checkpoints"
+
+
+def test_one_labelled_clip_is_enough(tmp_path: Path, audio: Path) -> None:
+    labels = (Segment(1, 0, 10, 1), Segment(2, 0, 10, 0))
+    store = make_store(tmp_path / "store", ("val",), segments=labels)
+    predict(store.path, tmp_path / "scores", audio, config=CONFIG)
+    summary = make_bundle([tmp_path / "scores"], tmp_path / "b")
+    assert summary.clips == 1
+    assert summary.learned is None, "no clip is left to judge the fusion on"
+    assert read_bundle(tmp_path / "b").fusion.fuse({"audio": np.array([0.5])}).shape == (1,)
 
 
 def test_pauses_do_not_count_for_raw_video(tmp_path: Path, store: Path, told: Path) -> None:

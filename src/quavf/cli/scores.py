@@ -183,6 +183,8 @@ def _bundle(args: Namespace, console: Any) -> None:
         "learned, on clips left out in turn": summary.learned,
         "learned for whole turns, likewise": summary.turns,
     }
+    if summary.learned is None:
+        console.print("Too few clips to leave some out: what the fusion is worth was not measured")
     for title, check in checks.items():
         if check is None:
             continue

@@ -1,7 +1,7 @@
 """What the face mesh and the voice detector report of a scene: lips, angles, sound, and errors.
 
 The amplitudes and errors were fitted to what the shipped networks report on rendered clips, whose
-truth is known, and on real faces (docs/experiments/cues.md).
+truth is known, and on real faces (docs/experiments/talk.md).
 """
 
 from __future__ import annotations

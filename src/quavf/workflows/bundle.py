@@ -57,7 +57,7 @@ class BundleSummary:
     positive: int
     clips: int
     published: FusionCheck
-    learned: FusionCheck
+    learned: FusionCheck | None  # None: too few clips to leave some out
     turns: FusionCheck | None  # the fusion of whole turns, on their rows
 
 
@@ -104,12 +104,14 @@ def make_bundle(
     about these clips: a copy of the rows, with those branches' scores exchanged between rows, keeps
     the fusion from leaning on them. With `spoken`, for raw video, a row talks to me only while the
     person is labelled as speaking, not in the pauses of a segment. With `by_face`, face quality,
-    mesh confidence and face size decide how much each branch counts. `turns` are folders of `predict`
-    without `all_faces`, of the same stores: they give the bundle a second fusion, which judges
-    labelled segments as wholes. `start` names weights whose fusion few labels then change only
-    where they tell something; the moments and the fusion of whole turns are theirs, too, unless
-    given. The checkpoints are those that made the scores; `audio=...` and so on name other places
-    of the same files. Raises ConfigError or ScoresError if things do not fit.
+    mesh confidence and face size decide how much each branch counts. `turns` are folders of
+    `predict` without `all_faces`, of the same stores: they give the bundle a second fusion, which
+    judges labelled segments as wholes. `start` names weights whose fusion few labels then change
+    only where they tell something; the moments and the fusion of whole turns are theirs, too,
+    unless given. The checkpoints are those that made the scores; `audio=...` and so on name other
+    places of the same files.
+
+    Raises ConfigError or ScoresError if things do not fit.
     """
     if prior is not None and not 0 < prior < 1:
         raise ConfigError(f"bundle: prior {prior} is not between 0 and 1")
@@ -138,8 +140,8 @@ def make_bundle(
         perception=PERCEPTION if CUES.name in paths else {},
     )
     write_bundle(bundle, Path(out), None if card is None else Path(card))
-    checked = _check(_fuse_left_out(rows, learn), rows.labels)
-    turned = _check(_fuse_left_out(whole, learn_turns), whole.labels) if whole else None
+    checked = _check_left_out(rows, learn)
+    turned = _check_left_out(whole, learn_turns) if whole else None
     return _summarise(Path(out), inputs, rows, checked, turned)
 
 
@@ -147,7 +149,7 @@ def _summarise(
     out: Path,
     inputs: Sequence[str],
     rows: _Rows,
-    learned: FusionCheck,
+    learned: FusionCheck | None,
     turns: FusionCheck | None,
 ) -> BundleSummary:
     return BundleSummary(
@@ -187,16 +189,6 @@ def _pair_stores(
     if len(chosen) != len(folders):
         raise ConfigError(f"bundle: {len(folders)} scores, but {len(chosen)} stores; give pairs")
     return list(zip(folders, chosen, strict=True))
-
-
-def _fuse_left_out(rows: _Rows, learn: Callable[[_Rows], Stacker]) -> Floats:
-    """The fused score of each row (N,), fitted to the clips of other folds."""
-    fused = np.full(len(rows), np.nan)
-    for fold in range(FOLDS):
-        held = rows.clip % FOLDS == fold
-        if held.any() and not held.all():
-            fused[held] = learn(rows.part(~held)).fuse(rows.columns_of(held))
-    return fused
 
 
 def write_bundle(bundle: Bundle, folder: Path, card: Path | None = None) -> None:
@@ -372,6 +364,21 @@ def _add_foreign_rows(columns: Mapping[str, Floats], foreign: Sequence[str]) -> 
         name: np.concatenate([values, values[order] if name in foreign else values])
         for name, values in columns.items()
     }
+
+
+def _check_left_out(rows: _Rows, learn: Callable[[_Rows], Stacker]) -> FusionCheck | None:
+    """The fusion on each fold of the clips, fitted to the others; None with too few clips.
+
+    Rows in folds whose other clips are all of one class are left out.
+    """
+    fused = np.full(len(rows), np.nan)
+    for fold in range(FOLDS):
+        held = rows.clip % FOLDS == fold
+        if held.any() and len(np.unique(rows.labels[~held])) == 2:
+            fused[held] = learn(rows.part(~held)).fuse(rows.columns_of(held))
+    return (
+        _check(fused, rows.labels) if len(np.unique(rows.labels[~np.isnan(fused)])) == 2 else None
+    )
 
 
 def _check(fused: Floats, labels: Ints) -> FusionCheck:

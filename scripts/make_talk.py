@@ -11,10 +11,9 @@ resume.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,14 @@ from quavf.workflows.prepare_simulated import prepare_simulated
 from quavf.workflows.quality import score_quality
 from quavf.workflows.train import train
 
-# Each seed is a clip in a world of its own. The network learns from some, the fusion from others.
-TRAINING = (*range(20000, 20130), *range(22000, 22107))
-TRAINING_PRESETS = ("table", "mixed", "table", "party", "clean", "mixed")
-FITTING = range(8000, 8055)
+# Seeds and presets of clips, each of a world of its own, for the network and for the fusion.
+PRESETS = ("table", "mixed", "table", "party", "clean", "mixed")
+TRAINING = [
+    (first + k, PRESETS[k % len(PRESETS)])
+    for first, n_clips in ((20000, 130), (22000, 107))
+    for k in range(n_clips)
+]
+FITTING = [(seed, "mixed") for seed in range(8000, 8055)]
 EVERY = 2  # frames between faces: lips need 15 pictures per second
 MOMENTS = MomentsConfig(threshold=0.5, margin=0.15)
 LIVE_MOMENTS = MomentsConfig(threshold=0.65, margin=0.15, max_gap=0.33)
@@ -51,8 +54,8 @@ def main() -> None:
     options = read_options(__doc__)
     out: Path = options.out
     engine = EngineConfig(workers=options.workers)
-    rendered = render_clips(out / "rendered", TRAINING, cycle(TRAINING_PRESETS), "train", engine)
-    fitting = render_clips(out / "fitting", FITTING, cycle(["mixed"]), "val", engine)
+    rendered = render_clips(out / "rendered", TRAINING, "train", engine)
+    fitting = render_clips(out / "fitting", FITTING, "val", engine)
     recipe = load_recipe(NAME, "cues", TrainCuesConfig)
     recipe = replace(recipe, stores=tuple(map(str, rendered)))
     train("cues", fitting[0], out / "run", recipe)
@@ -80,10 +83,10 @@ def main() -> None:
 
 
 def render_clips(
-    folder: Path, seeds: Sequence[int], presets: Iterable[str], split: str, engine: EngineConfig
+    folder: Path, clips: Sequence[tuple[int, str]], split: str, engine: EngineConfig
 ) -> list[Path]:
-    """Render a clip of each seed into a store of its own, with its cues; return the stores."""
-    stores = [folder / f"{preset}_{seed}" for seed, preset in zip(seeds, presets, strict=False)]
+    """Render a clip of each seed and preset into a store of its own, with its cues."""
+    stores = [folder / f"{preset}_{seed}" for seed, preset in clips]
     for _ in run_each(partial(_render_clip, split), stores, engine):
         pass
     return stores

@@ -108,7 +108,7 @@ def _observe_face(
     small = (80.0 / np.maximum(np.nan_to_num(size, nan=80.0), 12.0)) ** 0.7 * habits.sharpness
     picture = bool(scene.pictures[person])
     if picture:  # the camera shakes, and compression comes and goes
-        small = small * np.exp(rng.uniform(np.log(0.3), np.log(3.0)))
+        small = small * np.exp(rng.uniform(np.log(0.3), np.log(2.0)))
     evidence = habits.draw_evidence(np.nan_to_num(size), yaw, rng)
     doubt = 1 / (1 + np.exp(np.clip(evidence, -20, 20)))  # (T,) 0: the mesh is sure
     out = np.full((n, len(COLUMNS)), np.nan)

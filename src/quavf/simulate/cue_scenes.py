@@ -34,7 +34,7 @@ from quavf.simulate.scene import (
 HEAD_M = 0.21  # height of the face box of a grown-up
 UNKNOWN = -1  # label
 P_MUTED = 0.1  # share of scenes without any sound
-P_PICTURE = 0.1  # share of scenes in which one of the faces is a picture
+P_PICTURE = 0.08  # share of scenes in which one of the faces is a picture
 SHORT_PAUSE_S, LONG_PAUSE_S = 0.5, 1.0  # within a turn, and perhaps within one
 
 

@@ -109,9 +109,7 @@ def make_bundle(
     judges labelled segments as wholes. `start` names weights whose fusion few labels then change
     only where they tell something; the moments and the fusion of whole turns are theirs, too,
     unless given. The checkpoints are those that made the scores; `audio=...` and so on name other
-    places of the same files.
-
-    Raises ConfigError or ScoresError if things do not fit.
+    places of the same files. Raises ConfigError or ScoresError if things do not fit.
     """
     if prior is not None and not 0 < prior < 1:
         raise ConfigError(f"bundle: prior {prior} is not between 0 and 1")
@@ -122,9 +120,7 @@ def make_bundle(
     rows = _join([_read_rows(*pair, spoken) for pair in pairs])
     inputs = [n for n in paths if n in rows.columns and not np.isnan(rows.columns[n]).all()]
     before = _read_start(start, inputs)
-    learn = partial(
-        _fit, inputs=inputs, prior=prior, foreign=foreign, by_face=by_face, start=before
-    )
+    learn = partial(_fit, before, inputs=inputs, prior=prior, foreign=foreign, by_face=by_face)
     whole, learn_turns = None, partial(_fit_turns, inputs=inputs)
     if of_turns:
         pairs = _pair_stores(of_turns, made[len(folders) :], stores)
@@ -140,9 +136,8 @@ def make_bundle(
         perception=PERCEPTION if CUES.name in paths else {},
     )
     write_bundle(bundle, Path(out), None if card is None else Path(card))
-    checked = _check_left_out(rows, learn)
     turned = _check_left_out(whole, learn_turns) if whole else None
-    return _summarise(Path(out), inputs, rows, checked, turned)
+    return _summarise(Path(out), inputs, rows, _check_left_out(rows, learn), turned)
 
 
 def _summarise(
@@ -152,15 +147,10 @@ def _summarise(
     learned: FusionCheck | None,
     turns: FusionCheck | None,
 ) -> BundleSummary:
+    published = _check(fuse_columns(rows.columns, PUBLISHED), rows.labels)
+    n_positive, n_clips = int(rows.labels.sum()), len(np.unique(rows.clip))
     return BundleSummary(
-        out,
-        tuple(inputs),
-        len(rows),
-        int(rows.labels.sum()),
-        len(np.unique(rows.clip)),
-        _check(fuse_columns(rows.columns, PUBLISHED), rows.labels),
-        learned,
-        turns,
+        out, tuple(inputs), len(rows), n_positive, n_clips, published, learned, turns
     )
 
 
@@ -319,12 +309,13 @@ def _join(parts: Sequence[_Rows]) -> _Rows:
 
 
 def _fit(
+    start: Bundle | None,
     rows: _Rows,
+    *,
     inputs: Sequence[str],
     prior: float | None,
     foreign: Sequence[str],
     by_face: bool,
-    start: Bundle | None = None,
 ) -> Stacker:
     """The fusion of rows, for a share of them that talk to me."""
     from quavf.inference.measures import MEASURES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,14 @@ def test_unknown_weights() -> None:
         CheckpointError, match=r"large: no such folder, .* \(there are: small, talk\)"
     ):
         quavf.load("large")
+
+
+def test_other_checkpoints_lose_the_learned_fusion_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = shutil.copy(load_bundle("talk").branches["cues"], tmp_path / "mine.safetensors")
+    choose_bundle("talk", {"audio": ""}, "run")
+    choose_bundle("small", {"audio": None}, "run")
+    assert not caplog.records
+    assert choose_bundle("talk", {"cues": mine}, "run").fusion == PUBLISHED
+    assert "quavf bundle --start talk" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from quavf.core.branches import branch_names
 from quavf.core.errors import CheckpointError, ConfigError
 from quavf.models.bundle import BUNDLE_FILE, Bundle, read_bundle
 from quavf.models.hub import fetch_bundle, is_hub_reference
+from quavf.results.fusion import PUBLISHED
+
+log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
 DEFAULT = "talk"
@@ -76,4 +80,11 @@ def choose_bundle(
     if not chosen.branches:
         options = ", ".join(f"--{name}" for name in branch_names())
         raise ConfigError(f"{command}: no branch is left; give a checkpoint with {options}")
+    if base.fusion != PUBLISHED and chosen.fusion == PUBLISHED:
+        log.warning(
+            "%s: the fusion of the weights %s was fitted to their own checkpoints; with others, "
+            "fused is the published formula, of audio and visual alone. Fit a fusion to yours with "
+            "quavf bundle --start %s",
+            *(command, base.name, base.name),
+        )
     return chosen

@@ -41,8 +41,7 @@ TRAINING = [
 ]
 FITTING = [(seed, "mixed") for seed in range(8000, 8055)]
 EVERY = 2  # frames between faces: lips need 15 pictures per second
-MOMENTS = MomentsConfig(threshold=0.5, margin=0.15)
-LIVE_MOMENTS = replace(MOMENTS, max_gap=0.33)
+LIVE_MOMENTS = MomentsConfig(margin=0.15, max_gap=0.33)
 PRIOR = 0.15  # share of time that somebody in view talks to the wearer
 BASE = "small"
 NAME = "talk"
@@ -72,7 +71,6 @@ def main() -> None:
         out / NAME,
         name=NAME,
         prior=PRIOR,
-        moments=MOMENTS,
         card=CARD,
         spoken=True,
         turns=turns,

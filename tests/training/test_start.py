@@ -176,7 +176,7 @@ def test_the_model_is_the_checkpoints_unless_said_otherwise(tmp_path: Path) -> N
 
 def test_the_weights_of_the_package_need_no_other_option() -> None:
     cues = adopt_settings(TrainCuesConfig(start="talk"), "cues")
-    assert cues.cues.dim == 32
+    assert cues.cues == load_branch(weights_path("talk", "cues")).config
     visual = adopt_settings(TrainVisualConfig(start="small"), "visual")
     shipped = load_branch(weights_path("small", "visual"))
     assert (visual.windows, visual.context) == (shipped.settings.windows, shipped.settings.context)

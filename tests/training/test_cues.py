@@ -18,7 +18,9 @@ from quavf.core.records import Interval
 from quavf.cues.features import N_ANSWERS, N_FACE, N_RULE, N_SOUND, OFFLINE
 from quavf.models.config import CuesConfig
 from quavf.models.cues import CuesBranch
-from quavf.store import ClipStore
+from quavf.simulate.cue_noise import observe
+from quavf.simulate.cue_scenes import draw_talk
+from quavf.store import ClipStore, StoreConfig
 from quavf.training.config import TrainCuesConfig, TrainerConfig
 from quavf.training.cue_samples import (
     LOOKING,
@@ -37,7 +39,7 @@ from quavf.training.datasets import IGNORED
 from quavf.training.recipes import recipe_path
 from quavf.training.validate import Validator
 from quavf.workflows.train import train
-from tests.helpers.cue_stores import make_cue_store
+from tests.helpers.cue_stores import make_cue_store, write_cue_clip
 
 TRAINER = TrainerConfig(epochs=2, batch_size=4, lr=3e-3, class_weights=False, save_every=2)
 CONFIG = TrainCuesConfig(
@@ -96,6 +98,18 @@ def test_simulated_clips_are_not_counted(tmp_path: Path) -> None:
     assert counts.weights().tolist() == [0.5, 0.5]
     with pytest.raises(StoreError, match="training needs both"):
         CuesTrainSet(unlabelled, replace(CONFIG, simulated=0))
+
+
+def test_labels_of_one_class_are_enough_with_rehearsal(tmp_path: Path) -> None:
+    scene = draw_talk(np.random.default_rng(3), 12.0)
+    scene = replace(scene, to_me=np.where(scene.speaking, 1, 0))
+    store = ClipStore.create(tmp_path / "store", StoreConfig("simulated", "fixed", "grown"))
+    write_cue_clip(store, "clip", "train", scene, observe(scene, np.random.default_rng(3)))
+    rehearsed = CuesTrainSet(store, replace(CONFIG, simulated=0, rehearsal=0.5))
+    assert rehearsed.counts.positive > 0
+    assert rehearsed.counts.negative == 0
+    with pytest.raises(StoreError, match="and 0 negative samples"):
+        CuesTrainSet(store, replace(CONFIG, simulated=0))
 
 
 def test_speech_alone_is_trained_on_in_full(tmp_path: Path) -> None:

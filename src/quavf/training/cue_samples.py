@@ -76,7 +76,8 @@ class CuesTrainSet(TrainSet):
         share = config.rehearsal
         self.n_rehearsed = round(len(self.items) * share / (1 - share))
         only_speaking = n_speaking and not positive and not negative
-        if config.simulated or only_speaking:  # clips that are not counted have both classes
+        if config.simulated or self.n_rehearsed or only_speaking:
+            # Clips that are not counted have both classes.
             self.counts = ClassCounts(positive, negative)
         else:
             self.counts = count_classes(positive, negative, store, "labelled faces")

@@ -19,6 +19,7 @@ from quavf.results.scores import Scores, read_config, read_scores, write_scores
 from quavf.results.stacker import Stacker
 from quavf.store import ClipStore
 from quavf.workflows.bundle import PERCEPTION, make_bundle
+from quavf.workflows.evaluate import read_made_fusion
 from quavf.workflows.predict import predict
 from tests.helpers.scored_stores import CONFIG, make_store
 
@@ -130,6 +131,9 @@ def test_turns_get_a_fusion_of_their_own(tmp_path: Path, audio: Path) -> None:
             assert own.sum() > 0
             expected = bundle.turns.fuse({"audio": np.array([again["audio"][own].mean()])})
             np.testing.assert_allclose(again.fused[own], expected[0])
+    made = read_made_fusion(tmp_path / "again", again, store)
+    columns = {name: again[name] for name in ("audio", "quality") if name in again.columns}
+    np.testing.assert_allclose(made.fuse(columns), again.fused, err_msg="evaluate fuses alike")
     changed = bundle.change({"audio": whole})
     assert changed.turns is None, "it fits the bundle's own checkpoints"
 

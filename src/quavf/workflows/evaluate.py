@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ import numpy as np
 
 from quavf.core.branches import FUSED, LOOKING, SPEAKING, branch_names
 from quavf.core.errors import StoreError
-from quavf.core.records import WEARER, Floats, Interval, Ints, Segment
+from quavf.core.records import TALKING, WEARER, Floats, Interval, Ints, Segment
 from quavf.evaluation.ava import AvaResult, judge_ava, read_truth
 from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.protocols import Evaluation, evaluate_scores
 from quavf.results.fusion import Fusion, PublishedFormula, encode_clips, read_fusion
 from quavf.results.scores import Scores, read_config, read_scores
+from quavf.results.turns import fuse_turns
 from quavf.sources.registry import AVA
 from quavf.store import ClipStore
 from quavf.workflows.submit import score_store_rows
@@ -36,9 +37,7 @@ def evaluate(
     labels = read_intervals(clips)
     segments = [] if _labels_others(clips, labels) else read_labels(Path(store))
     unlabelled = read_unlabelled(clips)
-    fusion = read_fusion(read_config(Path(scores)).get("fusion"))
-    if not isinstance(fusion, PublishedFormula):
-        fusion = MeasuredFusion(fusion, measure_rows(found, clips))
+    fusion = read_made_fusion(Path(scores), found, clips)
     evaluation = evaluate_scores(found, segments, config, labels, fusion, unlabelled)
     counts = {**evaluation.counts, **count_unmatched(found, clips)}
     ava = judge_ava_store(found, clips) if clips.config.kind == AVA.name else None
@@ -69,18 +68,54 @@ def judge_ava_store(scores: Scores, store: ClipStore) -> AvaResult | None:
 
 @dataclass(frozen=True)
 class MeasuredFusion:
-    """A learned fusion, with the measures of faces (N,) that it reads beside scores."""
+    """A learned fusion, with the measures of faces (N,) that it reads beside scores.
+
+    Labelled segments, each a list of rows, have a fusion of their own if `turns` is given.
+    """
 
     fusion: Fusion
     measures: Mapping[str, Floats]
+    turns: Fusion | None = None
+    segments: Sequence[Ints] = ()
 
     def fuse(self, columns: Mapping[str, Floats]) -> Floats:
         """The fused score (N,) of the rows that were measured."""
-        return self.fusion.fuse({**self.measures, **columns})
+        seen = {**self.measures, **columns}
+        fused = self.fusion.fuse(seen)
+        return fused if self.turns is None else fuse_turns(seen, self.segments, self.turns, fused)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values of the fusion alone."""
         return self.fusion.to_json()
+
+
+def read_made_fusion(folder: Path, scores: Scores, store: ClipStore) -> Fusion:
+    """The fusion that made the scores of a folder, for these rows."""
+    made = read_config(folder)
+    fusion = read_fusion(made.get("fusion"))
+    if isinstance(fusion, PublishedFormula):
+        return fusion
+    measures = measure_rows(scores, store)
+    options = made.get("options", {})
+    if not made.get("turns") or options.get("all_faces") or not options.get("whole_turns", True):
+        return MeasuredFusion(fusion, measures)
+    segments = list_segment_rows(scores, store)
+    return MeasuredFusion(fusion, measures, read_fusion(made["turns"]), segments)
+
+
+def list_segment_rows(scores: Scores, store: ClipStore) -> list[Ints]:
+    """The rows of each labelled segment that is a turn, as `ClipData.turns`."""
+    names, codes = encode_clips(scores.clip)
+    found = []
+    for code, clip in enumerate(map(str, names)):
+        manifest = store.manifest(clip) if store.has_clip(clip) else None
+        if manifest is None or TALKING in manifest.unlabelled:
+            continue
+        own = np.flatnonzero(codes == code)
+        for part in manifest.segments:
+            inside = part.covers(scores.frame[own]) & (scores.person[own] == part.person)
+            found.append(own[inside])
+    return found
 
 
 def measure_rows(scores: Scores, store: ClipStore) -> dict[str, Floats]:

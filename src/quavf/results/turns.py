@@ -6,8 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from quavf.core.records import Floats, Ints
+from quavf.core.records import Floats, Ints, Segment
 from quavf.results.fusion import Fusion
+from quavf.results.scores import Scores
+
+
+def list_turns(scores: Scores, segments: Sequence[Segment]) -> list[Ints]:
+    """The rows of one clip's scores inside each of its segments."""
+    return [
+        np.flatnonzero(segment.covers(scores.frame) & (scores.person == segment.person))
+        for segment in segments
+    ]
 
 
 def pool_turns(values: Floats, turns: Sequence[Ints], outside: Floats | None = None) -> Floats:

@@ -21,7 +21,7 @@ from quavf.results.config import MomentsConfig
 from quavf.results.fusion import PUBLISHED, encode_clips, fuse_columns
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.results.stacker import Stacker, Start, fit_stacker
-from quavf.results.turns import pool_turns
+from quavf.results.turns import list_turns, pool_turns
 from quavf.store import ClipStore
 from quavf.utils.files import replace_folder, write_json
 
@@ -260,16 +260,11 @@ def _read_rows(folder: Path, path: Path, spoken: bool = False, whole_turns: bool
         if whole_turns and TALKING in manifest.unlabelled:
             labels[own] = -1  # silence is labelled, too: segments are no turns
         if whole_turns:
-            turns = _list_turns(here, manifest.segments)
+            turns = list_turns(here, manifest.segments)
             for values in columns.values():
                 values[own] = pool_turns(values[own], turns)
     known = labels >= 0
     return _Rows({n: v[known] for n, v in columns.items()}, labels[known], codes[known])
-
-
-def _list_turns(scores: Scores, segments: Sequence[Segment]) -> list[Ints]:
-    """The rows of a clip's scores inside each segment."""
-    return [np.flatnonzero(_is_inside(scores, [segment])) for segment in segments]
 
 
 def _label(scores: Scores, segments: Sequence[Segment]) -> Ints:

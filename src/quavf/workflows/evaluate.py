@@ -18,7 +18,7 @@ from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.protocols import Evaluation, evaluate_scores
 from quavf.results.fusion import Fusion, PublishedFormula, encode_clips, read_fusion
 from quavf.results.scores import Scores, read_config, read_scores
-from quavf.results.turns import fuse_turns
+from quavf.results.turns import fuse_turns, list_turns
 from quavf.sources.registry import AVA
 from quavf.store import ClipStore
 from quavf.workflows.submit import score_store_rows
@@ -106,15 +106,13 @@ def read_made_fusion(folder: Path, scores: Scores, store: ClipStore) -> Fusion:
 def list_segment_rows(scores: Scores, store: ClipStore) -> list[Ints]:
     """The rows of each labelled segment that is a turn, as `ClipData.turns`."""
     names, codes = encode_clips(scores.clip)
-    found = []
+    found: list[Ints] = []
     for code, clip in enumerate(map(str, names)):
         manifest = store.manifest(clip) if store.has_clip(clip) else None
         if manifest is None or TALKING in manifest.unlabelled:
             continue
         own = np.flatnonzero(codes == code)
-        for part in manifest.segments:
-            inside = part.covers(scores.frame[own]) & (scores.person[own] == part.person)
-            found.append(own[inside])
+        found += [own[rows] for rows in list_turns(scores.take(own), manifest.segments)]
     return found
 
 

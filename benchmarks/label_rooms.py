@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,12 @@ import numpy as np
 from quavf.core.branches import SPEAKING
 from quavf.core.records import TALKING, WEARER, Array, Interval, Segment
 from quavf.simulate.config import GazeConfig, SimulateConfig, TalkConfig, TruthConfig, WorldConfig
+from quavf.simulate.cue_scenes import UNKNOWN, bridge_pauses
 from quavf.store import ClipStore, Manifest
 from quavf.utils.files import write_json
 
 N_CLIPS, CLIP_S = 36, 30.0
 EVERY = 2  # frames: 15 faces a second
-PAUSE_S, DOUBTFUL_S = 0.5, 1.0  # a turn lasts through the one; up to the other nobody can tell
 EXACT = TruthConfig(p_label_flip=0.0, edge_sd_s=0.1)
 TABLE = WorldConfig()
 
@@ -132,7 +131,8 @@ def label_clip(manifest: Manifest, people: list[int]) -> Manifest:
     for person in people:
         speaks = _mask(n, [i for i in manifest.speaking or () if i.person == person])
         asked = _mask(n, [s for s in manifest.segments if s.person == person and s.label])
-        to_me, doubtful = bridge(speaks & asked, round(PAUSE_S * fps), round(DOUBTFUL_S * fps))
+        told = bridge_pauses((speaks & asked).astype(int)[None], fps)[0]
+        to_me, doubtful = told == 1, told == UNKNOWN
         others = speaks & ~to_me & ~doubtful
         for mask, label in ((to_me, 1), (others, 0), (~to_me & ~others & ~doubtful, 0)):
             segments += [Segment(person, a, b - 1, label) for a, b in find_runs(mask)]
@@ -145,18 +145,6 @@ def label_clip(manifest: Manifest, people: list[int]) -> Manifest:
         looking=None,
         unlabelled={TALKING: tuple(unknown), SPEAKING: tuple(unknown)},
     )
-
-
-def bridge(mask: Array, pause: int, doubtful: int) -> tuple[Array, Array]:
-    """(N,) the mask with short gaps filled, and the gaps that are longer, but doubtful."""
-    filled, unsure = mask.copy(), np.zeros_like(mask)
-    runs = find_runs(mask)
-    for (_, stop), (start, _) in pairwise(runs):
-        if start - stop <= pause:
-            filled[stop:start] = True
-        elif start - stop <= doubtful:
-            unsure[stop:start] = True
-    return filled, unsure
 
 
 def find_runs(mask: Array) -> list[tuple[int, int]]:

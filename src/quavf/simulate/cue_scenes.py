@@ -108,13 +108,16 @@ def hang_picture(scene: CueScene, person: int) -> CueScene:
     )
 
 
-def bridge_pauses(to_me: Ints) -> Ints:
-    """Count a person's short pauses (P, T) as part of the turn; of longer ones nobody can tell."""
+def bridge_pauses(to_me: Ints, rate: float = RATE) -> Ints:
+    """Count a person's short pauses (P, T) as part of the turn; of longer ones nobody can tell.
+
+    `rate` is in ticks a second.
+    """
     bridged = to_me.copy()
     for row, out in zip(to_me, bridged, strict=True):
         ends = np.flatnonzero(np.diff((row == 1).astype(int), prepend=0, append=0))
         for stop, start in zip(ends[1:-1:2], ends[2::2], strict=True):
-            pause_s = (start - stop) / RATE
+            pause_s = (start - stop) / rate
             if pause_s <= SHORT_PAUSE_S:
                 out[stop:start] = 1
             elif pause_s <= LONG_PAUSE_S:

@@ -31,12 +31,12 @@ settings.register_profile("quavf", deadline=None)  # a busy machine is no failur
 settings.load_profile("quavf")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Any]:
     """Playwright; without it, or without Chromium, the test is skipped.
 
-    One for all tests of a process: it occupies the thread's event loop, so that a second one, or
-    `asyncio.run`, fails beside it.
+    One a module, ended with it: it occupies the thread's event loop, so that `asyncio.run`, or a
+    second one, fails beside it.
     """
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:

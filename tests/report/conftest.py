@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.browser import CHROMIUM, flags
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Any) -> Iterator[Any]:
     """Headless Chromium; without it, or without playwright, the test is skipped."""
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags())

@@ -46,11 +46,11 @@ from .models.config import BranchSettings as BranchSettings
 from .models.config import CuesConfig as CuesConfig
 from .models.config import VisualConfig as VisualConfig
 from .results.config import MomentsConfig as MomentsConfig
+from .results.records import Moment as Moment
+from .results.records import Person as Person
+from .results.records import PersonScores as PersonScores
 from .results.scores import Scores as Scores
 from .results.scores import read_scores as read_scores
-from .results.video import Moment as Moment
-from .results.video import Person as Person
-from .results.video import PersonScores as PersonScores
 from .results.video import VideoResult as VideoResult
 from .simulate.config import SimulateConfig as SimulateConfig
 from .sources.config import ChallengeConfig as ChallengeConfig

@@ -11,7 +11,8 @@ import pytest
 
 from quavf.core.branches import score_columns
 from quavf.results.config import MomentsConfig
-from quavf.results.video import PersonScores, VideoResult
+from quavf.results.records import PersonScores
+from quavf.results.video import VideoResult
 from tests.helpers.benchmarks import load_benchmark
 
 

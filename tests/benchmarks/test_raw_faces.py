@@ -16,8 +16,9 @@ from quavf.core.branches import score_columns
 from quavf.core.clock import Clock
 from quavf.core.records import READY_MADE, CropGeometry
 from quavf.faces.crop import encode_jpeg
+from quavf.results.records import PersonScores
 from quavf.results.scores import Scores
-from quavf.results.video import PersonScores, VideoResult
+from quavf.results.video import VideoResult
 from quavf.store import ClipStore, Manifest, StoreConfig
 from tests.helpers.data import ROOT
 

@@ -10,7 +10,8 @@ import av
 import cv2
 import numpy as np
 
-from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
+from quavf.results.records import Moment, Person, PersonBoxes, PersonScores
+from quavf.results.video import VideoResult
 
 THRESHOLD = 0.5
 

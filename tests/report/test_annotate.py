@@ -29,7 +29,8 @@ from quavf.report.overlay import (
     pick_colour,
     sample_scores,
 )
-from quavf.results.video import PersonScores, VideoResult
+from quavf.results.records import PersonScores
+from quavf.results.video import VideoResult
 from tests.helpers.face_videos import turn
 from tests.helpers.face_videos import write_video as write_tone
 from tests.helpers.made_up_results import made_up, write_video

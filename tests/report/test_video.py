@@ -29,7 +29,8 @@ from quavf.report.words import (
     measure_overlap_s,
     summarise,
 )
-from quavf.results.video import Moment, Person, PersonScores, VideoResult
+from quavf.results.records import Moment, Person, PersonScores
+from quavf.results.video import VideoResult
 from tests.helpers.made_up_results import made_up, silent, write_video
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028\u2029\"'&{{js}}\u202eexe"

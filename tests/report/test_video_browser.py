@@ -14,8 +14,9 @@ import pytest
 from quavf.core.branches import BranchSpec, score_columns
 from quavf.report.annotate import write_annotated_video
 from quavf.report.video import write_report
+from quavf.results.records import Moment, Person, PersonScores
 from quavf.results.scores import Scores, write_scores
-from quavf.results.video import Moment, Person, PersonScores, VideoResult
+from quavf.results.video import VideoResult
 from quavf.workflows.report_clips import report_clips
 from tests.helpers.browser import TIME, box_of, settled, until
 from tests.helpers.made_up_results import made_up, write_video

@@ -20,7 +20,7 @@ from quavf.results.labels import (
     read_csv,
     write_csv,
 )
-from quavf.results.video import Moment
+from quavf.results.records import Moment
 from tests.helpers.browser import TIME, box_of, settled, until
 from tests.helpers.made_up_results import made_up, write_video
 

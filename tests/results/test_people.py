@@ -18,7 +18,8 @@ from quavf.results.labels import (
     write_csv,
 )
 from quavf.results.people import apply_people, find_labels
-from quavf.results.video import Moment, VideoResult
+from quavf.results.records import Moment
+from quavf.results.video import VideoResult
 from tests.helpers.made_up_results import made_up
 
 RESULT = replace(

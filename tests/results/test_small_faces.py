@@ -9,8 +9,9 @@ import pytest
 
 from quavf.core.errors import ConfigError
 from quavf.results.config import MomentsConfig
+from quavf.results.records import PersonScores
 from quavf.results.small_faces import find_small_faces
-from quavf.results.video import PersonScores, VideoResult
+from quavf.results.video import VideoResult
 
 
 def result(*sides: list[float], start_s: tuple[float, ...] = ()) -> VideoResult:

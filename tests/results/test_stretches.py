@@ -10,8 +10,9 @@ import numpy as np
 from quavf.core.branches import LOOKING, SPEAKING
 from quavf.core.records import Floats
 from quavf.results.config import MomentsConfig
+from quavf.results.records import PersonScores
 from quavf.results.stretches import add_stretches, describe_unread
-from quavf.results.video import PersonScores, VideoResult
+from quavf.results.video import VideoResult
 
 NAME = "cues"
 

@@ -11,7 +11,8 @@ import pytest
 
 from quavf.core.branches import BranchSpec
 from quavf.core.errors import ConfigError, ScoresError
-from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
+from quavf.results.records import Moment, Person, PersonBoxes, PersonScores
+from quavf.results.video import VideoResult
 
 
 def example(video: Path = Path("dinner.mp4")) -> VideoResult:
@@ -60,7 +61,7 @@ def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
 def test_the_table_has_a_row_for_each_time_and_person(
     tmp_path: Path, lines_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quavf.results.video.LINES", lines_at_once)
+    monkeypatch.setattr("quavf.results.video_tables.LINES", lines_at_once)
     example().write(tmp_path)
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert [(r["time_s"], r["person"]) for r in rows] == [
@@ -125,7 +126,7 @@ def test_pandas_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ModuleNotFoundError("No module named 'pandas'")
 
     monkeypatch.setattr(
-        VideoResult, "_score_table", lambda self: type("T", (), {"to_pandas": fail})()
+        "quavf.results.video.tabulate_scores", lambda _: type("T", (), {"to_pandas": fail})()
     )
     with pytest.raises(ConfigError, match="to_pandas: needs pandas; install it with"):
         example().to_pandas()

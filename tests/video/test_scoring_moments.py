@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from quavf.results.config import MomentsConfig
-from quavf.results.video import Person, PersonScores, VideoResult
+from quavf.results.records import Person, PersonScores
+from quavf.results.video import VideoResult
 from quavf.video.scoring import add_moments
 
 

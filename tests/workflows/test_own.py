@@ -24,7 +24,8 @@ from quavf.results.labels import (
     fingerprint_video,
     write_csv,
 )
-from quavf.results.video import Person, PersonBoxes, VideoResult
+from quavf.results.records import Person, PersonBoxes
+from quavf.results.video import VideoResult
 from quavf.sources.config import OwnConfig
 from quavf.store import ClipStore
 from quavf.workflows.own import index_own

@@ -25,7 +25,8 @@ from quavf.models.checkpoint import save_branch
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.results.config import MomentsConfig
-from quavf.results.video import Moment, VideoResult
+from quavf.results.records import Moment
+from quavf.results.video import VideoResult
 from quavf.utils.holding import hold_folder
 from quavf.video.config import VideoConfig
 from quavf.video.prepare import prepare_video

@@ -23,8 +23,9 @@ from quavf.live.judge import TickScores
 from quavf.live.people import SeenFace
 from quavf.results.config import MomentsConfig
 from quavf.results.fusion import Fusion
+from quavf.results.records import Person, PersonBoxes, PersonScores
 from quavf.results.stretches import describe_unread
-from quavf.results.video import Person, PersonBoxes, PersonScores, VideoResult
+from quavf.results.video import VideoResult
 from quavf.video.scoring import THUMBNAIL, add_moments
 
 COLUMNS = (CUES.name, SPEAKING, LOOKING, FUSED)

@@ -18,7 +18,8 @@ from quavf.report.canvas import (
     render_text,
 )
 from quavf.results.fusion import compute_shares
-from quavf.results.video import Moment, PersonScores, VideoResult
+from quavf.results.records import Moment, PersonScores
+from quavf.results.video import VideoResult
 
 # BGR. Grey to orange differ in lightness and in blue against yellow: apart for colour-blind eyes.
 NO, YES = np.array((175.0, 160.0, 148.0)), np.array((26.0, 118.0, 255.0))

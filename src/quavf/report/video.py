@@ -27,7 +27,8 @@ from quavf.report.annotate import convert_video, plays_in_browsers, read_start_o
 from quavf.report.words import describe_briefly, describe_person, format_length, summarise
 from quavf.results.labels import VideoLabels, fingerprint_people, fingerprint_video
 from quavf.results.people import apply_people
-from quavf.results.video import Moment, Person, PersonScores, VideoResult
+from quavf.results.records import Moment, Person, PersonScores
+from quavf.results.video import VideoResult
 from quavf.sources.config import MediaOptions
 from quavf.utils.files import explain_os_errors, write_text
 

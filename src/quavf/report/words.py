@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quavf.results.video import Moment, VideoResult
+from quavf.results.records import Moment
+from quavf.results.video import VideoResult
 
 SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LEAST_S = 1.0  # of speech to others, and of looks, that is worth a mention

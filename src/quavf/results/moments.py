@@ -8,7 +8,7 @@ import numpy as np
 
 from quavf.core.records import Floats
 from quavf.results.config import MomentsConfig
-from quavf.results.video import Moment
+from quavf.results.records import Moment
 
 
 def find_moments(

@@ -20,7 +20,8 @@ from quavf.results.labels import (
     fingerprint_people,
     read_csv,
 )
-from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
+from quavf.results.records import Moment, Person, PersonBoxes, PersonScores
+from quavf.results.video import VideoResult
 
 PLACES = ("*.labels.json", "*.labels.csv")  # what the page downloads
 NUMBERED = re.compile(r"\b[Pp]erson (\d+)\b")  # in a note

@@ -10,7 +10,8 @@ from quavf.core.branches import FUSED, LOOKING, SPEAKING, branch_specs
 from quavf.core.records import Floats
 from quavf.results.config import MomentsConfig
 from quavf.results.moments import find_moments
-from quavf.results.video import Moment, PersonScores, VideoResult
+from quavf.results.records import Moment, PersonScores
+from quavf.results.video import VideoResult
 
 EVEN = MomentsConfig(threshold=0.5, margin=0.1)  # speaking and looking are more likely than not
 UNREAD_SHARE = 0.2  # of a person's scores; less without cues is not worth a note

@@ -20,9 +20,10 @@ from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.results.config import MomentsConfig
 from quavf.results.fusion import PUBLISHED, Fusion, fuse_columns
 from quavf.results.moments import find_moments
+from quavf.results.records import Moment, Person, PersonBoxes, PersonScores
 from quavf.results.small_faces import find_small_faces
 from quavf.results.stretches import add_stretches, describe_unread
-from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
+from quavf.results.video import VideoResult
 from quavf.store import ClipStore, CropReader, Faces
 from quavf.utils.arrays import load_arrays, save_arrays
 from quavf.utils.memory import release_memory

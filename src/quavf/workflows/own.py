@@ -43,7 +43,8 @@ from quavf.results.labels import (
     fingerprint_video,
     read_csv,
 )
-from quavf.results.video import RESULT_FILE, TABLE_FILE, PersonBoxes, VideoResult
+from quavf.results.records import PersonBoxes
+from quavf.results.video import RESULT_FILE, TABLE_FILE, VideoResult
 from quavf.sources.config import MediaOptions, OwnConfig
 from quavf.sources.media.clip import open_clip_video
 from quavf.utils.files import config_hash, read_json

@@ -19,9 +19,10 @@ from quavf.report.index import IndexEntry, write_index
 from quavf.report.video import REPORT_FILE, write_report
 from quavf.report.words import Summary, summarise
 from quavf.results.config import MomentsConfig
+from quavf.results.records import Moment, Person, PersonBoxes, PersonScores
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.results.stretches import describe_unread
-from quavf.results.video import Moment, Person, PersonBoxes, PersonScores, VideoResult
+from quavf.results.video import VideoResult
 from quavf.sources.ego4d import media_path
 from quavf.store import ClipStore, Faces, Manifest
 from quavf.utils.progress import show_progress

@@ -20,7 +20,8 @@ from quavf.core.windows import WindowConfig
 from quavf.inference.config import InferenceConfig
 from quavf.live.config import LiveConfig
 from quavf.models.bundled import DEFAULT, FOLDER
-from quavf.results.video import RESULT_FILE, Moment, Person, PersonScores, VideoResult
+from quavf.results.records import Moment, Person, PersonScores
+from quavf.results.video import RESULT_FILE, VideoResult
 from quavf.sources.media.file import open_video_file
 from quavf.utils.failures import describe_failure
 from quavf.utils.files import config_hash, read_json, write_json

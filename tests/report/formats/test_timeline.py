@@ -10,7 +10,7 @@ import pytest
 from quavf.core.errors import ConfigError
 from quavf.report.formats.timeline import Stretch, build_timeline, write_one_line
 from quavf.results.kinds import KINDS, LABEL_TALKING, LOOKING, SPEAKING, TALKING
-from quavf.results.video import Moment
+from quavf.results.records import Moment
 from tests.helpers.made_up_results import made_up
 from tests.helpers.timelines import EMPTY, HARD
 

@@ -10,7 +10,7 @@ import pytest
 
 from quavf.core.errors import ConfigError
 from quavf.report.formats.write import FORMATS, write_format
-from quavf.results.video import Moment
+from quavf.results.records import Moment
 from tests.helpers.made_up_results import made_up
 
 RESULT = replace(

@@ -11,7 +11,8 @@ from pathlib import Path
 from quavf.core.errors import ConfigError
 from quavf.report.video import clean_text
 from quavf.results.kinds import KINDS, LABELS
-from quavf.results.video import Moment, VideoResult
+from quavf.results.records import Moment
+from quavf.results.video import VideoResult
 
 SHORTEST_MS = 1  # no tool takes a stretch without length
 

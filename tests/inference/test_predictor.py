@@ -26,7 +26,7 @@ from quavf.models.config import BranchSettings
 from quavf.models.transforms import face_part, normalise
 from quavf.models.visual import VisualBranch
 from quavf.results.scores import Scores, read_config, read_scores
-from quavf.store import ClipStore, CropReader, StoreConfig
+from quavf.store import ClipStore, CropReader
 from quavf.utils.files import write_json
 from quavf.workflows import predict as pipeline
 from quavf.workflows.predict import PARTS, predict
@@ -502,50 +502,6 @@ def test_changed_runs_do_not_mix(
     predict(path, tmp_path / "whole", audio, second, config)
     assert same(read_scores(out), read_scores(tmp_path / "whole"))
     assert not (out / PARTS).exists()
-
-
-# Whose quality.
-
-
-@pytest.mark.parametrize(
-    ("there", "asked", "trained", "expected"),
-    [
-        (["light"], "", "", "light"),
-        (["light"], "light", "fan", "light"),
-        (["fan", "light"], "fan", "light", "fan"),
-        (["fan", "light"], "", "light", "light"),
-        (["light"], "", "fan", "light"),
-    ],
-)
-def test_choice_of_scorer(
-    there: list[str], asked: str, trained: str, expected: str, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
-    store = ClipStore(Path("S"), StoreConfig("ego4d", "fixed", "grown"))
-    monkeypatch.setattr(store, "scorers", lambda: there)
-    assert store.choose_scorer(asked, trained) == expected
-    told = "trained with quality from 'fan', predicting with 'light'" in caplog.text
-    assert told == (not asked and trained not in ("", expected))
-
-
-@pytest.mark.parametrize(
-    ("there", "asked", "trained", "message"),
-    [
-        ([], "", "", "no quality yet; run `quavf quality S`"),
-        ([], "", "light", "no quality yet"),
-        ([], "fan", "", r"no quality from 'fan' for every clip \(there is: none\)"),
-        (["light"], "fan", "light", r"from 'fan' .*there is: light.*--scorer fan"),
-        (["fan", "light"], "", "", "has quality from fan, light; choose one with --quality"),
-        (["fan", "light"], "", "imported", "has quality from fan, light; choose one"),
-    ],
-)
-def test_no_choice_of_scorer(
-    there: list[str], asked: str, trained: str, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = ClipStore(Path("S"), StoreConfig("ego4d", "fixed", "grown"))
-    monkeypatch.setattr(store, "scorers", lambda: there)
-    with pytest.raises(StoreError, match=message):
-        store.choose_scorer(asked, trained)
 
 
 def test_scorer_that_the_branch_was_trained_with(tmp_path: Path) -> None:

@@ -663,24 +663,6 @@ def test_scorers_have_scored_every_clip(store: ClipStore) -> None:
     assert ClipStore.create(store.path.parent / "empty", CONFIG).scorers() == []
 
 
-def test_choice_of_a_scorer(store: ClipStore, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(StoreError, match="the faces have no quality yet; run `quavf quality"):
-        store.choose_scorer("")
-    store.write_quality("a", "light", np.zeros(5), {})
-    assert store.choose_scorer("") == "light"
-    assert store.choose_scorer("", trained="light") == "light"
-    assert not caplog.records
-    assert store.choose_scorer("", trained="fan") == "light"
-    assert "trained with quality from 'fan', predicting with 'light'" in caplog.text
-    with pytest.raises(StoreError, match=r"no quality from 'fan' .*there is: light\); run `quavf"):
-        store.choose_scorer("fan")
-    store.write_quality("a", "fan", np.zeros(5), {})
-    assert store.choose_scorer("light", trained="fan") == "light"
-    assert store.choose_scorer("", trained="fan") == "fan"
-    with pytest.raises(StoreError, match="has quality from fan, light; choose one with --quality"):
-        store.choose_scorer("")
-
-
 def test_damaged_quality(store: ClipStore) -> None:
     """It can be made again: the message says how, and `quavf quality` does not skip it."""
     with pytest.raises(StoreError, match="clip a has no quality from 'light'; run `quavf"):

@@ -168,9 +168,9 @@ def test_a_table_without_the_later_column(store: ClipStore) -> None:
 def test_sound_is_compared_again_when_it_changes(store: ClipStore) -> None:
     """And only then: a clip's windows are read many times."""
     store.sound("clip", 0, 10)
-    known = dict(store._verified)
+    known = dict(store._sounds._verified)
     store.sound("clip", 10, 20)
-    assert store._verified == known
+    assert store._sounds._verified == known
     flip("sound.wav", 3000)(store.folder("clip"))
     with pytest.raises(StoreError, match="its content has changed"):
         store.sound("clip", 0, 10)

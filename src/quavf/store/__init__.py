@@ -15,8 +15,9 @@ A clip's folder appears complete or not at all.
 """
 
 from quavf.store.clips import ClipStore
+from quavf.store.config import FORMAT, StoreConfig
 from quavf.store.crops import CropReader
-from quavf.store.manifest import FORMAT, Manifest, StoreConfig
+from quavf.store.manifest import Manifest
 from quavf.store.tables import Faces
 from quavf.store.writer import ClipWriter
 

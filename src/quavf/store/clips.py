@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from quavf.core.errors import AnnotationError, ConfigError, StoreError
+from quavf.core.errors import AnnotationError, StoreError
 from quavf.core.names import is_safe_name
 from quavf.core.records import Floats, Intervals, SourceRows, Unlabelled
-from quavf.core.semantics import get_semantics
 from quavf.cues.tracks import CUE_SETTINGS, FaceCues, SoundCues
 from quavf.store.clip_tables import read_origin, write_clip_table
+from quavf.store.config import CONFIG_NAME, StoreConfig
 from quavf.store.cue_tables import (
     FACES_NAME,
     FACES_SCHEMA,
@@ -34,11 +32,11 @@ from quavf.store.integrity import (
     check_faces,
     check_nulls,
     check_size,
-    check_sound,
     check_sum,
     is_clip_folder,
 )
-from quavf.store.manifest import FORMAT, Manifest, StoreConfig
+from quavf.store.manifest import Manifest
+from quavf.store.sound import SoundReader
 from quavf.store.tables import (
     LATER,
     ROWS_NAME,
@@ -60,8 +58,6 @@ from quavf.utils.files import (
     write_json,
 )
 
-log = logging.getLogger(__name__)
-
 PATIENCE_S = 1.0  # to wait for the lock: longer than removing leftovers takes
 
 
@@ -71,52 +67,30 @@ class ClipStore:
     def __init__(self, path: Path, config: StoreConfig) -> None:
         self.path, self.config = Path(path), config
         self._alone = False
-        self._verified: dict[str, tuple[int, int, int]] = {}  # clips whose sound was compared
+        self._sounds = SoundReader()
 
     @classmethod
     def open(cls, path: Path) -> ClipStore:
         """Open a store. Raises StoreError if there is none, or if it has another format version."""
-        path = Path(path)
-        if not (path / "store.json").is_file():
-            raise StoreError(f"{path}: no store here (no store.json); make it with `quavf prepare`")
-        try:
-            content = read_json(path / "store.json")
-            if (version := content.pop("format")) != FORMAT:
-                raise StoreError(
-                    f"{path}: store format {version}, this version reads {FORMAT}; choose another "
-                    "--store and prepare again"
-                )
-            config = StoreConfig(**content)
-            get_semantics(config.semantics)
-        except (AnnotationError, ConfigError, AttributeError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{path / 'store.json'}: damaged ({error}); delete the store and prepare again"
-            ) from None
-        return cls(path, config)
+        return cls(Path(path), StoreConfig.read(Path(path)))
 
     @classmethod
     def create(cls, path: Path, config: StoreConfig) -> ClipStore:
         """Create a store, or open an existing one made with the same settings."""
         path = Path(path)
         refuse_links(path, "*", "clips/*")
-        if (path / "store.json").is_file():
+        if (path / CONFIG_NAME).is_file():
             store = cls.open(path)
-            for name, old in asdict(store.config).items():
-                new = getattr(config, name)
-                if new != old:
-                    raise StoreError(
-                        f"{path}: made with {name}={old!r}, now asked for {name}={new!r}; "
-                        "choose another --store, or delete this one"
-                    )
+            store.config.check_same(config, path)
         else:
             with explain_os_errors(path):
                 if path.exists() and (not path.is_dir() or any(path.iterdir())):
                     raise StoreError(
                         f"{path}: exists and is not a store; choose a new or empty folder"
                     )
-            write_json(path / "store.json", {"format": FORMAT, **asdict(config)})
+            config.write(path)
             store = cls(path, config)
-        with lock_file(path / "store.json") as free:
+        with lock_file(path / CONFIG_NAME) as free:
             if free:
                 store._remove_leftovers()
         return store
@@ -148,7 +122,7 @@ class ClipStore:
         if self._alone:
             yield
             return
-        with lock_file(self.path / "store.json", shared=shared, patience_s=PATIENCE_S) as free:
+        with lock_file(self.path / CONFIG_NAME, shared=shared, patience_s=PATIENCE_S) as free:
             if not free:
                 raise StoreError(
                     f"{self.path}: another process is writing clips into this store; wait "
@@ -240,29 +214,7 @@ class ClipStore:
     def sound(self, clip: str, start: int, end: int) -> Floats:
         """(end - start,) float32 samples in [-1, 1]; fewer where the clip ends before."""
         path = self.folder(clip) / "sound.wav"
-        try:
-            self._verify_sound(clip, path)
-            with wave.open(str(path), "rb") as file:
-                file.setpos(min(max(start, 0), file.getnframes()))
-                n_samples = max(min(end, file.getnframes()) - max(start, 0), 0)
-                data = file.readframes(n_samples)
-        except (OSError, EOFError, wave.Error) as error:
-            raise StoreError(f"{path}: cannot be read ({error}); {REMEDY}") from None
-        if len(data) != 2 * n_samples:
-            raise StoreError(f"{path}: cut short; {REMEDY}")
-        return np.frombuffer(data, "<i2").astype(np.float32) / 32768
-
-    def _verify_sound(self, clip: str, path: Path) -> None:
-        """Compare a clip's whole sound with its manifest, the first time it is read."""
-        status = path.stat()
-        state = status.st_ino, status.st_mtime_ns, status.st_size
-        if self._verified.get(clip) == state:
-            return
-        manifest = self.manifest(clip)
-        with wave.open(str(path), "rb") as file:
-            check_sound(path, file, manifest.n_samples)
-        check_sum(path, manifest.files.get(path.name))
-        self._verified[clip] = state
+        return self._sounds.read(path, lambda: self.manifest(clip), start, end)
 
     @contextmanager
     def write_clip(self, clip: str) -> Iterator[ClipWriter]:
@@ -298,34 +250,6 @@ class ClipStore:
             here = names if found is None else names & found
             found = {n for n in here if is_safe_name(n) and self.has_quality(clip, n)}
         return sorted(found or ())
-
-    def choose_scorer(self, asked: str, trained: str = "") -> str:
-        """The scorer to use: the one asked for, the one trained with, or the only one.
-
-        Raises StoreError if that leaves none or several.
-        """
-        found = self.scorers()
-        if asked:
-            if asked not in found:
-                raise StoreError(
-                    f"{self.path}: no quality from {asked!r} for every clip (there is: "
-                    f"{', '.join(found) or 'none'}); run `quavf quality {self.path} --scorer "
-                    f"{asked}`"
-                )
-            return asked
-        if not found:
-            raise StoreError(
-                f"{self.path}: the faces have no quality yet; run `quavf quality {self.path}`"
-            )
-        if trained in found:
-            return trained
-        if len(found) > 1:
-            raise StoreError(
-                f"{self.path}: has quality from {', '.join(found)}; choose one with --quality"
-            )
-        if trained:
-            log.warning("trained with quality from %r, predicting with %r", trained, found[0])
-        return found[0]
 
     def fingerprint(self, clip: str) -> str:
         """Identifies the version of a clip, as `prepare` wrote it; tables made from it keep it."""

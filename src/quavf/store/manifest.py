@@ -1,4 +1,4 @@
-"""Metadata of a store and of its clips."""
+"""Metadata of a clip."""
 
 from __future__ import annotations
 
@@ -13,22 +13,8 @@ from quavf.core.records import TALKING, Interval, Intervals, Segment, Unlabelled
 from quavf.store.integrity import REMEDY, FileSum
 from quavf.utils.files import config_hash
 
-FORMAT = 1  # increased when older versions could misread a store
 INTERVAL_FIELDS = ("speaking", "looking")
 CHECKSUM = "checksum"  # in clip.json: of all its other fields
-
-
-@dataclass(frozen=True)
-class StoreConfig:
-    """Settings that all clips of a store share."""
-
-    kind: str  # the source's name ("ego4d", "challenge", ...), "simulated" or "video"
-    semantics: str  # one of `SEMANTICS`: tracks, crops and quality regions
-    framing: str  # "grown": crops twice as large as the face box; "face": cut at the box
-
-    @property
-    def hash(self) -> str:
-        return config_hash({"format": FORMAT, **asdict(self)})
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from quavf.models.config import BranchSettings
 from quavf.models.visual import VisualBranch
 from quavf.store import ClipStore
+from quavf.store.scorers import choose_scorer
 from quavf.training.branch import BranchTraining
 from quavf.training.cache.features import FeatureCache, FrozenPart
 from quavf.training.cache.sets import CachedSet
@@ -30,7 +31,7 @@ class VisualTraining(BranchTraining):
     cached_predictor = CachedVisualPredictor
 
     def resolve(self, store: ClipStore, config: TrainVisualConfig) -> TrainVisualConfig:
-        return replace(config, quality=store.choose_scorer(config.quality))
+        return replace(config, quality=choose_scorer(store, config.quality))
 
     def settings(self, config: TrainVisualConfig) -> BranchSettings:
         return BranchSettings(config.semantics, config.windows, config.quality, config.context)

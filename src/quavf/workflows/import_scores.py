@@ -18,6 +18,7 @@ from quavf.evaluation.submission import Row, is_probability, parse_row
 from quavf.results.fusion import FusionCounts, count_branches, fuse_columns
 from quavf.results.scores import Scores, concatenate, write_scores
 from quavf.store import ClipStore, Faces
+from quavf.store.scorers import choose_scorer
 from quavf.utils.files import read_json
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ def _choose_scorer(store: ClipStore, asked: str, branches: Mapping[str, Any]) ->
             PUBLISHED_SCORER,
         )
         return ""
-    return store.choose_scorer(asked or (PUBLISHED_SCORER if PUBLISHED_SCORER in found else ""))
+    return choose_scorer(store, asked or (PUBLISHED_SCORER if PUBLISHED_SCORER in found else ""))
 
 
 def _match_clip(

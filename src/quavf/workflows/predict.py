@@ -23,6 +23,7 @@ from quavf.results.fusion import PUBLISHED, Fusion, FusionCounts, count_branches
 from quavf.results.scores import Scores, concatenate, read_scores, write_scores
 from quavf.results.turns import fuse_turns
 from quavf.store import ClipStore
+from quavf.store.scorers import choose_scorer
 from quavf.utils.files import config_hash, read_json, write_json
 from quavf.utils.holding import hold_folder
 from quavf.utils.parallel import EngineConfig, run_each
@@ -144,7 +145,7 @@ class _Prediction:
         return load_predictors(
             self.bundle.branches,
             config,
-            lambda spec, settings: self.store.choose_scorer(config.quality, settings.quality),
+            lambda spec, settings: choose_scorer(self.store, config.quality, settings.quality),
             published,
         )
 

@@ -51,7 +51,7 @@ OWNERS = {  # third-party library: the folders or modules that alone may import 
         "live",
         "report",
         "simulate",
-        "workflows.prepare",
+        "workflows.write_clip",
     },
     "espeakng_loader": {"simulate"},
     "face_alignment": {"models.fan"},

@@ -110,15 +110,31 @@ def test_tables_in_pandas() -> None:
     pytest.importorskip("pandas", reason="pandas is not installed")
     result = replace(example(), speaking=(Moment(2, 0.25, 0.5, 0.75),), truth=None)
     scores = result.to_pandas()
-    assert list(scores.columns[:3]) == ["time_s", "frame", "person"]
+    assert list(scores.columns[:4]) == ["time_s", "frame", "person", "name"]
     assert scores["audio"].isna().tolist() == [True, True, False, False]
     assert len(result.to_pandas("boxes")) == sum(map(len, result.boxes.values()))
     found = result.to_pandas("moments").to_dict("records")
     kinds = ["speaking"] * ("speaking" in result.stretches) + ["talking"] * len(result.moments)
     assert sorted(row["kind"] for row in found) == kinds
     nobody = VideoResult(Path("empty.mp4"), 1.0, Fraction(30), (64, 48))
-    assert nobody.to_pandas("moments").columns.tolist()[:2] == ["person", "kind"]
+    assert nobody.to_pandas("moments").columns.tolist()[:3] == ["person", "name", "kind"]
     assert len(nobody.to_pandas()) == 0
+
+
+@pytest.mark.parametrize("table", ["scores", "boxes", "moments"])
+def test_tables_in_pandas_name_the_people(table: str) -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    first, second = example().persons
+    result = replace(
+        example(),
+        persons=(replace(first, name="Ada"), second),
+        boxes={1: example().boxes[1], 2: example().boxes[1], 3: example().boxes[1]},
+    )
+    found = result.to_pandas(table)
+    names = set(zip(found["person"], found["name"], strict=True))
+    numbers = {"scores": [1, 2], "boxes": [1, 2, 3], "moments": [1, 2]}[table]
+    titles = {1: "Ada", 2: "Person 2", 3: "Person 3"}  # 3 is in no list of persons
+    assert names == {(number, titles[number]) for number in numbers}
 
 
 def test_pandas_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +142,7 @@ def test_pandas_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ModuleNotFoundError("No module named 'pandas'")
 
     monkeypatch.setattr(
-        "quavf.results.video.tabulate_scores", lambda _: type("T", (), {"to_pandas": fail})()
+        "quavf.results.video.insert_names", lambda *_: type("T", (), {"to_pandas": fail})()
     )
     with pytest.raises(ConfigError, match="to_pandas: needs pandas; install it with"):
         example().to_pandas()

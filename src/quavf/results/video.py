@@ -17,6 +17,7 @@ from quavf.results.kinds import KINDS
 from quavf.results.records import Moment, Person, PersonBoxes, PersonScores
 from quavf.results.video_tables import (
     format_csv,
+    insert_names,
     read_box_table,
     read_score_table,
     tabulate_boxes,
@@ -121,8 +122,9 @@ class VideoResult:
         """A pandas DataFrame: `scores` or `boxes`, as in the files, or `moments`.
 
         `moments` has a row for each stretch in which a person does something, by start: `person`,
-        `kind` (see `quavf.results.kinds`), `start_s`, `end_s`, `confidence`. Raises ConfigError for
-        another name, and if pandas is not installed.
+        `kind` (see `quavf.results.kinds`), `start_s`, `end_s`, `confidence`. In all three, `name`
+        follows `person`: the person's name, or else "Person 1". Raises ConfigError for another
+        table, and if pandas is not installed.
         """
         make = {
             "scores": lambda: tabulate_scores(self.scores),
@@ -132,7 +134,7 @@ class VideoResult:
         if table not in make:
             raise ConfigError(f"to_pandas: {table!r} is not one of {', '.join(make)}")
         try:
-            return make[table]().to_pandas()
+            return insert_names(make[table](), self.persons).to_pandas()
         except ImportError:
             raise ConfigError(
                 "to_pandas: needs pandas; install it with `pip install pandas`, or read "

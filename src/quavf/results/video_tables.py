@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from quavf.core.branches import known_columns
 from quavf.core.errors import ScoresError
 from quavf.core.records import Array, Floats
 from quavf.results.columns import list_columns_to_read, list_columns_to_write
-from quavf.results.records import Moment, PersonBoxes, PersonScores
+from quavf.results.records import Moment, Person, PersonBoxes, PersonScores
 from quavf.utils.files import replace_file
 
 SIDES = ("x1", "y1", "x2", "y2")
@@ -45,6 +45,14 @@ def tabulate_stretches(stretches: Mapping[str, Sequence[Moment]]) -> pa.Table:
         },
     }
     return pa.table(columns)
+
+
+def insert_names(table: pa.Table, persons: Iterable[Person]) -> pa.Table:
+    """Insert what the persons are called as the column `name`, after `person`."""
+    titles = {person.number: person.title for person in persons}
+    numbers = table["person"].to_pylist()
+    names = pa.array([titles.get(n) or f"Person {n}" for n in numbers], pa.string())
+    return table.add_column(table.column_names.index("person") + 1, "name", names)
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:

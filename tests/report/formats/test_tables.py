@@ -8,6 +8,7 @@ import json
 from pyarrow import csv
 
 from quavf.report.formats.tables import COLUMNS, format_csv, format_json
+from quavf.report.formats.timeline import write_one_line
 from tests.helpers.timelines import EMPTY, HARD
 
 
@@ -20,12 +21,14 @@ def test_table() -> None:
     assert rows[1] == {
         "video": HARD.video.name,
         "person": 1,
+        "name": HARD.people[1],
         "kind": "speaking",
         "start_s": 0.5,
         "end_s": 2.5,
         "confidence": 0.8123,
     }
     assert rows[4]["confidence"] is None
+    assert rows[-1]["name"] == write_one_line(HARD.people[2])
     assert format_csv(EMPTY) == ",".join(COLUMNS) + "\n"
 
 

@@ -8,10 +8,10 @@ import json
 from typing import Any
 
 from quavf.core.names import printable
-from quavf.report.formats.timeline import Timeline
+from quavf.report.formats.timeline import Timeline, write_one_line
 
 FORMAT = 1  # of the JSON file
-COLUMNS = ("video", "person", "kind", "start_s", "end_s", "confidence")
+COLUMNS = ("video", "person", "name", "kind", "start_s", "end_s", "confidence")
 
 
 def list_rows(timeline: Timeline) -> list[dict[str, Any]]:
@@ -33,10 +33,11 @@ def format_csv(timeline: Timeline) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    name = printable(timeline.video.name)
+    video = printable(timeline.video.name)
     for row in list_rows(timeline):
+        name = write_one_line(timeline.people[row["person"]])
         times = {key: f"{row[key]:.3f}" for key in ("start_s", "end_s")}
-        writer.writerow({"video": name, **row, **times})
+        writer.writerow({"video": video, "name": name, **row, **times})
     return file.getvalue()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -57,9 +58,33 @@ def test_rows_between_scored_faces() -> None:
     clip = np.array(["m"] * 4, object)
     person, frame = np.array([1, 1, 1, 3]), np.array([14, 10, 20, 5])
     scores = Scores(clip, person, frame, {"speaking": np.array([0.6, 0.2, np.nan, 1.0])})
-    found = score_rows(rows, scores, "speaking")
-    np.testing.assert_allclose(found.scores, [0.2, 0.4, 0.6, 0.0, 0.2])
+    found = score_rows(rows, scores, "speaking", Fraction(25), unknown=0.3)
+    np.testing.assert_allclose(found.scores, [0.2, 0.4, 0.6, 0.3, 0.2])
     assert (found.n_filled, found.n_unknown) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        (49, 0.9),
+        (50, 0.2),  # 2 s before the first score
+        (100, 0.2),
+        (150, 0.2 + 0.4 / 3),  # 2 s after it, on the way to the other one
+        (151, 0.9),
+        (199, 0.9),
+        (200, 0.6 - 0.4 / 3),
+        (300, 0.6),
+        (301, 0.9),
+    ],
+)
+def test_a_score_counts_for_two_seconds(frame: int, expected: float) -> None:
+    rows = SourceRows(np.array([1]), np.array([frame]), ("",))
+    columns = {"speaking": np.array([0.2, 0.6])}
+    scores = Scores(np.array(["m"] * 2, object), np.ones(2, int), np.array([100, 250]), columns)
+    found = score_rows(rows, scores, "speaking", Fraction(25), unknown=0.9)
+    np.testing.assert_allclose(found.scores, [expected])
+    assert found.n_unknown == (expected == 0.9)
+    assert found.n_filled == (expected != 0.9 and frame != 100)
 
 
 def test_file_of_predictions(tmp_path: Path) -> None:

@@ -103,8 +103,8 @@ def test_submission_has_a_row_for_every_picture(
     scores, path = write(tmp_path, store, looking), tmp_path / "out" / "s.json"
     with caplog.at_level(logging.WARNING):
         assert write_submission(scores, path, "lam") == {"rows": 7, "videos": 2}
-    assert "2 faces without a score took that of their neighbours in time" in caplog.text
-    assert "1 faces of tracks without any score got 0" in caplog.text
+    assert "2 faces without a score took the value between their neighbours in time" in caplog.text
+    assert "1 face without a score within 2 s took the mean of all scores" in caplog.text
     found = content(path)
     assert (found["version"], found["challenge"]) == ("1.0", "ego4d_looking_at_me")
     keys = ("video_id", "unique_id", "track_id", "label", "score")
@@ -115,7 +115,7 @@ def test_submission_has_a_row_for_every_picture(
         ("v1", "d", "10", 1, 1.0),
         ("v2", "u9", "person", 1, 0.5),
         ("v2", "u10", "person", 1, 0.5),
-        ("v2", "u1", "x", 1, 0.0),
+        ("v2", "u1", "x", 1, 0.625),
     ]
     assert list(found["results"][0]) == list(keys)
     assert check_submission(path, store.path, "lam") == []

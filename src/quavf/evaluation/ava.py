@@ -36,8 +36,8 @@ class AvaResult:
     ap: float | None
     n_rows: int
     n_positive: int
-    n_filled: int  # rows without a face of their own, scored by their neighbours
-    n_unknown: int  # rows of entities without any score, which count as 0
+    n_filled: int  # rows without a score of their own, scored by their neighbours in time
+    n_unknown: int  # rows without such neighbours either, which take the mean of all scores
 
 
 def list_fields(rows: SourceRows) -> list[list[str]]:

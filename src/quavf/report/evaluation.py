@@ -69,7 +69,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Path]:
 
 
 def collect_metrics(evaluation: Evaluation) -> dict[str, Any]:
-    """What `metrics.json` holds: each protocol's systems first, then everything else by name."""
+    """The content of `metrics.json`: each protocol's systems, then everything else by name."""
     protocols = {"frame": evaluation.frame, "segment": evaluation.segment}
     content: dict[str, Any] = {
         name: {
@@ -176,7 +176,7 @@ def _protocols(evaluation: Evaluation) -> list[tuple[str, Protocol]]:
 
 
 def _judged(evaluation: Evaluation) -> list[tuple[str, Protocol]]:
-    """Those that judge who talks to the wearer; none where that is not labelled."""
+    """The protocols that judge who talks to the wearer; none where that is not labelled."""
     return [(name, protocol) for name, protocol in _protocols(evaluation) if protocol.systems]
 
 
@@ -186,9 +186,9 @@ def _describe_ava(ava: AvaResult) -> str:
         f"of its files ({ava.n_positive:,} speak and are heard)."
     )
     if ava.n_filled:
-        text += f" {ava.n_filled:,} rows without a scored face take their neighbours' scores."
+        text += f" {ava.n_filled:,} rows without a score take their neighbours' in time."
     if ava.n_unknown:
-        text += f" {ava.n_unknown:,} rows of entities without any score count as 0."
+        text += f" {ava.n_unknown:,} rows without a score nearby take the mean of all scores."
     return text
 
 
@@ -288,7 +288,7 @@ def _explain_tasks(evaluation: Evaluation) -> str:
 
 
 def _describe_unmatched(evaluation: Evaluation) -> list[str]:
-    """What of the store has no score, and what of the scores fits no face; empty if nothing."""
+    """Sentences about faces of the store without a score, and scores that fit no face."""
     counts = evaluation.counts
     lines = []
     if n := counts.get("store_faces_without_score"):

@@ -13,8 +13,8 @@ from quavf.core.errors import ConfigError, ScoresError, StoreError
 from quavf.core.records import SourceRows
 from quavf.evaluation.ava import find_ava_problems, write_ava_file
 from quavf.evaluation.lam import find_lam_problems, list_keys, write_lam_file
-from quavf.evaluation.source_rows import RowScores, score_rows
-from quavf.evaluation.submission import find_problems, write_submission_file
+from quavf.evaluation.source_rows import NEAR_S, RowScores, score_rows
+from quavf.evaluation.submission import find_problems, plural, write_submission_file
 from quavf.results.fusion import encode_clips
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.store import ClipStore
@@ -70,20 +70,26 @@ def list_source_rows(store: ClipStore) -> Iterator[tuple[str, SourceRows]]:
 def score_store_rows(
     scores: Scores, store: ClipStore, column: str, only_scored: bool = False
 ) -> Iterator[tuple[str, SourceRows, RowScores]]:
-    """Each clip with its dataset's rows and their scores; all clips, or those with a score."""
+    """Each clip with its dataset's rows and their scores; all clips, or those with a score.
+
+    A row about which nothing is known takes the mean of all scores; see `score_rows`.
+    """
     names, codes = encode_clips(scores.clip)
     own = {str(name): np.flatnonzero(codes == code) for code, name in enumerate(names)}
     nothing = np.empty(0, np.intp)
+    known = scores[column][~np.isnan(scores[column])]
+    unknown = float(known.mean()) if len(known) else 0.0
     for clip, rows in list_source_rows(store):
         if only_scored and clip not in own:
             continue
-        yield clip, rows, score_rows(rows, scores.take(own.get(clip, nothing)), column)
+        found, fps = scores.take(own.get(clip, nothing)), store.manifest(clip).clock.fps
+        yield clip, rows, score_rows(rows, found, column, fps, unknown)
 
 
 def _score_all(
     folder: Path | str, store: Path | str | None, column: str, only_scored: bool = False
 ) -> Iterator[tuple[str, SourceRows, RowScores]]:
-    """The same of a scores folder; says how many rows have no score of their own."""
+    """Score the rows of a scores folder; logs how many rows have no score of their own."""
     scores = read_scores(Path(folder))
     if column not in scores.columns or np.isnan(scores[column]).all():
         raise ScoresError(
@@ -99,9 +105,16 @@ def _score_all(
         n_filled, n_unknown = n_filled + found.n_filled, n_unknown + found.n_unknown
         yield clip, rows, found
     if n_filled:
-        log.warning("%d faces without a score took that of their neighbours in time", n_filled)
+        log.warning(
+            "%s without a score took the value between their neighbours in time",
+            plural(n_filled, "face"),
+        )
     if n_unknown:
-        log.warning("%d faces of tracks without any score got 0", n_unknown)
+        log.warning(
+            "%s without a score within %d s took the mean of all scores",
+            plural(n_unknown, "face"),
+            NEAR_S,
+        )
 
 
 def _check_task(task: str) -> None:

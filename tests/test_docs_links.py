@@ -36,6 +36,12 @@ def test_site_contains_every_page_and_no_link_out_of_it() -> None:
             assert target.is_relative_to(docs), f"{name(page)}: {link}"
 
 
+def test_start_page_lists_the_pages_of_the_menu_in_its_order() -> None:
+    menu = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    assert menu[0] == "index.md"
+    assert links(ROOT / "docs" / "index.md")[1:] == menu[1:]
+
+
 @pytest.mark.slow
 def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs")

@@ -79,7 +79,7 @@ def person(**changes: Any) -> dict[str, Any]:
         (edit(people=[{"person": 1}, {"person": 1}]), "different numbers"),
         (person(person=0), "from 1"),
         (person(stretches=[{"start_s": 2, "end_s": 1, "label": "to_me"}]), "from 2 to 1 s"),
-        (person(stretches=[{"start_s": 0, "end_s": "nan", "label": "to_me"}]), "no stretch"),
+        (person(stretches=[{"start_s": 0, "end_s": "nan", "label": "to_me"}]), "not a stretch"),
         (person(stretches=[{"start_s": 0, "end_s": 1, "label": "loud"}]), "'loud' is not one of"),
         (
             person(

@@ -200,7 +200,7 @@ def test_a_column_that_is_absent_is_missing_throughout() -> None:
 
 def test_a_column_that_no_branch_writes_is_an_error() -> None:
     scores = make_scores()
-    with pytest.raises(KeyError, match="'smell' is no score column; there are audio, visual"):
+    with pytest.raises(KeyError, match="'smell' is not a score column; there are audio, visual"):
         scores["smell"]
     with pytest.raises(AttributeError, match="'Scores' object has no attribute 'smell'"):
         scores.smell  # noqa: B018

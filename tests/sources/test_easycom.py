@@ -198,7 +198,7 @@ def test_damaged_files_are_counted(tmp_path: Path) -> None:
     assert record.segments == (Segment(4, 0, 1, 1),)
     assert record.looking is None
     assert record.notes == {
-        "files of Tracked_Poses that are no list in JSON": 1,
+        "files of Tracked_Poses that are not a list in JSON": 1,
         "files with bytes that are no UTF-8, replaced": 1,
     }
 

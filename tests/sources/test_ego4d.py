@@ -92,7 +92,7 @@ def test_segments(tmp_path: Path, item: dict[str, Any], expected: Segment) -> No
 
 
 REVERSED = "segments that end before they start, or lie outside of any clip"
-NO_NUMBER = "segments whose person is no number"
+NO_NUMBER = "segments whose person is not a number"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_voice_segments_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     record = read_one(tmp_path, raw)
     assert record.speaking == (Interval(1, 5, 6),)
     note = "voice segments that end before they start, or lie outside of any clip"
-    assert record.notes == {note: 5, "persons whose id is no number": 1}
+    assert record.notes == {note: 5, "persons whose id is not a number": 1}
     assert f"clip a: {note}: 5" in caplog.text
 
 
@@ -247,7 +247,7 @@ def test_people(tmp_path: Path) -> None:
     assert [rows.frames[0] for rows in record.tracks[2]] == [0, 5, 8]
     assert record.notes == {
         "people who are labelled but have no track": 1,
-        "persons whose id is no number": 1,
+        "persons whose id is not a number": 1,
     }
 
 

@@ -124,7 +124,7 @@ def test_faults_are_counted(tmp_path: Path) -> None:
     assert [*record.faces[2]] == [3]
     assert record.sound is None
     assert record.notes == {
-        "segments whose person is no number": 1,
+        "segments whose person is not a number": 1,
         "segments that end before they start, or lie outside of any clip": 1,
         "pictures without an entry in metaData.json, left out": 1,
         "files in faceCrops/<clip>/<person> that are not named <frame>.jpg": 1,

@@ -195,7 +195,7 @@ def test_stray_folders(store: ClipStore, name: str) -> None:
     if name.startswith("."):
         assert store.clips() == ["clip"]
         return
-    with pytest.raises(StoreError, match="this is no name of a clip; move the folder out"):
+    with pytest.raises(StoreError, match="this is not the name of a clip; move the folder out"):
         store.clips()
 
 

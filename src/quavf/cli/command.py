@@ -1,4 +1,4 @@
-"""What a command consists of, and its exit codes."""
+"""Parts of a command, and exit codes."""
 
 from __future__ import annotations
 

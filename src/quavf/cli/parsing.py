@@ -82,7 +82,7 @@ def _spell(name: str) -> str:
 def spell_options(parser: ArgumentParser, words: list[str]) -> list[str]:
     """Spell options on a command line as the parser knows them (`--n-heads` as `--n_heads`).
 
-    A word that begins with a dash, is no option and names a file means that file.
+    A word that begins with a dash, is not an option and names a file means that file.
     """
     known = set(parser._option_string_actions)
     spelled = []
@@ -133,7 +133,7 @@ def parse(parser: ArgumentParser, words: list[str]) -> Namespace:
 
 
 def _decode_config_files(words: list[str]) -> list[str]:
-    """Replace the `--config` files that are no plain UTF-8, such as UTF-16, by their content."""
+    """Replace the `--config` files that are not plain UTF-8, such as UTF-16, by their content."""
     decoded, rest = [], iter(words)
     for word in rest:
         name, equals, value = word.partition("=")

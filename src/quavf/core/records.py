@@ -122,7 +122,7 @@ class CropGeometry:
 
 
 READY_MADE = CropGeometry((0, 0, CROP_SIZE, CROP_SIZE), (0, 0, CROP_SIZE, CROP_SIZE))
-"""Of a crop that came as a picture of its own: no frame is known."""
+"""The geometry of a crop that came as a picture of its own: no frame is known."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class SourceRows:
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """What a source knows of a clip before any media is read."""
+    """A clip as its source knows it, before any media is read."""
 
     clip: str
     split: str  # "train", "val" or "test"
@@ -180,7 +180,7 @@ class ClipRecord:
 
 @dataclass(frozen=True)
 class CroppedClip:
-    """What a source knows of a clip whose faces come as pictures, already cropped.
+    """A clip as its source knows it, whose faces come as pictures, already cropped.
 
     `geometry` says where each face comes from, by person, then frame; empty: unknown.
     """

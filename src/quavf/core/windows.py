@@ -285,7 +285,7 @@ def frames_to_ticks(frames: Ints, clock: Clock) -> Ints:
 
 
 def spans(segments: Sequence[Segment], frames_of: dict[int, Ints]) -> list[Span]:
-    """What is scored on its own in a clip, ordered by person and start.
+    """The parts of a clip that are scored on their own, ordered by person and start.
 
     Labelled segments of people other than the wearer; in a clip without any label each person
     from the clip's start to the last face (a challenge segment is one such clip).

@@ -42,7 +42,7 @@ N_ANSWERS = N_RULE + 1  # of the network: the rule's, and whether a turn is addr
 
 @dataclass(frozen=True)
 class Features:
-    """What the network reads: missing values are 0, with flags beside them."""
+    """Inputs of the network: missing values are 0, with flags beside them."""
 
     face: Floats  # (P, T, N_FACE) of each person
     sound: Floats  # (T, N_SOUND) of the clip

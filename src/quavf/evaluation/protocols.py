@@ -43,7 +43,7 @@ from quavf.results.scores import Scores
 ALWAYS = (*(spec.name for spec in STANDARD), MEAN, FUSED)  # listed even without a value
 Mask = npt.NDArray[np.bool_]
 Labels = Mapping[str, Mapping[str, Sequence[Interval]]]
-"""Of speaking and looking: score column, then clip, then when the answer is yes."""
+"""Intervals in which the answer is yes, by score column (speaking, looking) and clip."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one branch, or the face quality, adds to the fused score."""
+    """Contribution of one branch, or of the face quality, to the fused score."""
 
     map_without: float | None  # of the fusion that lacks it, on the rows that all fusions have
     gain: Difference  # fused less that
@@ -102,7 +102,7 @@ class Protocol:
 
     @classmethod
     def empty(cls) -> Protocol:
-        """That of a store in which talking to me is not labelled."""
+        """The outcome for a store in which talking to me is not labelled."""
         nothing = Rows(np.empty(0, int), np.empty(0, int), np.empty(0), {})
         names = ("rows", "positive_rows", "clips", "common_rows", "common_rows_without_quality")
         counts = dict.fromkeys((*names, "resamples", "resamples_skipped"), 0)
@@ -247,9 +247,10 @@ def _judge(rows: Rows, config: EvaluateConfig) -> Protocol:
 
 
 def _bootstrap(rows: Rows, systems: Mapping[str, Floats], config: EvaluateConfig) -> Bootstrap:
-    """Of the systems whose rows hold both classes.
+    """Resample the systems whose rows hold both classes.
 
-    Where one of them fails that, so do the rows that all have: then no difference exists.
+    If one system lacks a class, so do the rows that all systems have; there are no differences
+    then.
     """
     judged = {
         name: scores

@@ -39,7 +39,7 @@ Systems = dict[str, Floats]  # by name, (N,) each, NaN where a system has no val
 
 @dataclass(frozen=True)
 class Rows:
-    """What a protocol judges, all (N,); a system's NaN means that it has no value for the row."""
+    """The rows of a protocol, all (N,); NaN where a system has no value for a row."""
 
     clip: Ints  # index of the clip
     labels: Ints

@@ -69,7 +69,7 @@ class TrackConfig:
 
 @dataclass(frozen=True)
 class DetectorOptions:
-    """What the user can say about any detector; ConfigError where a value cannot be used."""
+    """Options of any detector. Raises ConfigError where a value cannot be used."""
 
     min_score: float = 0.5  # faces that the detector is less sure of are not reported, 0 to 1
     n_threads: int = 0  # of the CPU; 0: the detector's own choice

@@ -22,7 +22,7 @@ SEEN_OVERLAP = 0.3  # of a detection that confirms a followed face
 
 @dataclass(frozen=True)
 class MeshFaces:
-    """What the mesh makes of N faces of one picture."""
+    """The mesh's view of N faces of one picture."""
 
     boxes: Floats  # (N, 4) about where a detector would see the faces, pixels
     is_sure: Array  # (N,) bool: the mesh sees the face well enough to follow it

@@ -146,7 +146,7 @@ class AudioPredictor(Predictor):
         return lines
 
     def _lines(self, data: ClipData, asked: Sequence[tuple[Span, int]]) -> list[Floats]:
-        """The same as the network gives them: NaN is not repaired, spans are on their own."""
+        """Score each span on its own; NaN of the network is not repaired."""
         lines = [np.full(n_ticks, np.nan) for _, n_ticks in asked]
         jobs = [
             (line, window, span)

@@ -52,14 +52,14 @@ class CuesPredictor(Predictor):
         return found
 
     def score_person(self, data: ClipData, spans: Spans) -> Columns:
-        """The same (S,) at the ticks of one person."""
+        """Columns (S,) at the ticks of one person."""
         person = next((span.person for span, _ in spans), 0)
         return _pick(self._judge(data), {person: spans})[person]
 
     def score_video(
         self, data: ClipData, schedule: Mapping[int, Spans], once: Once, *, is_silent: bool = False
     ) -> dict[int, Columns]:
-        """The same for everybody: people are judged together, so the clip runs once."""
+        """Columns of everybody; people are judged together, so the clip runs once."""
         if not any(schedule.values()):
             return {person: {} for person in schedule}
 

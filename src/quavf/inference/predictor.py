@@ -1,4 +1,4 @@
-"""What predictors of all branches have in common: from a clip to columns of scores."""
+"""Common parts of the predictors of all branches: from a clip to columns of scores."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Predictor(ABC):
     def score_video(
         self, data: ClipData, schedule: Mapping[int, Spans], once: Once, *, is_silent: bool = False
     ) -> dict[int, Columns]:
-        """For each person of a prepared video, columns (S,) at the scheduled ticks.
+        """Columns (S,) at the scheduled ticks of each person of a prepared video.
 
         `once(name, make)` returns what `make` gives, or what an interrupted run kept of it.
         `is_silent`: the video has sound, with nothing to hear on it.

@@ -84,7 +84,7 @@ class CuesModel(Protocol):
         """Features of P people over T ticks -> logits (P, T, 4)."""
 
     def score(self, features: Features, look_ahead: int) -> Floats:
-        """The same as probabilities (P, T, 4)."""
+        """Features of P people over T ticks -> probabilities (P, T, 4)."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class RemoteCues:
 
     @staticmethod
     def example_logits(model: CuesModel, n: int, rng: np.random.Generator) -> Floats:
-        """Of n people over 20 n ticks, with the whole clip in view and with a look-ahead."""
+        """Logits of n people over 20 n ticks, with the whole clip in view and with a look-ahead."""
         shape = n, 20 * n
         features = Features(
             rng.normal(size=(*shape, N_FACE)).astype(np.float32),

@@ -1,4 +1,4 @@
-"""What the networks of all branches have in common."""
+"""Base class of the networks of all branches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class BranchNetwork(nn.Module):
         """
 
     def run_on(self, device: str, run: Network | None = None) -> Any:
-        """What the branch's predictor calls to run the network on a device; default: the network.
+        """The callable with which the predictor runs the network on a device; default: the network.
 
         `run` is another form of the network's costly part.
         """
@@ -72,7 +72,7 @@ def fill_network(path: Path, network: Branch, state: StateDict) -> Branch:
 
 
 def check_types(path: object, network: nn.Module, state: StateDict) -> None:
-    """Raise CheckpointError for weights that are no plain numbers of their kind."""
+    """Raise CheckpointError for weights that are not plain numbers of their kind."""
     own = network.state_dict()
     for key, value in state.items():
         expected = own.get(key)

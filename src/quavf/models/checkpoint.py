@@ -44,7 +44,7 @@ def load_branch(
     Audio: `module(mel)` with mel (B, 80, 3000) -> logits (B, 2, 900). Visual: `module(crops,
     quality)` with crops (B, 15, 3, H, W) normalised, quality (B,) -> logits (B, 2).
 
-    Raises CheckpointError if the file is missing, is no checkpoint, is unsafe, or does not fit.
+    Raises CheckpointError if the file is missing, is not a checkpoint, is unsafe, or does not fit.
     """
     options = PublishedOptions(encoder_heads, n_heads, backbone)
     file = checkpoint_file(path)

@@ -147,7 +147,7 @@ def _check_temporal(name: str, config: AudioConfig | VisualConfig) -> None:
 
 @dataclass(frozen=True)
 class BranchSettings:
-    """What a checkpoint says of how its inputs are made, beside the model itself."""
+    """Settings of a checkpoint's inputs, beside the model itself."""
 
     semantics: str = REFERENCE.name
     windows: WindowConfig = field(default_factory=WindowConfig)

@@ -172,7 +172,7 @@ class CuesBranch(BranchNetwork):
     def _judge(
         self, x: Tensor, past: Tensor, future: Tensor, sound: Tensor, rule: Tensor, seen: Tensor
     ) -> CueLogits:
-        """What the stacks give, (B, P, T, D) each -> logits."""
+        """Outputs of the stacks (B, P, T, D) -> logits."""
         both = self.dropout(torch.cat([past, future], dim=-1))  # (B, P, T, 2 * D)
         around = self.pool(both, seen)  # (B, 1, T, 4 * D)
         pooled = around.expand(-1, x.shape[1], -1, -1)

@@ -25,7 +25,7 @@ HEAD = "predHead.1.weight"  # of any published branch
 
 @dataclass(frozen=True)
 class PublishedOptions:
-    """What the shapes of a published checkpoint do not tell; None is the default.
+    """Settings that the shapes of a published checkpoint do not tell; None is the default.
 
     Args:
         encoder_heads: Heads of the Whisper encoder; default: its width / 64.
@@ -112,7 +112,10 @@ def check_options(path: Path, config: Any, options: PublishedOptions) -> None:
 
 
 def is_safetensors(path: Path) -> bool:
-    """By content: an 8-byte length, under 4 GiB, and a JSON object. No torch file has both."""
+    """Whether a file is of safetensors, by its content.
+
+    It starts with a length of 8 bytes, under 4 GiB, and a JSON object. No torch file has both.
+    """
     head = file_head(path)
     return head[4:8] == bytes(4) and head[8:] == b"{"
 

@@ -59,7 +59,7 @@ class GraphPart(nn.Module):
 
     @property
     def free_axes(self) -> tuple[dict[int, str], ...]:
-        """For each input, names of the axes that may have any length."""
+        """Names of the axes that may have any length, for each input."""
         return tuple({0: "batch"} for _ in self.shapes)
 
 
@@ -132,7 +132,7 @@ class ClipCuesPart(GraphPart):
 
 
 class CausalCuesPart(ClipCuesPart):
-    """The same with `look_ahead` (1,) ticks of the future, an int64, in view."""
+    """A `ClipCuesPart` that sees `look_ahead` (1,) ticks of the future, an int64."""
 
     suffix = ".causal"
 

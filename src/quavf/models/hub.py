@@ -169,7 +169,7 @@ def _explain(reference: HubReference) -> Iterator[None]:
 
 
 def _describe(reference: HubReference, error: Exception) -> str | None:
-    """What happened and what to do; None for an error that is not the Hub's."""
+    """Describe what happened and what to do; None for an error that is not the Hub's."""
     from huggingface_hub import errors
 
     names = {kind.__name__ for kind in type(error).__mro__}

@@ -59,7 +59,7 @@ class PortableCheckpoint:
         for key, value in found.items():
             if value.dtype.kind != "f" or not np.isfinite(value).all():
                 raise CheckpointError(
-                    f"{self.path}: the weight {key!r} has values that are no finite numbers: the "
+                    f"{self.path}: the weight {key!r} has values that are not finite numbers: the "
                     "training went wrong, or the file is damaged; give an earlier checkpoint"
                 )
         return {key: np.ascontiguousarray(value, np.float32) for key, value in found.items()}
@@ -96,5 +96,5 @@ def describe_architecture(branch: str, config: Any, settings: BranchSettings) ->
 
 @cache
 def _index() -> dict[str, Any]:
-    """What `scripts/export_graphs.py` wrote of each architecture, by the name of its files."""
+    """The architectures that `scripts/export_graphs.py` described, by the name of their files."""
     return dict(read_json(GRAPHS / INDEX))

@@ -93,7 +93,7 @@ class VisualBranch(BranchNetwork):
         return self.classify_bins(features, quality_bins(quality, self.config.quality_bins))
 
     def classify_bins(self, features: Tensor, bins: Tensor | None = None) -> Tensor:
-        """The same by the bins (B,) of the quality; a branch without quality takes none."""
+        """features (B, T, D), bins (B,) of the quality, if the branch has them -> logits (B, 2)."""
         x = features
         *inner, last = self.temporal
         for temporal in inner:

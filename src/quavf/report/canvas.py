@@ -97,7 +97,7 @@ class Sprite:
 
     @classmethod
     def of(cls, bgr: Image, state: Hashable) -> Sprite:
-        """What is painted on `bgr` (H, W, 3), whose ground was `GROUND`."""
+        """Make a sprite of what is painted on `bgr` (H, W, 3), whose ground was `GROUND`."""
         planes = Canvas.of(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420), np.uint8))
         ground = (float(GROUND),) * 3
         painted = cv2.bitwise_not(cv2.inRange(bgr, ground, ground))  # (H, W)

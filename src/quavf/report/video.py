@@ -154,7 +154,7 @@ def read_script() -> str:
 def _labelling(
     found: VideoResult, server: LabelServer | None, shown: VideoResult
 ) -> dict[str, Any] | None:
-    """What labels are kept under, and whom they are of if the page shows other people.
+    """The key that labels are kept under, and the labelled people if the page shows others.
 
     None if the page shows labels already.
     """
@@ -228,7 +228,7 @@ def _build_content(
 
 
 def _explain_branches(result: VideoResult) -> str:
-    """What the curve of each branch means, as HTML."""
+    """Explain the curve of each branch, as HTML."""
     titles = [html.escape(spec.title.lower()) for spec in result.branches]
     return "\n        ".join(
         f'<dt><i class="key key-branch"></i>From the {title}</dt>\n'

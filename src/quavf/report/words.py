@@ -77,7 +77,7 @@ def _looked_s(result: VideoResult, number: int) -> float:
 
 
 def _other_words(result: VideoResult) -> tuple[str, ...]:
-    """Who spoke to others, most first; or who looked at the wearer where nobody spoke."""
+    """Name who spoke to others, most first; or who looked at the wearer if nobody spoke."""
     spoke = _rank(result, _to_others_s)
     if spoke:
         return (_list_people(result, spoke, "spoke for", ", to others"),)

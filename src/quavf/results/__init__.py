@@ -1,1 +1,1 @@
-"""What the models found: score tables, results of a video, fusion and moments."""
+"""Findings of the models: score tables, results of a video, fusion and moments."""

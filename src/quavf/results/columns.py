@@ -31,11 +31,13 @@ class ScoreColumns(ABC):
         if name in self.columns:
             return self.columns[name]
         if name not in known_columns():
-            raise KeyError(f"{name!r} is no score column; there are {', '.join(known_columns())}")
+            raise KeyError(
+                f"{name!r} is not a score column; there are {', '.join(known_columns())}"
+            )
         return np.full(len(self), np.nan)
 
     def __getattr__(self, name: str) -> Floats:
-        # Python looks here only for what is no field; `columns` itself is missing in unpickling.
+        # Python looks here only for what is not a field; `columns` itself is missing in unpickling.
         if name != "columns" and not name.startswith("_"):
             try:
                 return self[name]

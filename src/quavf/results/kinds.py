@@ -1,4 +1,4 @@
-"""What a result tells of a person, by name: the kinds of stretches."""
+"""Kinds of stretches: what a person does, as judged or as labelled."""
 
 TALKING = "talking"
 SPEAKING = "speaking"

@@ -17,7 +17,7 @@ VERSION_S = 60.0  # a change replaces the file; at least so often the one before
 
 
 class ConflictError(AnnotationError):
-    """The file is not the one that a change was based on."""
+    """Raised if the file is not the one that a change was based on."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LabelFile:
         return VideoLabels.read(self.path) if self.path.is_file() else None
 
     def revision(self) -> str:
-        """Of the file as it is; empty if there is none."""
+        """The revision of the file as it is; empty if there is none."""
         if not self.path.is_file():
             return ""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]

@@ -32,9 +32,9 @@ SAMPLE = 1 << 20  # bytes at each end of a video that its fingerprint covers
 
 @dataclass(frozen=True, order=True)
 class Stretch:
-    """What one person does in [start_s, end_s): a label.
+    """A label of what one person does in [start_s, end_s).
 
-    One that is not `checked` is a draft of the model's, which no one has confirmed.
+    If it is not `checked`, it is a draft of the model's, which no one has confirmed.
     """
 
     start_s: float
@@ -44,7 +44,7 @@ class Stretch:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and 0 <= self.start_s < self.end_s < math.inf):
-            raise AnnotationError(f"from {self.start_s:g} to {self.end_s:g} s is no stretch")
+            raise AnnotationError(f"from {self.start_s:g} to {self.end_s:g} s is not a stretch")
         if self.label not in LABELS:
             raise AnnotationError(f"label {self.label!r} is not one of {', '.join(LABELS)}")
 
@@ -95,7 +95,7 @@ class VideoLabels:
 
     @property
     def checked(self) -> VideoLabels:
-        """Without drafts."""
+        """The labels without drafts."""
         people = (
             replace(p, stretches=tuple(s for s in p.stretches if s.checked)) for p in self.people
         )
@@ -148,7 +148,7 @@ class VideoLabels:
 
     @classmethod
     def read(cls, path: Path) -> VideoLabels:
-        """Read a label file. Raises AnnotationError if it is none."""
+        """Read a label file. Raises AnnotationError if it is not one."""
         return cls.from_json(read_json(Path(path)), path)
 
 

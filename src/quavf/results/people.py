@@ -81,7 +81,7 @@ class _Span:
 
 @dataclass(frozen=True)
 class _Owners:
-    """Who each found person is, at any time."""
+    """Owners of the found people: which labelled person each one is, at any time."""
 
     spans: dict[int, list[_Span]]  # by found person, without gaps
     people: dict[int, LabelledPerson]
@@ -105,7 +105,7 @@ class _Owners:
 
     @property
     def numbers(self) -> list[int]:
-        """Of everybody, ascending."""
+        """The numbers of all owners, ascending."""
         return sorted({span.owner for own in self.spans.values() for span in own})
 
     def describe(self, result: VideoResult, number: int) -> Person:

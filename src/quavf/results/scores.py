@@ -124,7 +124,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _schema(columns: Sequence[str]) -> pa.Schema:
-    """Of a file with these score columns."""
+    """The schema of a file with these score columns."""
     keys = [("clip", pa.string()), ("person", pa.int64()), ("frame", pa.int64())]
     return pa.schema(keys + [(name, pa.float64()) for name in columns])
 

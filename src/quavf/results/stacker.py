@@ -35,7 +35,7 @@ class Modulator:
 
     @classmethod
     def fit(cls, name: str, values: Floats) -> Modulator:
-        """Of values (N,), NaN where missing."""
+        """Measure values (N,), NaN where missing."""
         known = _transform(name, values)
         known = known[np.isfinite(known)]
         if not len(known):

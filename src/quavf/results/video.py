@@ -156,7 +156,7 @@ class VideoResult:
 
     @classmethod
     def read(cls, folder: Path) -> VideoResult:
-        """What `write` wrote. Raises ScoresError when something is missing or damaged."""
+        """Read what `write` wrote. Raises ScoresError when something is missing or damaged."""
         path = Path(folder) / RESULT_FILE
         try:
             content = read_json(path)

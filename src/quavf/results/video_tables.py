@@ -94,7 +94,7 @@ def format_csv(table: pa.Table) -> Iterator[str]:
 
 
 def _schema(columns: Sequence[str] = ()) -> pa.Schema:
-    """Of a table of boxes with these score columns."""
+    """The schema of a table of boxes with these score columns."""
     keys = [("time_s", pa.float64()), ("frame", pa.int64()), ("person", pa.int64())]
     numbers = [*(f"box_{side}" for side in SIDES), *columns]
     return pa.schema(keys + [(name, pa.float64()) for name in numbers])

@@ -45,7 +45,7 @@ class Mouth:
 
 
 def observe(scene: CueScene, rng: np.random.Generator) -> CueGrid:
-    """What the networks would report of a scene."""
+    """Cues of a scene, as the networks would report them."""
     mouths = [draw_mouth(row, rng) for row in scene.lips]
     habits = _Habits.draw(scene.n_ticks, rng)
     faces = np.stack(

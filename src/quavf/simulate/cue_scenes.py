@@ -77,7 +77,7 @@ def draw_scene_truth(rng: np.random.Generator, seconds: float, p_footage: float)
 
 
 def mute(scene: CueScene) -> CueScene:
-    """The same scene with the sound off: lips move, and nobody is heard."""
+    """Turn a scene's sound off: lips move, and nobody is heard."""
     silent = np.zeros_like(scene.speaking)
     return replace(
         scene,
@@ -89,7 +89,7 @@ def mute(scene: CueScene) -> CueScene:
 
 
 def hang_picture(scene: CueScene, person: int) -> CueScene:
-    """The same scene with a still picture instead of a person, whose voice stays to be heard."""
+    """Replace a person of a scene with a still picture; the voice can still be heard."""
     at = int(np.argmax(~np.isnan(scene.size[person])))  # the first tick in view
     mine = np.arange(scene.n_people) == person  # (P,)
     rows = np.broadcast_to(mine[:, None], scene.speaking.shape)  # (P, T)

@@ -186,7 +186,7 @@ class _Piece:
         if isinstance(content, dict):  # MATLAB writes a list of one as the one
             content = [content]
         if not isinstance(content, list):
-            notes[f"files of {FOLDERS[kind]} that are no list in JSON"] += 1
+            notes[f"files of {FOLDERS[kind]} that are not a list in JSON"] += 1
             content = None
         return content, sha256(data).hexdigest()
 
@@ -294,7 +294,7 @@ class _Speech:
 
 
 def _read_speech(raw: list[Any] | None, notes: Notes) -> _Speech:
-    """Who speaks, and to whom; the first frame has the number 1, the last one is included."""
+    """Read who speaks, and to whom; frames are numbered from 1, the last one is included."""
     if raw is None:
         return _Speech()
     segments, unlabelled = [], []

@@ -94,7 +94,7 @@ def index_ego4d(config: Ego4dConfig) -> ClipIndex:
 
 
 def _keep_every(record: ClipRecord, every: int) -> ClipRecord:
-    """With another fingerprint, since other faces belong to the clip."""
+    """Keep more faces of a clip, under another fingerprint."""
     if not every:
         return record
     return replace(record, every=every, fingerprint=config_hash([record.fingerprint, every]))
@@ -197,7 +197,7 @@ def _segments(raw: dict[str, Any], where: str, notes: Counter[str]) -> Iterator[
             continue
         person = parse_person(item["person"])
         if person is None:
-            notes["segments whose person is no number"] += 1
+            notes["segments whose person is not a number"] += 1
         elif not 0 <= start <= last < MAX_COORDINATE:  # also false for NaN
             notes["segments that end before they start, or lie outside of any clip"] += 1
         else:
@@ -265,7 +265,7 @@ def _tracks(
         at = f"{where}: persons[{p}]"
         person_id = parse_person(_get(person, "person_id", (str, int), at))
         if person_id is None:
-            notes["persons whose id is no number"] += 1
+            notes["persons whose id is not a number"] += 1
             continue
         if _is_wearer(p, person, person_id, semantics):
             continue
@@ -286,7 +286,7 @@ def _is_wearer(
 
 
 def _track_rows(rows: list[Any], notes: Counter[str]) -> Floats:
-    """(N, 5): frame, x, y, width, height; rows that are no such numbers are dropped, counted."""
+    """(N, 5): frame, x, y, width, height; rows that are not such numbers are dropped, counted."""
     values = np.full((len(rows), len(TRACK_KEYS)), np.nan)
     for r, row in enumerate(rows):
         try:

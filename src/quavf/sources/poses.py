@@ -1,4 +1,4 @@
-"""Who looks at the wearer, by where heads are and point.
+"""Find who looks at the wearer, by where heads are and point.
 
 A head points along the Z axis of its pose, which is forward in EasyCom's markers (its microphones
 lie at +X left, +Y up, +Z forward). Eyes are not tracked: a person whose head points within some

@@ -107,7 +107,7 @@ def _read_segments(path: Path, notes: Notes) -> tuple[Segment, ...]:
                 f"found {item!r:.80}"
             ) from None
         if person is None:
-            notes["segments whose person is no number"] += 1
+            notes["segments whose person is not a number"] += 1
         elif not 0 <= start <= last < MAX_COORDINATE:
             notes["segments that end before they start, or lie outside of any clip"] += 1
         else:

@@ -30,7 +30,7 @@ CUT = "sound files that were cut short"
 
 @dataclass(frozen=True)
 class WavHeader:
-    """What the header of a WAV file says, and how much sound follows it."""
+    """Header of a WAV file, and how much sound follows it."""
 
     rate: int  # Hz
     n_channels: int

@@ -19,7 +19,7 @@ from quavf.utils.files import config_hash, explain_os_errors, replace_file
 
 @dataclass(frozen=True)
 class TableOrigin:
-    """What a clip's table says about itself."""
+    """Origin of a clip's table, as its metadata tell it."""
 
     n_rows: int
     settings: str  # hash of what produced it

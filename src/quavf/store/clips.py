@@ -133,14 +133,14 @@ class ClipStore:
     def clips(self, split: str | None = None) -> list[str]:
         """The ids of all finished clips, sorted; of one split if given.
 
-        Raises StoreError if a folder holds only part of a clip, or has no name of a clip.
+        Raises StoreError if a folder holds only part of a clip, or a name that no clip can have.
         """
         folders = (self.path / "clips").glob("[!.]*")
         ids = sorted(folder.name for folder in folders if is_clip_folder(folder))
         return ids if split is None else [c for c in ids if self.manifest(c).split == split]
 
     def finished_clips(self) -> list[str]:
-        """Like `clips`, without folders that are no clips or only part of one."""
+        """The ids of all finished clips, sorted; other folders are passed over."""
         ids = sorted(p.parent.name for p in (self.path / "clips").glob("[!.]*/clip.json"))
         return [clip for clip in ids if is_safe_name(clip)]
 

@@ -39,7 +39,7 @@ class FileSum:
 
 
 def sum_files(folder: Path) -> dict[str, FileSum]:
-    """Of all files that lie directly in a folder, by name."""
+    """The sums of all files that lie directly in a folder, by name."""
     return {path.name: FileSum.of(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
@@ -50,7 +50,9 @@ def is_clip_folder(folder: Path) -> bool:
             raise StoreError(f"{folder}: has no clip.json; {REMEDY}")
         return False
     if not is_safe_name(folder.name):
-        raise StoreError(f"{folder}: this is no name of a clip; move the folder out of the store")
+        raise StoreError(
+            f"{folder}: this is not the name of a clip; move the folder out of the store"
+        )
     return True
 
 

@@ -66,7 +66,7 @@ def add_noise(samples: Tensor, config: AugmentConfig, rng: random.Random) -> Ten
 
 
 def _ratio(db: float) -> float:
-    """Of amplitudes."""
+    """The ratio of amplitudes that is this many decibels."""
     return float(10 ** (db / 20))
 
 
@@ -113,7 +113,7 @@ def _shape_spectrum(samples: Tensor, gain: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class FaceChanges:
-    """What the faces of one window go through, all alike but for their random parts."""
+    """Changes to the faces of one window: alike for all of them, but for their random parts."""
 
     config: AugmentConfig
     flip: bool

@@ -47,7 +47,7 @@ class BranchTraining(ABC):
         for nothing."""
 
     def cached_logits(self, network: Any, batch: Sample) -> tuple[Tensor, Tensor]:
-        """The same for a batch of `cached_set`."""
+        """Logits and labels, as `logits`, of a batch of `cached_set`."""
         return self.logits(network, batch)
 
     def frozen_part(self, network: Any) -> FrozenPart:

@@ -1,4 +1,4 @@
-"""What training sets of all branches have in common, and the order of their samples."""
+"""Common parts of the training sets of all branches, and the order of their samples."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ class ChunkPlan:
 
     @property
     def n_batches(self) -> int:
-        """Of an epoch, on each device."""
+        """Batches of an epoch, on each device."""
         return math.ceil(self.n_samples / (self.batch_size * self.n_devices))
 
     @property
     def n_chunks(self) -> int:
-        """Of an epoch."""
+        """Chunks of an epoch, on each device."""
         return math.ceil(self.n_batches / self.chunk_batches)
 
 

@@ -134,7 +134,7 @@ class BranchModule(L.LightningModule):
 
 
 class TrainingModule(BranchModule):
-    """The same with data: one part of an epoch after the other, and validation by clip."""
+    """A `BranchModule` with its data: an epoch in parts, and validation by clip."""
 
     def __init__(
         self,

@@ -37,6 +37,6 @@ def missing_library(library: str, what: str, instead: str = "") -> ConfigError:
 
 
 def explain_missing(error: ModuleNotFoundError, what: str) -> ConfigError | None:
-    """What to tell the user of an import that failed; None if the extra has no such library."""
+    """Explain an import that failed; None if the extra has no such library."""
     library = (error.name or "").partition(".")[0]
     return missing_library(library, what) if library in TRAIN else None

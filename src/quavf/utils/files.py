@@ -40,7 +40,7 @@ def read_text(path: Path) -> str:
 
 
 def _guess_encoding(data: bytes) -> str:
-    """Of a text without mark: in UTF-16, every other byte of plain text is zero."""
+    """Guess the encoding of a text without mark: in UTF-16, every other byte of text is zero."""
     even, odd, half = data[::2].count(0), data[1::2].count(0), len(data) // 4
     if odd > half and not even:
         return "utf-16-le"
@@ -115,7 +115,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replace_folder(path: Path) -> Iterator[Path]:
-    """Like `replace_file`, for a folder; an existing folder is replaced as a whole."""
+    """Yield a temporary folder that replaces `path` as a whole; see `replace_file`."""
     path = Path(path)
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

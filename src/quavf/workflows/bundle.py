@@ -49,7 +49,7 @@ class FusionCheck:
 
 @dataclass(frozen=True)
 class BundleSummary:
-    """What a bundle was made of, and what its fusion is worth."""
+    """The inputs of a bundle, and the worth of its fusion."""
 
     folder: Path
     branches: tuple[str, ...]
@@ -258,7 +258,7 @@ def _read_rows(folder: Path, path: Path, spoken: bool = False, whole_turns: bool
         for name, values in measure_faces(store, str(clip), scores.person[own], times).items():
             columns[name][own] = values
         if whole_turns and TALKING in manifest.unlabelled:
-            labels[own] = -1  # silence is labelled, too: segments are no turns
+            labels[own] = -1  # silence is labelled, too: segments are not turns
         if whole_turns:
             turns = list_turns(here, manifest.segments)
             for values in columns.values():

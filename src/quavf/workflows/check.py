@@ -21,7 +21,7 @@ OWN_TABLES = ("faces.parquet", "confidence.parquet", "truth.parquet")  # of a cl
 
 @dataclass(frozen=True)
 class StoreCheck:
-    """What `check_store` found."""
+    """Findings of `check_store`."""
 
     store: Path
     clips: int
@@ -103,7 +103,7 @@ def _check_crops(store: ClipStore, clip: str, decode: bool) -> None:
         for row in range(len(faces)):
             jpeg = reader.read(row)
             if decode and decode_jpeg(jpeg) is None:
-                raise StoreError(f"{reader.path}: crop {row} is no picture; {REMEDY}")
+                raise StoreError(f"{reader.path}: crop {row} is not a picture; {REMEDY}")
     finally:
         reader.close()
 

@@ -41,7 +41,7 @@ def _has_changed(store: ClipStore, clip: str, fingerprint: str) -> bool:
 
 
 def read_crop(reader: CropReader, row: int) -> Image:
-    """Read a crop (224, 224, 3) RGB of a clip. Raises StoreError if it is no picture."""
+    """Read a crop (224, 224, 3) RGB of a clip. Raises StoreError if it is not a picture."""
     return decode_crop(reader, row, reader.read(row))
 
 

@@ -69,7 +69,10 @@ LITTLE_GB = 2.0  # of free space
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found. `problems` keep `quavf run` from working, `notes` are worth knowing."""
+    """The state of an installation.
+
+    `problems` keep `quavf run` from working, `notes` are worth knowing.
+    """
 
     system: Mapping[str, Any]  # versions, cores, memory_gb, bf16, gpu
     libraries: Mapping[str, str | None]  # version of each, by distribution; None: not installed

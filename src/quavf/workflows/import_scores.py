@@ -57,7 +57,7 @@ def import_scores(
 def import_branches(
     files: Mapping[str, Path | str], store: Path | str, out: Path | str, quality: str = ""
 ) -> ImportSummary:
-    """Like `import_scores`, for several branches at once, by name; their scores are fused."""
+    """Import the scores of several branches, by name, and fuse them; see `import_scores`."""
     unknown = sorted(set(files) - set(branch_names()))
     if unknown:
         raise ConfigError(

@@ -99,7 +99,7 @@ class _Prediction:
     config: PredictConfig
 
     def __reduce__(self) -> tuple[type[_Prediction], tuple[Any, ...]]:
-        """Without the networks: each process loads its own."""
+        """Leave the networks out: each process loads its own."""
         return _Prediction, (self.store, self.out, self.bundle, self.config)
 
     def execute(self, engine: EngineConfig | None) -> PredictSummary:
@@ -150,7 +150,7 @@ class _Prediction:
         )
 
     def _resolve(self) -> dict[str, Any]:
-        """What the scores depend on: kept with them."""
+        """The settings and files that the scores depend on, kept with them."""
         described = {
             name: {
                 "checkpoint": str(self.bundle.branches[name]),
@@ -229,7 +229,7 @@ def _count_faults(predictors: Any) -> tuple[int, int]:
 
 
 def _sha256(path: Path) -> str:
-    """Of all files that a checkpoint consists of."""
+    """The hash of all files that a checkpoint consists of."""
     from quavf.inference.loading import model_files
 
     digest = hashlib.sha256()

@@ -38,7 +38,7 @@ ERRORS = "errors"  # folder of the store, for tracebacks of clips that failed
 
 @dataclass
 class PrepareSummary:
-    """What a store holds after `prepare`, with counts of what was dropped or corrected."""
+    """Content of a store after `prepare`, with counts of what was dropped or corrected."""
 
     store: Path
     clips: int = 0

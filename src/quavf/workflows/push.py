@@ -22,7 +22,7 @@ LIMITS = "Do not use it to judge people, or where an error does harm."
 
 @dataclass(frozen=True)
 class PushSummary:
-    """What was uploaded, and where to."""
+    """The files that were uploaded, and where they are."""
 
     repository: str
     address: str
@@ -131,7 +131,7 @@ def _explain_loading(repository: str) -> str:
 
 
 def _read_metrics(folder: Path) -> dict[str, Any]:
-    """What `quavf evaluate` wrote. Raises ConfigError if it is not there or another file."""
+    """Read what `quavf evaluate` wrote. Raises ConfigError if it is not there or another file."""
     path = folder / METRICS
     if not path.is_file():
         raise ConfigError(f"{folder}: no {METRICS} here; give a folder that `quavf evaluate` wrote")

@@ -36,7 +36,7 @@ UNKNOWN_SIZE = (16, 9)  # shape of the picture where a store does not tell it
 
 @dataclass(frozen=True)
 class ClipReports:
-    """What was written: the page that lists all, and how many clips came without their video."""
+    """The page that lists all reports, and how many clips came without their video."""
 
     index: Path
     clips: int
@@ -135,7 +135,7 @@ class _Reports:
         return summarise(result), has_video
 
     def result(self, clip: str, video: Path | None, with_pictures: bool = True) -> VideoResult:
-        """What the scores say of one clip, and its labels; with a picture of each person."""
+        """The result of one clip by its scores, with its labels and a picture of each person."""
         if not is_safe_name(clip) or not self.store.has_clip(clip):
             raise ScoresError(
                 f"{self.store.path}: clip {clip!r} of the scores is not in this store; evaluate "
@@ -169,7 +169,7 @@ class _Reports:
         return add_moments(replace(result, notes=notes), self.moments, step_s)
 
     def _collect_scores(self, clip: str, faces: Faces) -> dict[int, PersonScores]:
-        """By person the scores of a clip with the box and the time of each face."""
+        """The scores of each person of a clip, with the box and the time of each face."""
         own = self.scores.take((self.scores.clip == clip) & (self.scores.person > WEARER)).sorted()
         row_of = faces.row_of()
         found = {}

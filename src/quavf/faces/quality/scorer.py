@@ -48,7 +48,7 @@ class NetworkRunner:
 
 @dataclass(frozen=True)
 class ScorerOptions:
-    """What the user can say about any scorer; ConfigError where a value cannot be used."""
+    """Options of any scorer. Raises ConfigError where a value cannot be used."""
 
     weights: Path | None = None
     device: str = "cpu"
@@ -116,7 +116,7 @@ def open_scorer(
 
 
 def check_regions(regions: Sequence[Image]) -> None:
-    """For scorers: AssertionError unless each region is an RGB uint8 picture with an area."""
+    """Assert that each region is an RGB uint8 picture with an area."""
     for region in regions:
         assert region.dtype == np.uint8, region.dtype
         assert region.ndim == 3, region.shape

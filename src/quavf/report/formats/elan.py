@@ -42,7 +42,7 @@ def _link_video(eaf: Any, timeline: Timeline, target: Path) -> None:
     """Link the video by its path, and by the way from the file's folder, which may move with it.
 
     ELAN reads the paths as they are, without percent signs for special characters. A clip's name
-    that is no file is not linked.
+    that is not a file is not linked.
     """
     kind = mimetypes.guess_type(timeline.video.name)[0]
     if kind is None and not timeline.video.is_file():

@@ -1,4 +1,4 @@
-"""Who did what when, as every format tells it: stretches in whole milliseconds."""
+"""Stretches of time in whole milliseconds, as every format tells them: who did what, and when."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def build_timeline(result: VideoResult, kinds: Sequence[str] = (), offset_ms: in
 
 
 def _name_people(result: VideoResult, numbers: Sequence[int]) -> dict[int, str]:
-    """What files call people: their names, with the number where two have the same."""
+    """Name people for files: by their names, with the number where two have the same."""
     names = {p.number: write_one_line(p.title) for p in result.persons}
     titles = {n: names.get(n) or f"Person {n}" for n in numbers}
     taken = Counter(titles.values())
@@ -138,5 +138,5 @@ def _join(stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
 
 
 def describe_confidence(stretch: Stretch) -> str:
-    """What a tier shows of a stretch: its confidence, or that it is a label."""
+    """The text of a stretch on a tier: its confidence, or that it is a label."""
     return "label" if stretch.confidence is None else f"{stretch.confidence:.2f}"

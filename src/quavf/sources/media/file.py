@@ -159,7 +159,7 @@ class VideoFile:
             yield piece[0]
 
     def sound_as(self, form: SoundFormat) -> Iterator[Samples]:
-        """The same sound in another form, (channels, N) at a time."""
+        """The sound in a form of your choice, (channels, N) at a time."""
         track = self.track
         self.sound_notes.clear()
         self.sound_notes.update(self._track[1] if self._track else ())

@@ -133,7 +133,7 @@ class CachedSamples(CachedSet):
 def describe_samples(
     augment: AugmentConfig, seed: int, clips: Sequence[str], *arrays: Array
 ) -> dict[str, Any]:
-    """What training samples depend on, JSON-able; `arrays` say which samples there are."""
+    """The settings that training samples depend on, for JSON; `arrays` identify the samples."""
     return {
         "augment": to_dict(augment),
         "seed": seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,10 +14,16 @@ PIECES = 20  # that a stream is sent in
 
 
 @contextmanager
-def streaming(streams: Sequence[Path], seconds: float, refused: int = 0) -> Iterator[str]:
+def streaming(
+    streams: Sequence[Path],
+    seconds: float,
+    refused: int = 0,
+    at_end: Callable[[], object] = lambda: None,
+) -> Iterator[str]:
     """Serve one MPEG transport stream a connection, each in its time; the address.
 
-    After the first stream, `refused` connections are closed at once.
+    After the first stream, `refused` connections are closed at once. `at_end` is called when
+    somebody who has had the last stream comes back.
     """
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -38,6 +44,8 @@ def streaming(streams: Sequence[Path], seconds: float, refused: int = 0) -> Iter
                     for _ in range(refused if k else 0):
                         listening.accept()[0].close()
                     send(stream)
+                listening.accept()[0].close()
+                at_end()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()

@@ -14,8 +14,8 @@ import torch
 from quavf.core.errors import StoreError
 from quavf.core.records import TALKING, Interval
 from quavf.core.windows import Span
-from quavf.cues.grid import RATE, build_grid, count_ticks
-from quavf.inference import cues
+from quavf.cues import grid
+from quavf.cues.grid import RATE, build_grid, count_ticks, find_judged
 from quavf.inference.clip import ClipData
 from quavf.inference.config import InferenceConfig
 from quavf.inference.cues import COLUMNS, TURN, CuesPredictor
@@ -90,11 +90,23 @@ def test_long_clips_are_judged_in_stretches(
 ) -> None:
     data = ClipData(store, "clip0")
     whole = predictor.score_faces(data)
-    monkeypatch.setattr(cues, "STRETCH_S", 4.0)
-    monkeypatch.setattr(cues, "CONTEXT_S", 12.0)
+    monkeypatch.setattr(grid, "STRETCH_S", 4.0)
+    monkeypatch.setattr(grid, "CONTEXT_S", 12.0)
     parts = predictor.score_faces(data)
     for name in COLUMNS:
         np.testing.assert_allclose(parts[name], whole[name], atol=1e-5)
+
+
+def test_what_is_judged_is_known_before(store: ClipStore, predictor: CuesPredictor) -> None:
+    """So that other branches can prepare for the rest alone."""
+    data = ClipData(store, "clip0")
+    faces = store.cues("clip0")
+    judged = find_judged(faces, store.sound_cues("clip0"), data.manifest.n_samples)
+    answers = predictor._judge(data)
+    assert judged.keys() == answers.keys()
+    for person, rows in answers.items():
+        np.testing.assert_array_equal(judged[person], ~np.isnan(rows[0]))
+    assert 0 < np.mean(np.concatenate([*judged.values()])) < 1
 
 
 def test_faces_that_nobody_can_read_have_no_score(

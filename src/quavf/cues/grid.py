@@ -7,6 +7,7 @@ camera) is computed here too: the network corrects it and falls back on it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +25,9 @@ LOUD_S = 10.0  # the level is compared with the loudest sound this far before an
 LIPS_MOVE = 0.03  # standard deviation of the lip opening at which lips move with p = 0.5 ...
 LIPS_SCALE = 0.01  # ... and by how much it takes to change that
 FACING_DEG = 20.0  # where the eyes look, from the camera, at which exp(-1/2) of the trust is left
+TRUST_S = 0.5  # a judgement holds this far from a face that the mesh can read
+STRETCH_S = 60.0  # of a clip that is judged at once, to bound memory
+CONTEXT_S = 30.0  # read before and after each stretch
 LOGIT_LIMIT = 6.0  # of the rule's logits
 ALL = None  # look-ahead of the offline form: the whole clip
 
@@ -74,6 +78,17 @@ class CueGrid:
     def is_read(self) -> Array:
         """(P, T) whether the face mesh could read it."""
         return ~np.isnan(self.faces[:, :, LIP])
+
+    @property
+    def is_near_read(self) -> Array:
+        """(P, T) whether the face mesh could read it within `TRUST_S`: what is said then holds."""
+        near = rolling_mean(self.is_read.astype(float), reach(TRUST_S))
+        return np.asarray(np.nan_to_num(near) > 0)
+
+    @property
+    def is_heard(self) -> Array:
+        """(T,) whether there is sound; without it, only looks can be judged."""
+        return ~np.isnan(self.level_db)
 
     def cut(self, start: int, stop: int) -> CueGrid:
         """The ticks from `start` to `stop`."""
@@ -212,6 +227,41 @@ def count_ticks(faces: FaceCues, n_samples: int | None) -> int:
     """Ticks from the start of a clip to the last of its faces and its sound."""
     last_s = float(faces.time_s.max()) if len(faces) else 0.0
     return int(max(last_s, (n_samples or 0) / SAMPLE_RATE) * RATE) + 1
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of a clip and its surroundings: the cues of the people who are seen there."""
+
+    people: Ints  # (P,)
+    ticks: slice  # of the clip
+    grid: CueGrid  # of the people, with the surroundings
+    inner: slice  # the stretch's own ticks in the grid
+
+
+def split_clip(faces: FaceCues, sound: SoundCues, n_ticks: int) -> Iterator[Stretch]:
+    """The stretches of a clip in which somebody is seen."""
+    step, context = reach(STRETCH_S), reach(CONTEXT_S)
+    for start in range(0, n_ticks, step):
+        end = min(start + step, n_ticks)
+        outer = range(max(start - context, 0), min(end + context, n_ticks))
+        near = (faces.time_s >= outer.start / RATE) & (faces.time_s <= outer.stop / RATE)
+        people = np.unique(faces.person[near])
+        if len(people):
+            inner = slice(start - outer.start, end - outer.start)
+            grid = build_grid(faces, sound, people, outer)
+            yield Stretch(people, slice(start, end), grid, inner)
+
+
+def find_judged(faces: FaceCues, sound: SoundCues, n_samples: int | None) -> dict[int, Array]:
+    """By person, (T,) the ticks of a clip at which cues tell whether the person talks."""
+    n_ticks = count_ticks(faces, n_samples)
+    judged = {int(person): np.zeros(n_ticks, bool) for person in np.unique(faces.person)}
+    for part in split_clip(faces, sound, n_ticks):
+        here = part.grid.is_near_read & part.grid.is_heard
+        for person, row in zip(part.people.tolist(), here, strict=True):
+            judged[person][part.ticks] = row[part.inner]
+    return judged
 
 
 def build_grid(faces: FaceCues, sound: SoundCues, people: Ints, ticks: range) -> CueGrid:

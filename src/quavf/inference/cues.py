@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,15 +10,12 @@ import numpy as np
 from quavf.core.clock import TICKS_PER_SECOND
 from quavf.core.records import Floats, Ints
 from quavf.cues.features import OFFLINE, compute_features
-from quavf.cues.grid import RATE, CueGrid, build_grid, count_ticks, reach, rolling_mean
+from quavf.cues.grid import RATE, CueGrid, count_ticks, split_clip
 from quavf.inference.clip import ClipData
 from quavf.inference.predictor import Columns, Once, Predictor, Spans
 from quavf.inference.remote import CuesModel
 from quavf.results.turns import pool_turns
 
-STRETCH_S = 60.0  # judged at once, to bound memory
-CONTEXT_S = 30.0  # read before and after each stretch
-TRUST_S = 0.5  # a judgement holds this far from a face that the mesh can read
 COLUMNS = ("cues", "speaking", "looking")  # talks to me, speaks, looks at me
 TURN = len(COLUMNS)  # of the answers: talks to me, if the person has the turn
 
@@ -75,15 +72,10 @@ class CuesPredictor(Predictor):
         people = np.unique(faces.person)
         n_ticks = count_ticks(faces, data.manifest.n_samples)
         found = {int(person): np.full((TURN + 1, n_ticks), np.nan) for person in people}
-        for inner, outer in _stretches(n_ticks):
-            near = (faces.time_s >= outer.start / RATE) & (faces.time_s <= outer.stop / RATE)
-            seen = np.unique(faces.person[near])
-            if not len(seen):
-                continue
-            rows = self.judge_answers(build_grid(faces, sound, seen, outer))
-            part = slice(inner.start - outer.start, inner.stop - outer.start)
-            for k, person in enumerate(seen):
-                found[int(person)][:, inner.start : inner.stop] = rows[k, :, part]
+        for part in split_clip(faces, sound, n_ticks):
+            rows = self.judge_answers(part.grid)
+            for person, own in zip(part.people.tolist(), rows, strict=True):
+                found[person][:, part.ticks] = own[:, part.inner]
         return found
 
     def judge_grid(self, grid: CueGrid, look_ahead: int = OFFLINE) -> Floats:
@@ -98,20 +90,11 @@ class CuesPredictor(Predictor):
         """
         features = compute_features(grid, None if look_ahead == OFFLINE else look_ahead)
         found = self.model.score(features, look_ahead).transpose(0, 2, 1).astype(float)
-        read = np.nan_to_num(rolling_mean(grid.is_read.astype(float), reach(TRUST_S))) > 0
+        read = grid.is_near_read
         found[:, :TURN][~np.broadcast_to(read[:, None], found[:, :TURN].shape)] = np.nan
-        deaf = np.isnan(grid.level_db)  # (T,) without sound, only looks can be judged
         for answer in (0, 1, TURN):
-            found[:, answer, deaf] = np.nan
+            found[:, answer, ~grid.is_heard] = np.nan
         return found
-
-
-def _stretches(n_ticks: int) -> Iterator[tuple[range, range]]:
-    """Stretches of a clip, each with its surroundings."""
-    step, context = reach(STRETCH_S), reach(CONTEXT_S)
-    for start in range(0, n_ticks, step):
-        inner = range(start, min(start + step, n_ticks))
-        yield inner, range(max(start - context, 0), min(inner.stop + context, n_ticks))
 
 
 def _pick(judged: Mapping[int, Floats], schedule: Mapping[int, Spans]) -> dict[int, Columns]:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,12 +24,14 @@ from quavf.sources.media.pictures import stored_region
 from quavf.sources.media.sound import is_silent
 from quavf.store import CropReader
 from quavf.video.config import VideoConfig
+from quavf.video.cut import N_SAMPLES
 from quavf.video.find import SEARCH_FORMAT
-from quavf.video.prepare import clip_id, prepare_video
-from quavf.video.prepared import PreparedVideo
+from quavf.video.prepare import clip_id, prepare_video, video_fingerprint
+from quavf.video.prepared import NONE, UNREAD, PreparedVideo
 from quavf.video.schedule import first_ticks, ticks_to_score
 from quavf.workflows.quality import score_quality
-from tests.helpers.face_videos import BLOCKS, FACE, still, turn, write_video
+from tests.helpers.cue_media import write_cue
+from tests.helpers.face_videos import BLOCKS, FACE, Box, still, turn, write_video
 from tests.helpers.media_files import damage_sound
 
 CONFIG = VideoConfig(search=SearchConfig(detector=BLOCKS, look_rate=10))
@@ -250,6 +255,69 @@ def test_crops_are_those_that_windows_need(tmp_path: Path) -> None:
     scored = video.schedules[1].scored.ticks
     needed = {int(t) + d for t in scored for d in (-10, 0, 10)}
     assert set(frames) == {t for t in needed if 0 <= t <= scored[-1]}
+
+
+def test_faces_that_cues_judge_need_no_crops(tmp_path: Path) -> None:
+    """But for those in windows around the others."""
+    path = write_video(tmp_path / "v.mp4", seconds=2)
+    windows = WindowConfig(n_slots=3, stride=10)
+    whole = prepare_video(path, tmp_path / "store", CONFIG, windows)
+    judged = np.repeat([True, False, True], [16, 2, 12])  # 1/15 s each
+    video = replace(whole, cut=UNREAD, judged={1: judged})
+    schedule, every = video.schedules[1], whole.schedules[1]
+    assert [ticks.tolist() for _, ticks in schedule.unread] == [[33]]
+    assert schedule.crops.ticks.tolist() == [23, 33, 43]
+    for a, b in zip(schedule.spans, every.spans, strict=True):
+        assert a[0] == b[0]
+        np.testing.assert_array_equal(a[1], b[1])
+    rows = np.searchsorted(every.crops.ticks, schedule.crops.ticks)
+    np.testing.assert_array_equal(schedule.crops.boxes, every.crops.boxes[rows])
+    assert len(replace(video, judged={}).schedules[1].crops) == len(every.crops), "without cues"
+
+
+def test_some_faces_are_cut_anyway(tmp_path: Path) -> None:
+    """Of somebody who is in no key picture, from all pictures."""
+    first = still((40, 40, 90, 100))
+
+    def faces(time_s: float) -> Sequence[Box]:
+        return [*first(time_s), *([(200, 50, 240, 100)] if time_s > 0.4 else [])]
+
+    path = write_video(tmp_path / "v.mp4", seconds=2, faces=faces)  # one key picture, the first
+    whole = prepare_video(path, tmp_path / "whole", CONFIG)
+    video = prepare_video(path, tmp_path / "store", CONFIG, cut=NONE)
+    found, every = video.store.faces(video.clip), whole.store.faces(whole.clip)
+    by_person = [found.frame[found.rows_of(p)].tolist() for p in found.persons()]
+    assert by_person[0] == [0]
+    assert len(by_person[1]) == N_SAMPLES
+    assert set(by_person[1]) <= set(every.frame[every.rows_of(2)].tolist())
+    pictures = [
+        CropReader(v.store, v.clip, f).read(f.rows_of(1).start)
+        for v, f in ((video, found), (whole, every))
+    ]
+    assert pictures[0] == pictures[1]
+    assert video.notes == whole.notes
+    assert video_fingerprint(path, CONFIG, WindowConfig()) != video_fingerprint(
+        path, CONFIG, WindowConfig(), NONE
+    )
+
+
+def test_key_pictures_have_the_times_of_all(tmp_path: Path) -> None:
+    file = open_video_file(write_cue(tmp_path / "v.mp4", gop=10, seconds=1.6))
+    times = {p.time: p.ticks.start for p in file.pictures()}
+    before = Counter(file.notes)
+    keys = [(p.time, p.ticks) for p in file.key_pictures()]
+    assert len(keys) == 5
+    assert keys == [(time, range(times[time], times[time] + 1)) for time, _ in keys]
+    assert file.notes == before
+
+
+def test_a_search_keeps_what_was_repaired(tmp_path: Path) -> None:
+    """The pictures are not all decoded a second time, nor by a run that goes on."""
+    path = write_video(tmp_path / "v.mp4", times=[0.0, 0.1, 0.2, 0.3, 1.9])
+    for _ in range(2):
+        video = prepare_video(path, tmp_path / "store", CONFIG, cut=NONE)
+        assert video.notes == {"stretches of over a second without a new picture": 1}
+        shutil.rmtree(video.store.folder(video.clip))
 
 
 def test_no_faces_are_no_error(tmp_path: Path) -> None:

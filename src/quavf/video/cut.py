@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -11,7 +11,10 @@ from quavf.core.clock import TICKS_PER_SECOND
 from quavf.core.records import CropGeometry, Floats, Ints
 from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
 from quavf.sources.media.pictures import Frame
-from quavf.video.schedule import PersonSchedule
+from quavf.video.prepared import PreparedVideo
+from quavf.video.schedule import FaceTicks
+
+N_SAMPLES = 5  # crops of a person whose faces no network has to see as pictures
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,11 @@ class CropRequests:
     score: Floats  # (N,) the detector's
 
     @classmethod
-    def of(cls, schedules: Iterable[PersonSchedule]) -> CropRequests:
-        """All crops that the scores of these persons need."""
+    def of(cls, faces: Mapping[int, FaceTicks]) -> CropRequests:
+        """The faces of some persons."""
         parts = [cls(*(np.empty((0, *shape)) for shape in ((), (), (4,), ())))]
-        for schedule in schedules:
-            crops = schedule.crops
-            person = np.full(len(crops), schedule.person)
-            parts.append(cls(crops.ticks, person, crops.boxes, crops.scores))
+        for person, own in faces.items():
+            parts.append(cls(own.ticks, np.full(len(own), person), own.boxes, own.scores))
         names = [f.name for f in fields(cls)]
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         order = np.lexsort([columns["person"], columns["tick"]])
@@ -68,6 +69,27 @@ def render_faces(requests: CropRequests, frame: Frame) -> tuple[Frame, list[Rend
         )
         for row in requests.rows_at(frame.ticks)
     ]
+
+
+def cut_samples(video: PreparedVideo, pictures: Iterable[Frame]) -> list[RenderedFace]:
+    """The largest faces of each person in a few pictures, `N_SAMPLES` at most.
+
+    Empty for somebody who is in none of them.
+    """
+    found: dict[int, list[tuple[float, RenderedFace]]] = {}  # sizes in pixels, falling
+    for frame in pictures:
+        for person in range(1, len(video.persons) + 1):
+            boxes, scores = video.boxes_at(person, np.array([frame.time_s]))
+            own = found.setdefault(person, [])
+            size = float(np.max(boxes[0, 2:] - boxes[0, :2]))
+            if np.isnan(size) or (len(own) == N_SAMPLES and size <= own[-1][0]):
+                continue
+            face = _render_face(frame, frame.ticks.start, person, boxes[0], float(scores[0]))
+            if face is not None:
+                own.append((size, face))
+                own.sort(key=lambda one: -one[0])
+                del own[N_SAMPLES:]
+    return [face for own in found.values() for _, face in own]
 
 
 def _render_face(

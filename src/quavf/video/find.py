@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -28,7 +28,7 @@ from quavf.utils.progress import show_progress
 
 log = logging.getLogger(__name__)
 
-SEARCH_FORMAT = 3  # of saved searches (2: with camera motion; 3: with cues)
+SEARCH_FORMAT = 4  # of saved searches (2: with camera motion; 3: with cues; 4: with notes)
 SAVED_NAMES = {"appearance": "looks", "camera_motion": "pans"}  # in saved searches
 SAVE_EVERY_S = 30.0  # of video: an interrupted search loses at most this much
 AHEAD_BYTES = 64_000_000  # of decoded pictures that wait while one is scanned
@@ -42,6 +42,7 @@ class FoundFaces:
     faces: FaceObservations
     pictures: Floats  # (P,) time of each decoded picture, s
     numbers: Ints  # (P,) its number in the file
+    notes: Counter[str]  # what was repaired or left out, see `VideoFile`
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,14 @@ class FaceFinder:
     follower: FaceFollower | None = None
     times: list[float] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
 
     def run(self) -> FoundFaces:
         search = FaceSearch(self._open_detector(1), self.config, self.follower)
         if not self._resume(search):
             self._search(search)
-        return FoundFaces(
-            search.observations(), np.array(self.times), np.array(self.numbers, np.int64)
-        )
+        numbers = np.array(self.numbers, np.int64)
+        return FoundFaces(search.observations(), np.array(self.times), numbers, self.notes)
 
     def _open_detector(self, n_threads: int) -> FaceDetector:
         options = DetectorOptions(min(FOLLOW_SCORE, self.config.min_score), n_threads)
@@ -96,6 +97,7 @@ class FaceFinder:
                     self._save(search.observations())
                     release_memory()
             bar.advance(max(total - done, 0))
+        self.notes = Counter(self.file.picture_notes)
         self._save(search.observations(), complete=True)
 
     def _save(self, found: FaceObservations, complete: bool = False) -> None:
@@ -104,6 +106,7 @@ class FaceFinder:
             pictures=np.array(self.times),
             numbers=np.array(self.numbers),
             complete=np.array(complete),
+            notes=np.array(list(self.notes.elements()), np.str_),
             format=np.array(SEARCH_FORMAT),
             **{SAVED_NAMES.get(name, name): column for name, column in vars(found).items()},
         )
@@ -119,6 +122,7 @@ class FaceFinder:
                 return False
             times, numbers = arrays.pop("pictures").tolist(), arrays.pop("numbers").tolist()
             complete = bool(arrays.pop("complete"))
+            notes = Counter(arrays.pop("notes").tolist())
             found = FaceObservations(
                 **{
                     f.name: arrays[SAVED_NAMES.get(f.name, f.name)]
@@ -132,7 +136,7 @@ class FaceFinder:
             log.warning("%s: cannot be read; searching from the start", self.path)
             return False
         search.resume(found)
-        self.times, self.numbers = times, numbers
+        self.times, self.numbers, self.notes = times, numbers, notes
         return complete
 
 

@@ -1,8 +1,9 @@
 """Prepare a raw video as one clip of a store.
 
-The file is decoded twice: to find the faces, and to cut them. Persons are known only at the end,
-after tracks are joined and short ones dropped, and holding all pictures until then would take too
-much memory. The second pass takes a tenth of the time (docs/reference/raw_video.md).
+The file is decoded to find the faces, and a second time to cut those that a network shall see as
+pictures. Persons are known only at the end, after tracks are joined and short ones dropped, and
+holding all pictures until then would take too much memory. Where the cues of all faces can be read,
+a few key pictures are enough, for thumbnails.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
@@ -24,8 +25,10 @@ import numpy as np
 
 from quavf.core.clock import Clock
 from quavf.core.errors import MediaError, StoreError
+from quavf.core.records import Array
 from quavf.core.semantics import FIXED
 from quavf.core.windows import WindowConfig
+from quavf.cues.grid import find_judged
 from quavf.cues.tracks import CUE_COLUMNS, FaceCues, with_places
 from quavf.cues.voice import VoiceDetector
 from quavf.faces.config import DetectorOptions
@@ -44,7 +47,13 @@ from quavf.utils.memory import release_memory
 from quavf.utils.progress import show_progress
 from quavf.utils.threads import map_ahead
 from quavf.video.config import VideoConfig
-from quavf.video.cut import CropRequests, render_faces
+from quavf.video.cut import (
+    N_SAMPLES,
+    CropRequests,
+    RenderedFace,
+    cut_samples,
+    render_faces,
+)
 from quavf.video.find import (
     SAVE_EVERY_S,
     SEARCH_FORMAT,
@@ -53,7 +62,7 @@ from quavf.video.find import (
 )
 from quavf.video.follow import MeshFollower
 from quavf.video.listen import Listener
-from quavf.video.prepared import PreparedVideo
+from quavf.video.prepared import ALL, PreparedVideo
 from quavf.video.turned import TURNED, suggest_turn
 
 log = logging.getLogger(__name__)
@@ -66,22 +75,27 @@ def prepare_video(
     store: Path,
     config: VideoConfig | None = None,
     windows: WindowConfig | None = None,
+    cut: str = ALL,
 ) -> PreparedVideo:
     """Find, track and cut the faces of a video, and store them and the sound as one clip.
 
-    `windows` are those of the visual branch that will score the crops. Finished stages are
-    skipped; an interrupted search continues. Raises MediaError when the file is not a video.
+    `windows` are those of the visual branch that will score the crops; `cut` says which of the
+    faces it scores: ALL, those that cues cannot judge (UNREAD), or NONE. Some crops of each person
+    are there anyway. Finished stages are skipped; an interrupted search continues. Raises
+    MediaError when the file is not a video.
     """
     config, windows = config or VideoConfig(), windows or WindowConfig()
     file = open_video_file(Path(path), config.media)
     target = ClipStore.create(Path(store), StoreConfig("video", FIXED.name, "grown"))
-    work = _Preparation(file, target, config, windows)
+    work = _Preparation(file, target, config, windows, cut)
     if not target.is_current(work.clip, work.fingerprint):
         work.write()
     return work.read()
 
 
-def video_fingerprint(path: Path, config: VideoConfig, windows: WindowConfig) -> str:
+def video_fingerprint(
+    path: Path, config: VideoConfig, windows: WindowConfig, cut: str = ALL
+) -> str:
     """Fingerprint of a video file and the settings that its clip depends on.
 
     Raises MediaError when the file is missing.
@@ -89,7 +103,7 @@ def video_fingerprint(path: Path, config: VideoConfig, windows: WindowConfig) ->
     settings = asdict(config)
     if config.media == MediaOptions():
         del settings["media"]  # as before there were any
-    how = [settings, windows.n_slots, windows.stride, SEARCH_FORMAT, READER]
+    how = [settings, windows.n_slots, windows.stride, cut, SEARCH_FORMAT, READER]
     return config_hash([_media(Path(path)), *how])
 
 
@@ -115,12 +129,13 @@ class _Preparation:
     store: ClipStore
     config: VideoConfig
     windows: WindowConfig
+    cut: str
 
     def __post_init__(self) -> None:
         self.clip = clip_id(self.file.path)
         how = [asdict(self.config.search), self.config.media.turn, READER]
         self.search_key = config_hash([_media(self.file.path), *how])
-        self.fingerprint = video_fingerprint(self.file.path, self.config, self.windows)
+        self.fingerprint = video_fingerprint(self.file.path, self.config, self.windows, self.cut)
 
     def write(self) -> None:
         found = self._find()
@@ -130,8 +145,11 @@ class _Preparation:
             listener = Listener(VoiceDetector() if self.config.search.mesh else None)
             n_samples = writer.add_sound_chunks(listener.watch(self.file.sound()))
             silent = n_samples is not None and listener.is_silent
+            judged: dict[int, Array] = {}
             if self.config.search.mesh:
-                writer.add_cues(face_cues(found.faces, tracks, self.file.size), listener.cues())
+                faces, sound = face_cues(found.faces, tracks, self.file.size), listener.cues()
+                writer.add_cues(faces, sound)
+                judged = find_judged(faces, sound, n_samples)
             save_arrays(
                 writer.folder / "tracks.npz",
                 pictures=found.pictures,
@@ -140,8 +158,8 @@ class _Preparation:
                 silent=np.array(silent),
                 **_flatten(tracks),
             )
-            prepared = self._load(writer.folder)
-            notes = self._cut(writer, prepared)
+            notes = self._cut(writer, self._load(writer.folder, judged))
+            notes.update(self.file.file_notes + found.notes + self.file.sound_notes)
             notes.update(turn)
             writer.finish(
                 Manifest(
@@ -167,11 +185,15 @@ class _Preparation:
         return {TURNED.format(total): 1} if degrees else {}
 
     def read(self) -> PreparedVideo:
-        path = self.store.folder(self.clip) / "tracks.npz"
-        check_sum(path, self.store.manifest(self.clip).files.get(path.name))
-        return self._load(self.store.folder(self.clip))
+        store, clip = self.store, self.clip
+        manifest, path = store.manifest(clip), store.folder(clip) / "tracks.npz"
+        check_sum(path, manifest.files.get(path.name))
+        judged: dict[int, Array] = {}
+        if store.has_cues(clip):
+            judged = find_judged(store.cues(clip), store.sound_cues(clip), manifest.n_samples)
+        return self._load(store.folder(clip), judged)
 
-    def _load(self, folder: Path) -> PreparedVideo:
+    def _load(self, folder: Path, judged: Mapping[int, Array]) -> PreparedVideo:
         path = folder / "tracks.npz"
         try:
             arrays = load_arrays(path)
@@ -186,6 +208,8 @@ class _Preparation:
                 persons=_persons(arrays),
                 cuts=arrays["cuts"],
                 silent=bool(arrays["silent"]),
+                cut=self.cut,
+                judged=judged,
             )
         except (OSError, ValueError, KeyError) as error:
             raise StoreError(
@@ -198,31 +222,44 @@ class _Preparation:
         return FaceFinder(self.file, self.config.search, path, follower).run()
 
     def _cut(self, writer: ClipWriter, video: PreparedVideo) -> Counter[str]:
-        """Second pass: cut the crops of all persons."""
-        requests = CropRequests.of(video.schedules.values())
+        """Second pass: cut the crops that a network shall see, and some of everybody else."""
         confidences = array("d")
         notes: Counter[str] = Counter()
-        total = int(video.duration_s)
+
+        def add(face: RenderedFace | None) -> None:
+            if face is None:
+                notes["boxes outside the picture"] += 1
+            else:
+                writer.add_crop(face.person, face.tick, face.time_s, face.geometry, face.jpeg)
+                confidences.append(face.score)
+
+        wanted = {person: s.crops for person, s in video.schedules.items() if len(s.crops)}
+        shown = set(wanted)
+        for face in () if wanted else cut_samples(video, self.file.key_pictures()):
+            add(face)
+            shown.add(face.person)
+        scored = {person: s.scored for person, s in video.schedules.items() if person not in shown}
+        wanted |= {person: own.sample(N_SAMPLES) for person, own in scored.items()}
+        if wanted:
+            self._cut_all(CropRequests.of(wanted), int(video.duration_s), add)
+        writer.add_confidences(confidences)
+        return notes
+
+    def _cut_all(
+        self, requests: CropRequests, total: int, add: Callable[[RenderedFace | None], None]
+    ) -> None:
+        """Cut faces in one pass over all pictures, `total` s."""
         with show_progress("Cutting faces", total, unit="s of video", inner="pictures") as bar:
             second = 0
-            pictures = self.file.pictures() if len(requests.tick) else ()
+            pictures = self.file.pictures()
             for frame, faces in map_ahead(partial(render_faces, requests), pictures):
                 if frame.time_s // SAVE_EVERY_S > second // SAVE_EVERY_S:
                     release_memory()
                 bar.advance(int(frame.time_s) - second, 1)
                 second = int(frame.time_s)
                 for face in faces:
-                    if face is None:
-                        notes["boxes outside the picture"] += 1
-                    else:
-                        writer.add_crop(
-                            face.person, face.tick, face.time_s, face.geometry, face.jpeg
-                        )
-                        confidences.append(face.score)
+                    add(face)
             bar.advance(max(total - second, 0))
-        writer.add_confidences(confidences)
-        notes.update(self.file.notes)
-        return notes
 
 
 def face_cues(

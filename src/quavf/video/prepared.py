@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from quavf.core.clock import TICKS_PER_SECOND, Clock
-from quavf.core.records import Floats, Ints
+from quavf.core.records import Array, Floats, Ints
 from quavf.core.windows import WindowConfig
+from quavf.cues.grid import RATE
 from quavf.faces.tracker import PersonTrack
 from quavf.sources.media.file import LONGEST_HOLD_S, VideoFile
 from quavf.store import ClipStore
@@ -22,6 +24,7 @@ from quavf.video.schedule import (
     ticks_to_score,
 )
 
+ALL, UNREAD, NONE = "all", "unread", "none"  # of the scored faces, which ones are cut
 LONGEST_HOLD_TICKS = int(LONGEST_HOLD_S * TICKS_PER_SECOND)
 
 
@@ -39,6 +42,8 @@ class PreparedVideo:
     persons: tuple[PersonTrack, ...]  # numbered from 1
     cuts: Floats  # (C,) times of camera cuts, s
     silent: bool  # there is a sound track with nothing to hear on it
+    cut: str = ALL  # which of the scored faces are cut: ALL, those that cues cannot judge, or NONE
+    judged: Mapping[int, Array] = field(default_factory=dict)  # see `find_judged`; none: no cues
 
     @property
     def notes(self) -> dict[str, int]:
@@ -58,10 +63,18 @@ class PreparedVideo:
 
     def _schedule(self, person: int) -> PersonSchedule:
         scored = self.face_at(person, ticks_to_score(self.pictures, self.config.rate)).drop_unseen()
-        slots = (scored.ticks[:, None] + self.windows.offsets(Clock())).ravel()
-        crops = self.face_at(person, np.union1d(slots[slots >= 0], scored.ticks)).drop_unseen()
-        spans = split_by_scene(person, scored.ticks, self.cuts)
-        return PersonSchedule(person, scored, crops, spans)
+        unread = scored.ticks[~self._is_judged(person, scored.ticks)]
+        wanted = {ALL: scored.ticks, UNREAD: unread, NONE: unread[:0]}[self.cut]
+        slots = (wanted[:, None] + self.windows.offsets(Clock())).ravel()
+        crops = self.face_at(person, np.union1d(slots[slots >= 0], wanted)).drop_unseen()
+        spans, others = (split_by_scene(person, t, self.cuts) for t in (scored.ticks, unread))
+        return PersonSchedule(person, scored, crops, spans, others)
+
+    def _is_judged(self, person: int, ticks: Ints) -> Array:
+        """(T,) whether the cues can judge the person at each tick."""
+        row = self.judged.get(person, np.zeros(1, bool))
+        at = np.round(ticks * RATE / TICKS_PER_SECOND).astype(int).clip(0, len(row) - 1)
+        return np.asarray(row[at])
 
     def face_at(self, person: int, ticks: Ints) -> FaceTicks:
         """The face at ascending `ticks` (T,), NaN where it is not seen."""

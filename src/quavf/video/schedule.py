@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from quavf.core.clock import TICKS_PER_SECOND, Clock
-from quavf.core.records import Floats, Ints
+from quavf.core.records import Array, Floats, Ints
 from quavf.core.windows import Span
 
 
@@ -28,9 +28,17 @@ class FaceTicks:
     def __len__(self) -> int:
         return len(self.ticks)
 
+    def sample(self, n: int) -> FaceTicks:
+        """Some of the ticks, evenly spread."""
+        rows = np.unique(np.linspace(0, len(self) - 1, min(n, len(self))).astype(int))
+        return self.take(rows)
+
     def drop_unseen(self) -> FaceTicks:
         """The ticks at which the face is seen: those whose box is not NaN."""
-        rows = ~np.isnan(self.boxes[:, 0])
+        return self.take(~np.isnan(self.boxes[:, 0]))
+
+    def take(self, rows: Array) -> FaceTicks:
+        """The ticks of an index array or a mask."""
         return FaceTicks(self.ticks[rows], self.pictures[rows], self.boxes[rows], self.scores[rows])
 
 
@@ -40,8 +48,9 @@ class PersonSchedule:
 
     person: int
     scored: FaceTicks
-    crops: FaceTicks  # includes those of `scored`
+    crops: FaceTicks
     spans: tuple[tuple[Span, Ints], ...]  # each scene with its scored ticks; windows stay inside
+    unread: tuple[tuple[Span, Ints], ...]  # the same of the ticks that the cues cannot judge
 
 
 def ticks_to_score(pictures: Floats, rate: float) -> Ints:

@@ -14,7 +14,7 @@ import numpy as np
 
 from quavf.core.branches import BRANCHES, FUSED
 from quavf.core.clock import SAMPLE_RATE, TICKS_PER_SECOND
-from quavf.core.records import Floats
+from quavf.core.records import Floats, Ints
 from quavf.cues.stillness import find_still_faces
 from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.results.config import MomentsConfig
@@ -32,7 +32,7 @@ from quavf.video.schedule import FaceTicks
 
 if TYPE_CHECKING:
     from quavf.inference.clip import ClipData
-    from quavf.inference.predictor import Columns, Predictor
+    from quavf.inference.predictor import Columns, Predictor, Spans
 
 REPAIRED = "n_repaired"  # in a finished part, beside its columns
 log = logging.getLogger(__name__)
@@ -50,7 +50,8 @@ class VideoScoring:
     """Scores one prepared video with `predictors`, by branch.
 
     `parts` is the folder that keeps finished parts, so that an interrupted run goes on; `scorer` is
-    the scorer of face quality that has scored the store; `fusion` makes the fused score.
+    the scorer of face quality that has scored the store; `fusion` makes the fused score. The
+    branches of `fallback` judge only what the cues cannot.
     """
 
     video: PreparedVideo
@@ -58,6 +59,7 @@ class VideoScoring:
     scorer: str
     parts: Path
     fusion: Fusion = PUBLISHED
+    fallback: tuple[str, ...] = ()
     _n_repaired: int = field(default=0, init=False)  # scores that were not finite
 
     def score(self, moments: MomentsConfig, models: dict[str, str]) -> VideoResult:
@@ -92,12 +94,13 @@ class VideoScoring:
     def _score_branches(self, data: ClipData) -> dict[int, Columns]:
         """The columns (S,) of all branches, by person."""
         schedules = self.video.schedules
-        spans = {person: schedule.spans for person, schedule in schedules.items()}
         columns: dict[int, Columns] = {person: {} for person in schedules}
-        for predictor in self.predictors.values():
+        for name, predictor in self.predictors.items():
+            is_fallback = name in self.fallback
+            spans = {p: s.unread if is_fallback else s.spans for p, s in schedules.items()}
             scores = predictor.score_video(data, spans, self._once, is_silent=self.video.silent)
             for person, own in scores.items():
-                columns[person].update(own)
+                columns[person].update(_spread(own, spans[person], schedules[person].scored.ticks))
             release_memory()
         self._fuse({person: own for person, own in columns.items() if own})
         return columns
@@ -242,6 +245,15 @@ def add_moments(result: VideoResult, config: MomentsConfig, step_s: float) -> Vi
 
 def _count_faces(persons: set[int]) -> str:
     return "1 person has a face" if len(persons) == 1 else f"{len(persons)} people have faces"
+
+
+def _spread(columns: Columns, spans: Spans, ticks: Ints) -> Columns:
+    """Columns (N,) at the ticks of spans, as columns (S,) at ascending `ticks`; else NaN."""
+    at = np.searchsorted(ticks, np.concatenate([ticks[:0], *(own for _, own in spans)]))
+    spread = {name: np.full(len(ticks), np.nan) for name in columns}
+    for name, values in columns.items():
+        spread[name][at] = values
+    return spread
 
 
 def _find_still(video: PreparedVideo) -> set[int]:

@@ -82,6 +82,16 @@ class VideoFile:
     def notes(self) -> Counter[str]:
         return self.file_notes + self.picture_notes + self.sound_notes
 
+    def key_pictures(self) -> Iterator[Frame]:
+        """The pictures that are coded by themselves, which takes a small part of the time.
+
+        Their numbers count them alone. `notes` do not change. Empty if the file needs repairs.
+        """
+        if self.timeline.is_plain:
+            for number, time, source in self._decode_timed(notes=Counter(), keys=True):
+                first = TICK_CLOCK.s_to_frame(time)
+                yield Frame(number, time, range(first, first + 1), source, self.layout)
+
     def pictures(self, from_s: Fraction = FROM_START) -> Iterator[Frame]:
         """Every picture in order, in one decoding pass.
 
@@ -126,25 +136,35 @@ class VideoFile:
         early = from_s - LONGEST_HOLD_S - max(1 / self.fps, Fraction(1, 10))
         return dropwhile(lambda one: one[1] < early, chain([first], timed))
 
-    def _decode_timed(self, goal: Fraction | None = None) -> Iterator[Timed]:
-        """Number, time and picture, from the start or from a key picture before `goal`."""
+    def _decode_timed(
+        self, goal: Fraction | None = None, notes: Counter[str] | None = None, keys: bool = False
+    ) -> Iterator[Timed]:
+        """Number, time and picture, from the start or from a key picture before `goal`.
+
+        `keys`: key pictures alone.
+        """
+        notes = self.picture_notes if notes is None else notes
         with open_container(self.path) as container:
             stream: Any = container.streams[self.stream]
             base = Fraction(stream.time_base or Fraction(1, 90_000))
             if goal is not None and not seek_before(container, stream, goal + self.start):
                 return
+            if keys:
+                stream.codec_context.skip_frame = "NONKEY"
             number, previous, size = -1, Fraction(-1), None
-            for source in _decode_pictures(container, stream, self.timeline, self.picture_notes):
+            for source in _decode_pictures(container, stream, self.timeline, notes):
                 number += 1
                 size = size or (source.width, source.height)
                 if (source.width, source.height) != size:
-                    self.picture_notes[ANOTHER_SIZE] += 1
+                    notes[ANOTHER_SIZE] += 1
+                if keys and source.pts is None:
+                    continue
                 if source.pts is None:
                     time = previous + 1 / self.fps if number else Fraction(0)
                 else:
                     time = source.pts * base - self.start
                 if time <= previous or time < 0:
-                    self.picture_notes[OUT_OF_ORDER] += 1
+                    notes[OUT_OF_ORDER] += 1
                     continue
                 yield number, time, source
                 previous = time

@@ -60,7 +60,8 @@ def main() -> None:
     train("cues", fitting[0], out / "run", recipe)
     # The learning rate ends at 0: the last weights are the best.
     cues = out / "run" / "last.safetensors"
-    branches: dict[str, Any] = {**load_bundle(BASE).branches, "cues": cues}
+    others = load_bundle(BASE).branches
+    branches: dict[str, Any] = {**others, "cues": cues}
     scores = [store.parent / f"{store.name}_scores" for store in fitting]
     turns = [store.parent / f"{store.name}_turns" for store in fitting]
     for store, frames, segments in zip(fitting, scores, turns, strict=True):
@@ -74,8 +75,9 @@ def main() -> None:
         card=CARD,
         spoken=True,
         turns=turns,
-        foreign=tuple(load_bundle(BASE).branches),  # they learned from drawn faces alone
+        foreign=tuple(others),  # they learned from drawn faces alone
         by_face=False,
+        fallback=tuple(others),
     )
     complete(out / NAME)
 

@@ -61,6 +61,8 @@ def test_a_folder_of_checkpoints_is_a_bundle(tmp_path: Path) -> None:
         ({"moments": {"threshold": 2}}, r"moments.threshold: 2 is not in"),
         ({"moments": {"treshold": 0.5}}, r"moments: unknown field 'treshold'"),
         ({"live": {"threshold": 2}}, r"moments.threshold: 2 is not in"),
+        ({"fallback": ["visual"]}, r"fallback: there is no branch cues to stand in for"),
+        ({"fallback": ["cues"]}, r"fallback: expected a list of some of visual, found \["),
         ({"perception": ["mesh"]}, r"perception: expected an object of file names"),
     ],
 )
@@ -92,3 +94,12 @@ def test_another_checkpoint_does_without_what_was_fitted() -> None:
     other = bundle.change({"audio": Path("other.pt")})
     assert list(other.branches.values()) == [Path("other.pt"), Path("v.pt")]
     assert (other.fusion, other.moments, other.live) == (PUBLISHED, MomentsConfig(), None)
+
+
+def test_others_stand_in_for_the_cues_alone() -> None:
+    paths = {name: Path(f"{name}.pt") for name in ("audio", "visual", "cues")}
+    bundle = Bundle("mine", paths, fallback=("audio", "visual"))
+    assert bundle.to_json()["fallback"] == ["audio", "visual"]
+    assert bundle.change({"audio": None}).fallback == ("visual",)
+    assert bundle.change({"cues": None}).fallback == ()
+    assert bundle.change({"cues": Path("other.pt")}).fallback == (), "another fusion needs all"

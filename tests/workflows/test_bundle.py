@@ -13,12 +13,12 @@ from quavf.cli import main
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Interval, Segment
 from quavf.cues.network import FOLDER
-from quavf.models.bundle import read_bundle
+from quavf.models.bundle import Bundle, read_bundle
 from quavf.results.config import MomentsConfig
 from quavf.results.scores import Scores, read_config, read_scores, write_scores
 from quavf.results.stacker import Stacker
 from quavf.store import ClipStore
-from quavf.workflows.bundle import PERCEPTION, make_bundle
+from quavf.workflows.bundle import PERCEPTION, _choose_fallback, make_bundle
 from quavf.workflows.evaluate import read_made_fusion
 from quavf.workflows.predict import predict
 from tests.helpers.scored_stores import CONFIG, make_store
@@ -225,3 +225,19 @@ def test_scores_that_do_not_fit(tmp_path: Path, told: Path, challenge: Path) -> 
     write_scores(tmp_path / "astray", Scores(clip, found.person, found.frame, found.columns), made)
     with pytest.raises(ScoresError, match="clip elsewhere is not in"):
         make_bundle([tmp_path / "astray"], tmp_path / "b")
+
+
+def test_branches_that_stand_in_for_the_cues(tmp_path: Path, told: Path) -> None:
+    with pytest.raises(ConfigError, match="bundle: fallback: there is no branch cues to stand in"):
+        make_bundle([told], tmp_path / "a", fallback=["visual"])
+    with pytest.raises(ConfigError, match="bundle: fallback: expected a list of some of audio, vi"):
+        make_bundle([told], tmp_path / "b", fallback=["smell"])
+    assert not (tmp_path / "a").exists()
+    paths = {name: Path(f"{name}.safetensors") for name in ("audio", "visual", "cues")}
+    start = Bundle("start", paths, fallback=("audio", "visual"))
+    assert _choose_fallback(None, start, paths) == ("audio", "visual")
+    less = {name: paths[name] for name in ("visual", "cues")}
+    assert _choose_fallback(None, start, less) == ("visual",)
+    assert _choose_fallback((), start, paths) == ()
+    assert _choose_fallback(None, start, {"audio": paths["audio"]}) == ()
+    assert _choose_fallback(["audio"], None, paths) == ("audio",)

@@ -143,6 +143,13 @@ def _add_bundle_options(parser: ArgumentParser) -> None:
         "default: as in the scores",
     )
     parser.add_argument("--card", metavar="FILE", help="Model card to put into the folder")
+    parser.add_argument(
+        "--fallback",
+        nargs="*",
+        metavar="BRANCH",
+        help="Branches that, in raw video, judge only the faces and times that the cues cannot; "
+        "default: those of --start",
+    )
     for name in branch_names():
         parser.add_argument(
             f"--{name}",
@@ -170,6 +177,7 @@ def _bundle(args: Namespace, console: Any) -> None:
         card=args.card,
         start=args.start,
         turns=args.turns,
+        fallback=args.fallback,
         **branches,
     )
     figures: dict[str, Any] = {

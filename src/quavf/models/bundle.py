@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from quavf.core.branches import branch_names
+from quavf.core.branches import CUES, branch_names
 from quavf.core.config import from_dict, to_dict
 from quavf.core.errors import CheckpointError, QuavfError
 from quavf.results.config import MomentsConfig
@@ -23,7 +23,10 @@ from quavf.utils.files import read_json
 FORMAT = 1
 BUNDLE_FILE = "bundle.json"
 SUFFIX = ".safetensors"
-FIELDS = ("format", "name", "branches", "fusion", "turns", "moments", "live", "perception", "card")
+FIELDS = (
+    *("format", "name", "branches", "fallback", "fusion", "turns"),
+    *("moments", "live", "perception", "card"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Bundle:
             None: as `moments`.
         perception: Files of the package that the branches see and hear with, by what they do.
         card: The model card; None: there is none.
+        fallback: Branches that, in raw video, judge only the faces and times that the cues cannot.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Bundle:
     perception: Mapping[str, str] = field(default_factory=dict)
     card: Path | None = None
     live: MomentsConfig | None = None
+    fallback: tuple[str, ...] = ()
 
     def change(self, branches: Mapping[str, Path | None]) -> Bundle:
         """The bundle with other checkpoints for some branches; None leaves a branch out.
@@ -60,10 +65,12 @@ class Bundle:
         """
         merged = {**self.branches, **branches}
         chosen = {name: path for name in branch_names() if (path := merged.get(name)) is not None}
-        changed = replace(self, branches=chosen)
+        kept = tuple(name for name in self.fallback if name in chosen)
+        changed = replace(self, branches=chosen, fallback=kept if CUES.name in chosen else ())
         if all(self.branches.get(name) == path for name, path in chosen.items()):
             return changed
-        return replace(changed, fusion=PUBLISHED, moments=MomentsConfig(), turns=None, live=None)
+        usual = MomentsConfig()
+        return replace(changed, fusion=PUBLISHED, moments=usual, turns=None, live=None, fallback=())
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the branches' weights, as plain values."""
@@ -71,6 +78,7 @@ class Bundle:
             "format": FORMAT,
             "name": self.name,
             "branches": {name: path.name for name, path in self.branches.items()},
+            **({"fallback": list(self.fallback)} if self.fallback else {}),
             "fusion": self.fusion.to_json(),
             **({"turns": self.turns.to_json()} if self.turns else {}),
             "moments": to_dict(self.moments),
@@ -115,9 +123,14 @@ def _parse(folder: Path, content: Any) -> Bundle:
     if unknown := sorted(set(content) - set(FIELDS)):
         raise CheckpointError(f"{path}: unknown field {unknown[0]!r}; known are {list(FIELDS)}")
     card = content.get("card")
+    branches = _parse_branches(folder, content.get("branches"))
+    fallback = content.get("fallback") or []
+    if fault := find_fallback_fault(fallback, branches):
+        raise CheckpointError(f"{path}: {fault}")
     return Bundle(
         name=str(content.get("name") or folder.resolve().name),
-        branches=_parse_branches(folder, content.get("branches")),
+        branches=branches,
+        fallback=tuple(fallback),
         fusion=read_fusion(content.get("fusion")),
         turns=read_fusion(content["turns"]) if content.get("turns") else None,
         moments=from_dict(MomentsConfig, content.get("moments") or {}, "moments"),
@@ -145,6 +158,17 @@ def _parse_branches(folder: Path, value: Any) -> dict[str, Path]:
         if not file.exists():
             raise CheckpointError(f"{path}: branches.{name}: {file} does not exist")
     return found
+
+
+def find_fallback_fault(fallback: Any, branches: Mapping[str, Path]) -> str:
+    """What is wrong with a `Bundle.fallback` of these branches; empty: nothing."""
+    others = [name for name in branches if name != CUES.name]
+    if not isinstance(fallback, list | tuple) or not all(name in others for name in fallback):
+        known = ", ".join(others) or "no branches"
+        return f"fallback: expected a list of some of {known}, found {fallback!r:.60}"
+    if fallback and CUES.name not in branches:
+        return f"fallback: there is no branch {CUES.name} to stand in for"
+    return ""
 
 
 def _check_names(path: Path, where: str, value: Any) -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 from quavf.core.branches import CUES, QUALITY, SPEAKING, branch_names
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import TALKING, Array, Floats, Interval, Ints, Segment
-from quavf.models.bundle import BUNDLE_FILE, Bundle
+from quavf.models.bundle import BUNDLE_FILE, Bundle, find_fallback_fault
 from quavf.models.bundled import load_bundle, weights_path
 from quavf.results.config import MomentsConfig
 from quavf.results.fusion import PUBLISHED, encode_clips, fuse_columns
@@ -93,6 +93,7 @@ def make_bundle(
     by_face: bool = True,
     turns: Sequence[Path | str] = (),
     start: Path | str = "",
+    fallback: Sequence[str] | None = None,
     **branches: Path | str | None,
 ) -> BundleSummary:
     """Fit a fusion to the scores of validation clips, and write a bundle with it.
@@ -107,8 +108,9 @@ def make_bundle(
     mesh confidence and face size decide how much each branch counts. `turns` are folders of
     `predict` without `all_faces`, of the same stores: they give the bundle a second fusion, which
     judges labelled segments as wholes. `start` names weights whose fusion few labels then change
-    only where they tell something; the moments and the fusion of whole turns are theirs, too,
-    unless given. The checkpoints are those that made the scores; `audio=...` and so on name other
+    only where they tell something; the moments, the fusion of whole turns and the fallback are
+    theirs, too, unless given. `fallback` names branches that, in raw video, judge only what the
+    cues cannot. The checkpoints are those that made the scores; `audio=...` and so on name other
     places of the same files. Raises ConfigError or ScoresError if things do not fit.
     """
     if prior is not None and not 0 < prior < 1:
@@ -120,6 +122,7 @@ def make_bundle(
     rows = _join([_read_rows(*pair, spoken) for pair in pairs])
     inputs = [n for n in paths if n in rows.columns and not np.isnan(rows.columns[n]).all()]
     before = _read_start(start, inputs)
+    stands_in = _choose_fallback(fallback, before, paths)
     learn = partial(_fit, before, inputs=inputs, prior=prior, foreign=foreign, by_face=by_face)
     whole, learn_turns = None, partial(_fit_turns, inputs=inputs)
     if of_turns:
@@ -133,6 +136,7 @@ def make_bundle(
         fusion=learn(rows),
         moments=moments or fresh.moments,
         turns=learn_turns(whole) if whole else fresh.turns,
+        fallback=stands_in,
         perception=PERCEPTION if CUES.name in paths else {},
     )
     write_bundle(bundle, Path(out), None if card is None else Path(card))
@@ -167,6 +171,18 @@ def _read_start(weights: Path | str, inputs: Sequence[str]) -> Bundle | None:
             f"bundle: start {weights} has no learned fusion of {', '.join(inputs)}; leave it out"
         )
     return bundle
+
+
+def _choose_fallback(
+    given: Sequence[str] | None, start: Bundle | None, branches: Mapping[str, Path]
+) -> tuple[str, ...]:
+    """The fallback as given, else the start's; ConfigError if the branches do not allow it."""
+    if given is None:
+        before = start.fallback if start and CUES.name in branches else ()
+        given = [name for name in before if name in branches]
+    if fault := find_fallback_fault(given, branches):
+        raise ConfigError(f"bundle: {fault}")
+    return tuple(given)
 
 
 def _pair_stores(

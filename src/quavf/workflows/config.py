@@ -37,6 +37,8 @@ class RunConfig(InferenceConfig):
         beside: Video beside a report without annotated.mp4: link (a hard link to the original, or
             a copy on another disk), copy, or none. What browsers cannot play is converted.
         keep_store: Keep the crops and the sound (store/) after the run.
+        every_branch: Run each branch on every face, and cut every face for it; otherwise some may,
+            as the weights say, judge only what the others cannot.
         causal: Judge as a live session does, from the past and `look_ahead`, by the cues alone.
         look_ahead: Seconds of the future that a causal judgement waits for.
         audio: Short for the entry `audio` of `branches`.
@@ -56,6 +58,7 @@ class RunConfig(InferenceConfig):
     report: bool = True
     beside: str = "link"
     keep_store: bool = False
+    every_branch: bool = False
     causal: bool = False
     look_ahead: float = 0.3
 
@@ -76,6 +79,8 @@ class RunConfig(InferenceConfig):
         bundle = choose_bundle(self.weights, self.branches, "run")
         if self.causal:
             bundle = keep_cues(bundle, "run --causal")
+        if self.every_branch:
+            bundle = replace(bundle, fallback=())
         return bundle if self.moments is None else replace(bundle, moments=self.moments)
 
 

@@ -30,6 +30,7 @@ from quavf.utils.memory import release_memory
 from quavf.utils.parallel import EngineConfig, run_each
 from quavf.utils.progress import Progress, show_progress
 from quavf.video.prepare import prepare_video, video_fingerprint
+from quavf.video.prepared import ALL, NONE, UNREAD
 from quavf.video.scoring import VideoScoring, add_moments, score_step_s
 from quavf.workflows.config import RunConfig, keep_cues
 from quavf.workflows.quality import QUALITY_INFERENCE, score_quality
@@ -206,13 +207,22 @@ class Pipeline:
     def _score(self, video: Path, out: Path, key: str) -> VideoResult:
         """The result of the offline branches."""
         config = self.config
-        prepared = prepare_video(video, out / STORE, config.video, self.windows)
+        prepared = prepare_video(video, out / STORE, config.video, self.windows, self._cut)
         score_quality(prepared.store.path, config.quality, config=self._quality_options())
         release_memory()
+        parts, bundle = out / PARTS / key, self.bundle
         scoring = VideoScoring(
-            prepared, self.predictors, config.quality, out / PARTS / key, self.bundle.fusion
+            prepared, self.predictors, config.quality, parts, bundle.fusion, bundle.fallback
         )
-        return scoring.score(self.bundle.moments, self.models())
+        return scoring.score(bundle.moments, self.models())
+
+    @property
+    def _cut(self) -> str:
+        """Which faces a branch sees as pictures."""
+        sees = [name for name in self.predictors if BRANCHES.get(name).uses_quality]
+        if not sees:
+            return NONE
+        return UNREAD if set(sees) <= set(self.bundle.fallback) else ALL
 
     def _judge(self, video: Path) -> VideoResult:
         """The result of a live session that is fed with the file."""
@@ -253,9 +263,10 @@ class Pipeline:
 
     def _key(self, video: Path) -> str:
         """All that decides the scores: the file, the settings, the weights and how they run."""
-        fingerprint = video_fingerprint(video, self.config.video, self.windows)
+        fingerprint = video_fingerprint(video, self.config.video, self.windows, self._cut)
         weights = {name: _stamp(path) for name, path in self.bundle.branches.items()}
         how: list[Any] = [self.config.runtime, self.config.precision, self.bundle.fusion.to_json()]
+        how += [f"{name} as fallback" for name in self.bundle.fallback]
         if self.config.causal:
             how.append(f"causal {self.config.look_ahead}")
         return config_hash([fingerprint, weights, self.config.quality, how])

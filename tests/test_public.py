@@ -38,6 +38,7 @@ FUNCTIONS = {
         "by_face",
         "turns",
         "start",
+        "fallback",
         "branches",
     ],
     "predict": [

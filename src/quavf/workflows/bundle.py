@@ -12,18 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from quavf.core.branches import CUES, QUALITY, SPEAKING, branch_names
+from quavf.core.branches import CUES, QUALITY, branch_names
 from quavf.core.errors import ConfigError, ScoresError
-from quavf.core.records import TALKING, Array, Floats, Interval, Ints, Segment
+from quavf.core.records import Floats, Ints
 from quavf.models.bundle import BUNDLE_FILE, Bundle, find_fallback_fault
 from quavf.models.bundled import load_bundle, weights_path
 from quavf.results.config import MomentsConfig
-from quavf.results.fusion import PUBLISHED, encode_clips, fuse_columns
-from quavf.results.scores import Scores, read_config, read_scores
+from quavf.results.fusion import PUBLISHED, fuse_columns
+from quavf.results.scores import read_config
 from quavf.results.stacker import Stacker, Start, fit_stacker
-from quavf.results.turns import list_turns, pool_turns
-from quavf.store import ClipStore
 from quavf.utils.files import replace_folder, write_json
+from quavf.workflows.labelled_rows import LabelledRows, join_rows, read_labelled_rows
 
 log = logging.getLogger(__name__)
 
@@ -59,24 +58,6 @@ class BundleSummary:
     published: FusionCheck
     learned: FusionCheck | None  # None: too few clips to leave some out
     turns: FusionCheck | None  # the fusion of whole turns, on their rows
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Labelled rows of all scores folders: columns and labels (N,), and a number of the clip."""
-
-    columns: dict[str, Floats]
-    labels: Ints
-    clip: Ints
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def columns_of(self, rows: Array) -> dict[str, Floats]:
-        return {name: values[rows] for name, values in self.columns.items()}
-
-    def part(self, rows: Array) -> _Rows:
-        return _Rows(self.columns_of(rows), self.labels[rows], self.clip[rows])
 
 
 def make_bundle(
@@ -118,16 +99,13 @@ def make_bundle(
     folders, of_turns = ([Path(folder) for folder in given] for given in (scores, turns))
     made = [read_config(folder) for folder in (*folders, *of_turns)]
     paths = _find_checkpoints((*folders, *of_turns), made, branches)
-    pairs = _pair_stores(folders, made[: len(folders)], stores)
-    rows = _join([_read_rows(*pair, spoken) for pair in pairs])
+    rows = _read_rows(folders, made[: len(folders)], stores, spoken=spoken)
     inputs = [n for n in paths if n in rows.columns and not np.isnan(rows.columns[n]).all()]
     before = _read_start(start, inputs)
-    stands_in = _choose_fallback(fallback, before, paths)
     learn = partial(_fit, before, inputs=inputs, prior=prior, foreign=foreign, by_face=by_face)
     whole, learn_turns = None, partial(_fit_turns, inputs=inputs)
     if of_turns:
-        pairs = _pair_stores(of_turns, made[len(folders) :], stores)
-        whole = _join([_read_rows(*pair, whole_turns=True) for pair in pairs])
+        whole = _read_rows(of_turns, made[len(folders) :], stores, whole_turns=True)
     fresh = before or Bundle("", paths)
     bundle = replace(
         fresh,
@@ -136,7 +114,7 @@ def make_bundle(
         fusion=learn(rows),
         moments=moments or fresh.moments,
         turns=learn_turns(whole) if whole else fresh.turns,
-        fallback=stands_in,
+        fallback=_choose_fallback(fallback, before, paths),
         perception=PERCEPTION if CUES.name in paths else {},
     )
     write_bundle(bundle, Path(out), None if card is None else Path(card))
@@ -147,7 +125,7 @@ def make_bundle(
 def _summarise(
     out: Path,
     inputs: Sequence[str],
-    rows: _Rows,
+    rows: LabelledRows,
     learned: FusionCheck | None,
     turns: FusionCheck | None,
 ) -> BundleSummary:
@@ -185,16 +163,24 @@ def _choose_fallback(
     return tuple(given)
 
 
-def _pair_stores(
+def _read_rows(
     folders: Sequence[Path],
     made: Sequence[Mapping[str, Any]],
     stores: Sequence[Path | str] | None,
-) -> list[tuple[Path, Path]]:
-    """Each scores folder with the store of its labels."""
+    *,
+    spoken: bool = False,
+    whole_turns: bool = False,
+) -> LabelledRows:
+    """The labelled rows of all scores folders, each with the store of its labels."""
     chosen = [Path(s) for s in stores or [content.get("store", "") for content in made]]
     if len(chosen) != len(folders):
         raise ConfigError(f"bundle: {len(folders)} scores, but {len(chosen)} stores; give pairs")
-    return list(zip(folders, chosen, strict=True))
+    return join_rows(
+        [
+            read_labelled_rows(folder, store, spoken=spoken, whole_turns=whole_turns)
+            for folder, store in zip(folders, chosen, strict=True)
+        ]
+    )
 
 
 def write_bundle(bundle: Bundle, folder: Path, card: Path | None = None) -> None:
@@ -244,84 +230,9 @@ def _find_checkpoints(
     return found
 
 
-def _read_rows(folder: Path, path: Path, spoken: bool = False, whole_turns: bool = False) -> _Rows:
-    """The labelled rows of a scores folder, with what the store knows of their faces.
-
-    With `whole_turns`, each has the means of its labelled segment.
-    """
-    from quavf.inference.measures import MEASURES, measure_faces
-
-    scores, store = read_scores(folder), ClipStore.open(path)
-    names, codes = encode_clips(scores.clip)
-    labels = np.full(len(scores), -1)
-    columns = {n: scores[n].copy() for n in (*branch_names(), QUALITY) if n in scores.columns}
-    columns |= {name: np.full(len(scores), np.nan) for name in MEASURES}
-    for index, clip in enumerate(names):
-        own = np.flatnonzero(codes == index)
-        if not store.has_clip(str(clip)):
-            raise ScoresError(
-                f"{folder}: clip {clip} is not in {path}; give the store that was predicted on"
-            )
-        manifest = store.manifest(str(clip))
-        here = scores.take(own)
-        labels[own] = _label(here, manifest.segments)
-        if spoken and manifest.speaking is not None:
-            heard = manifest.speaking + manifest.unlabelled.get(SPEAKING, ())
-            labels[own[~_is_inside(here, heard)]] = 0
-        unknown = _is_inside(here, manifest.unlabelled.get(TALKING, ()))
-        labels[own[unknown & ~_is_inside(here, manifest.segments)]] = -1
-        times = scores.frame[own] / float(manifest.clock.fps)
-        for name, values in measure_faces(store, str(clip), scores.person[own], times).items():
-            columns[name][own] = values
-        if whole_turns and TALKING in manifest.unlabelled:
-            labels[own] = -1  # silence is labelled, too: segments are not turns
-        if whole_turns:
-            turns = list_turns(here, manifest.segments)
-            for values in columns.values():
-                values[own] = pool_turns(values[own], turns)
-    known = labels >= 0
-    return _Rows({n: v[known] for n, v in columns.items()}, labels[known], codes[known])
-
-
-def _label(scores: Scores, segments: Sequence[Segment]) -> Ints:
-    """1 or 0 for each row of a clip (N,), -1 where segments contradict each other."""
-    claimed = [
-        _is_inside(scores, [segment for segment in segments if segment.label == label])
-        for label in (0, 1)
-    ]
-    labels: Ints = claimed[1].astype(int)
-    labels[claimed[0] & claimed[1]] = -1
-    return labels
-
-
-def _is_inside(scores: Scores, parts: Sequence[Segment | Interval]) -> Array:
-    """(N,) whether each row of a clip lies in a part of its person."""
-    inside = np.zeros(len(scores), bool)
-    for part in parts:
-        inside |= part.covers(scores.frame) & (scores.person == part.person)
-    return inside
-
-
-def _join(parts: Sequence[_Rows]) -> _Rows:
-    """All rows, with clips of different stores told apart."""
-    names = list(dict.fromkeys(name for part in parts for name in part.columns))
-    columns = {
-        name: np.concatenate([p.columns.get(name, np.full(len(p), np.nan)) for p in parts])
-        for name in names
-    }
-    offsets = np.cumsum([0, *(int(part.clip.max(initial=-1)) + 1 for part in parts)])
-    clips = [part.clip + offset for part, offset in zip(parts, offsets, strict=False)]
-    joined = _Rows(columns, np.concatenate([p.labels for p in parts]), np.concatenate(clips))
-    if len(np.unique(joined.labels)) < 2:
-        raise ScoresError(
-            f"bundle: the {len(joined)} labelled rows are of one class only; give more clips"
-        )
-    return joined
-
-
 def _fit(
     start: Bundle | None,
-    rows: _Rows,
+    rows: LabelledRows,
     *,
     inputs: Sequence[str],
     prior: float | None,
@@ -347,13 +258,13 @@ def _fit(
     return fit_stacker(inputs, seen if by_face else (), columns, labels, weights, before)
 
 
-def _count_stretches(rows: _Rows) -> int:
+def _count_stretches(rows: LabelledRows) -> int:
     """Stretches of rows of one label: what rows tell that do not just repeat their neighbours."""
     changes = (np.diff(rows.labels) != 0) | (np.diff(rows.clip) != 0)
     return 1 + int(changes.sum())
 
 
-def _fit_turns(rows: _Rows, inputs: Sequence[str]) -> Stacker:
+def _fit_turns(rows: LabelledRows, inputs: Sequence[str]) -> Stacker:
     """The fusion of whole turns, which are too few to learn what decides a score's weight."""
     return fit_stacker(inputs, (), rows.columns, rows.labels)
 
@@ -368,7 +279,9 @@ def _add_foreign_rows(columns: Mapping[str, Floats], foreign: Sequence[str]) -> 
     }
 
 
-def _check_left_out(rows: _Rows, learn: Callable[[_Rows], Stacker]) -> FusionCheck | None:
+def _check_left_out(
+    rows: LabelledRows, learn: Callable[[LabelledRows], Stacker]
+) -> FusionCheck | None:
     """The fusion on each fold of the clips, fitted to the others; None with too few clips.
 
     Rows in folds whose other clips are all of one class are left out.

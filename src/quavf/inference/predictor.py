@@ -70,13 +70,16 @@ class Predictor(ABC):
         `once(name, make)` returns what `make` gives, or what an interrupted run kept of it.
         `is_silent`: the video has sound, with nothing to hear on it.
         """
-        scores: dict[int, Columns] = {}
-        with show_progress(self.action, len(schedule), unit="persons", inner="faces") as bar:
-            for person, spans in schedule.items():
-                n_ticks = sum(len(ticks) for _, ticks in spans)
-                make = partial(self.score_person, data, spans)
-                scores[person] = once(f"{self.name}-{person}", make) if n_ticks else {}
-                bar.advance(1, n_ticks)
+        scores: dict[int, Columns] = {person: {} for person in schedule}
+        n_ticks = {person: sum(len(t) for _, t in spans) for person, spans in schedule.items()}
+        n_ticks = {person: n for person, n in n_ticks.items() if n}
+        if not n_ticks:
+            return scores
+        with show_progress(self.action, len(n_ticks), unit="persons", inner="faces") as bar:
+            for person, n in n_ticks.items():
+                make = partial(self.score_person, data, schedule[person])
+                scores[person] = once(f"{self.name}-{person}", make)
+                bar.advance(1, n)
         return scores
 
     def score_labelled(self, data: ClipData) -> tuple[Ints, Ints, Floats]:

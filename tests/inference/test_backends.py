@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -29,8 +30,9 @@ from quavf.inference.loading import (
     resolve_device,
     run_branch,
 )
+from quavf.models import graphs
 from quavf.models.checkpoint import load_branch, save_branch
-from quavf.models.description import PublishedOptions
+from quavf.models.description import METADATA_KEY, PublishedOptions
 from quavf.models.graphs import AudioPart, GraphPart, onnx_program, openvino_model
 from quavf.results.scores import Scores, read_config, read_scores
 from quavf.utils.openvino import openvino
@@ -91,23 +93,23 @@ GRAPHS: dict[str, Any] = {}  # by what makes them and the network that they are 
 
 
 def reuse_graphs(patch: pytest.MonkeyPatch) -> None:
-    """Make each network's graph once for the module: it takes seconds."""
+    """Record each network, and make its graphs, once for the module: it takes seconds."""
 
-    def cached(make: Callable[[GraphPart], Any]) -> Callable[[GraphPart], Any]:
-        def graph(part: GraphPart) -> Any:
+    def cached(make: Callable[..., Any]) -> Callable[..., Any]:
+        def graph(part: GraphPart, *rest: Any) -> Any:
             weights = hashlib.sha256()
             for value in part.state_dict().values():
                 weights.update(value.numpy().tobytes())
-            network = f"{type(part).__name__} {part.config} {part.shapes} {weights.hexdigest()}"
+            network = f"{type(part).__name__} {part.shapes} {part.network} {weights.hexdigest()}"
             key = f"{make.__name__} {network}"
             if key not in GRAPHS:
-                GRAPHS[key] = make(part)
+                GRAPHS[key] = make(part, *rest)
             return GRAPHS[key]
 
         return graph
 
-    patch.setattr("quavf.models.graphs.onnx_program", cached(onnx_program))
-    patch.setattr("quavf.models.graphs.openvino_model", cached(openvino_model))
+    for make in (graphs._program, onnx_program, openvino_model):
+        patch.setattr(graphs, make.__name__, cached(make))
 
 
 @pytest.fixture
@@ -185,6 +187,7 @@ def test_openvino_runs_checkpoints(checkpoints, store, expected, tmp_path):
 
 
 @needs_openvino
+@pytest.mark.usefixtures("reused_graphs")
 @pytest.mark.parametrize("make", [tiny_audio, tiny_visual])  # the latter resamples its positions
 def test_openvino_gives_torch_s_logits(make: Any) -> None:
     branch = make()
@@ -232,8 +235,9 @@ def test_export_tells_nothing_of_this_machine(exports: dict[str, Export]) -> Non
 
 
 @needs_onnx
+@pytest.mark.usefixtures("reused_graphs")
 def test_a_branch_without_quality(tmp_path: Path) -> None:
-    save_branch(tmp_path / "v.safetensors", tiny_visual("test_resnet", use_quality=False, size=64))
+    save_branch(tmp_path / "v.safetensors", tiny_visual("test_resnet", use_quality=False, size=96))
     made = export(tmp_path / "v.safetensors", tmp_path / "v.onnx", "onnx")
     assert made.difference <= TOLERANCE
     spec, _ = load_model(tmp_path / "v.onnx", InferenceConfig())
@@ -390,16 +394,20 @@ def test_models_of_others(tmp_path: Path) -> None:
 
 
 @needs_onnx
-@pytest.mark.usefixtures("reused_graphs")
 def test_a_visual_branch_needs_its_own_classifier(exports, checkpoints, tmp_path):
+    """The other one is alike but for its weights."""
+    import onnx
+
     visual = Path(shutil.copy(main_file(exports["visual.onnx"]), tmp_path))
     with pytest.raises(CheckpointError, match=r"classifier\.onnx: no such file; visual\.onnx"):
         load_model(visual, InferenceConfig())
     other: Any = load_branch(checkpoints["visual"])
     torch.nn.init.ones_(other.head.weight)
     save_branch(tmp_path / "v.safetensors", other)
-    export(tmp_path / "v.safetensors", tmp_path / "other.onnx")
-    shutil.copy(tmp_path / "other.classifier.onnx", tmp_path / "visual.classifier.onnx")
+    classifier = onnx.load(main_file(exports["visual.onnx"]).with_name("visual.classifier.onnx"))
+    (entry,) = (e for e in classifier.metadata_props if e.key == METADATA_KEY)
+    entry.value = json.dumps(exporting._describe_export(tmp_path / "v.safetensors", other))
+    onnx.save(classifier, tmp_path / "visual.classifier.onnx")
     with pytest.raises(CheckpointError, match=r"is of another branch than visual\.onnx"):
         load_model(visual, InferenceConfig())
 

@@ -96,6 +96,19 @@ ROWS = {
         "≤ 1.0",
         lambda setup: measures.measure_run(setup, "published"),
     ),
+    "run_talk": Row(
+        "`quavf run` with its default weights, two faces, 1080p30, without annotated.mp4: seconds "
+        "of the whole command a second",
+        "real time",
+        "≤ 0.4",
+        measures.measure_command,
+    ),
+    "annotated": Row(
+        "what annotated.mp4 adds to it: seconds a second",
+        "real time",
+        "≤ 0.2",
+        measures.measure_annotated,
+    ),
     "ray_2_workers": Row(
         "simulating a store on a Ray cluster of two workers",
         "one worker",

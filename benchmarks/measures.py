@@ -235,6 +235,28 @@ def measure_run(setup: Setup, size: str) -> Measured:
     return sums, "most of it " + ", ".join(f"{name} {s:.2f}" for name, s in parts)
 
 
+def measure_command(setup: Setup) -> Measured:
+    """Seconds per second of video for the whole command, start included."""
+    return [_run_command(setup, annotated=False) for _ in range(setup.rounds)], ""
+
+
+def measure_annotated(setup: Setup) -> Measured:
+    """Seconds per second of video that the annotated video adds to the command."""
+    pairs = [
+        (_run_command(setup, annotated=True), _run_command(setup, annotated=False))
+        for _ in range(setup.rounds)
+    ]
+    return [whole - part for whole, part in pairs], ""
+
+
+def _run_command(setup: Setup, annotated: bool) -> float:
+    """Seconds of `quavf run` per second of video."""
+    path = setup.video_of_faces
+    with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
+        _, taken_s = run_video.measure_run(path, Path(folder), annotated)
+    return taken_s / VIDEO_S
+
+
 def measure_ray_2_workers(setup: Setup) -> Measured:
     """Speed-up of two workers over one, on a warm cluster."""
     world = SimulateConfig(seed=2, clips=8, seconds=10.0, val_share=1.0, test_share=0.0)
@@ -281,7 +303,7 @@ def measure_hour(setup: Setup) -> Measured:
     loop, path = setup.folder / "loop.mp4", setup.folder / "hour.mp4"
     run_video.generate_video(loop, run_video.LOOP_S, setup.heads, 1080)
     run_video.repeat_video(loop, path, 60)
-    peak_mb, taken = run_video.measure_run(path, setup.folder, "small")
+    peak_mb, taken = run_video.measure_run(path, setup.folder)
     return [peak_mb / 1024], f"{taken / 3600:.2f} s per second, report and annotated video included"
 
 

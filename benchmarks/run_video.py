@@ -5,8 +5,8 @@
 
 `--faces` are two videos of one talking head each, which are pasted into a moving background.
 Weights are random, which does not affect speed. Shows wall time, which depends on other load, and
-CPU time, which hardly does. With `--minutes`, times `quavf run` in its own process on a long video,
-made by repeating the packets of a few seconds.
+CPU time, which hardly does. With `--minutes`, times `quavf run` in its own process, with its
+default weights, on a long video, made by repeating the packets of a few seconds.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ from quavf.inference.config import InferenceConfig
 from quavf.inference.loading import run_branch
 from quavf.inference.visual import VisualPredictor
 from quavf.models.audio import AudioBranch
-from quavf.models.checkpoint import save_branch
 from quavf.models.config import AudioConfig, BranchSettings, VisualConfig
 from quavf.models.visual import VisualBranch
 from quavf.results.config import MomentsConfig
@@ -164,15 +163,12 @@ def _is_inside(packet: av.Packet[Any]) -> bool:
     return 0 <= (packet.pts or 0) * (packet.time_base or 1) < LOOP_S
 
 
-def measure_run(path: Path, folder: Path, size: str) -> tuple[float, float]:
-    """Run `quavf run` with all outputs and random weights: peak memory in MB, seconds."""
-    hearing, seeing = build_branches(size)
-    save_branch(folder / "audio.safetensors", hearing)
-    save_branch(folder / "visual.safetensors", seeing)
-    weights = [f"--{kind}={folder / kind}.safetensors" for kind in ("audio", "visual")]
+def measure_run(path: Path, folder: Path, annotated: bool = True) -> tuple[float, float]:
+    """Run `quavf run` with its default weights: peak memory in MB, seconds."""
     command = [sys.executable, "-c", RUN, str(folder / "peak"), str(path)]
+    options = ["--out", str(folder / "out"), "--annotated", str(annotated).lower()]
     start = time.perf_counter()
-    subprocess.run([*command, "--out", str(folder / "out"), *weights], check=True)
+    subprocess.run([*command, *options], check=True)
     return int((folder / "peak").read_text()) / 1024, time.perf_counter() - start
 
 
@@ -283,11 +279,11 @@ def measure_long_run(options: argparse.Namespace) -> None:
         start = time.perf_counter()
         repeat_video(folder / "loop.mp4", path, options.minutes)
         made_s, n_bytes = time.perf_counter() - start, path.stat().st_size
-        peak_mb, run_s = measure_run(path, folder, options.size)
+        peak_mb, run_s = measure_run(path, folder)
         crops = sum(len(rows) for rows in VideoResult.read(folder / "out").scores.values())
     seconds = options.minutes * 60
     print(f"{options.height}p{FPS}, {options.minutes:g} min, {n_bytes / 1e6:.0f} MB")
-    print(f"repeated in {made_s:.1f} s; {options.size} branches, {crops} scores")
+    print(f"repeated in {made_s:.1f} s; {crops} scores")
     print(f"quavf run: {run_s:.0f} s ({run_s / seconds:.2f} s/s), peak memory {peak_mb:.0f} MB")
 
 

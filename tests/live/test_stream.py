@@ -8,11 +8,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 
+import quavf.live.stream
 from quavf.core.errors import MediaError
 from quavf.live.devices import find_source
-from quavf.live.stream import Heard, Seen, Stamps, StreamFeed
+from quavf.live.stream import NO_PICTURE, Heard, Seen, Stamps, StreamFeed
 from tests.helpers.cue_media import write_cue
 from tests.helpers.live_streams import streaming
 
@@ -79,6 +81,24 @@ def test_a_file_over_http_comes_at_its_own_pace(tmp_path: Path) -> None:
     assert len(seen) == 18
     assert seen[-1].time_s - seen[0].time_s == pytest.approx(17 / 30, abs=0.01)
     assert sum(len(item.samples) / item.rate for item in heard) == pytest.approx(0.6, abs=0.1)
+
+
+def test_a_stream_without_pictures_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as one that is joined long before its next key picture."""
+    decode = quavf.live.stream._decode
+    monkeypatch.setattr(
+        "quavf.live.stream._decode",
+        lambda packet: [f for f in decode(packet) if isinstance(f, av.AudioFrame)],
+    )
+    monkeypatch.setattr("quavf.live.stream.NO_PICTURE_S", 0.1)
+    stop = threading.Event()
+    with streaming([write_cue(tmp_path / "cue.ts", seconds=0.6)], 0.4, at_end=stop.set) as address:
+        items = list(StreamFeed(find_source(address), stop))
+    assert all(isinstance(item, Heard) for item in items)
+    told = [r.getMessage() for r in caplog.records]
+    assert told.count(f"{address}: {NO_PICTURE}") == 1
 
 
 def test_a_stream_that_breaks_is_connected_again(

@@ -18,6 +18,7 @@ from quavf.core.version import __version__
 from quavf.utils.extras import explain_missing, is_installed
 
 INTERRUPTED = 130  # exit code of shells
+LASTING = ("live", "serve", "label")  # commands that end when they are interrupted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # raised by the parser after --help
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
-        print("quavf: interrupted; repeat the command to resume", file=sys.stderr)  # noqa: T201
+        hint = "" if name in LASTING else "; repeat the command to resume"
+        print(f"quavf: interrupted{hint}", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     except BrokenPipeError:
         return 0

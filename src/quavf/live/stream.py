@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -24,6 +25,10 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 30  # pictures and blocks of sound that wait for the session
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0  # before the next try to connect
 STABLE_S = 10.0  # of input after which the waits begin anew
+NO_PICTURE_S = 5.0  # after which a stream without a picture is worth a warning
+NO_PICTURE = (
+    "no picture can be shown yet; the stream has few key pictures, or its pictures are damaged"
+)
 JUMP_S = 2.0  # a stamp that is further from the time it came at is put right
 
 
@@ -116,7 +121,7 @@ class StreamFeed:
         try:
             while True:
                 began_s = time.monotonic()
-                reason = self._read_once(container)
+                reason = self._read_once(given.name, container)
                 if self.stop.is_set() or reason is None or not self.source.is_stream:
                     return
                 if time.monotonic() - began_s > STABLE_S:
@@ -140,13 +145,14 @@ class StreamFeed:
             try:
                 container = given.open()
             except MediaError as error:
-                reason = str(error)
+                reason = str(error).removeprefix(f"{given.name}: ")
                 continue
             self.n_reconnected += 1
             return container, wait_s
 
-    def _read_once(self, container: Any) -> str | None:
+    def _read_once(self, name: str, container: Any) -> str | None:
         """Read until the input ends or breaks: why, None for the end of what has one."""
+        warn_at_s = time.monotonic() + NO_PICTURE_S if container.streams.video else math.inf
         stamps = Stamps(self.start_s, self.stop, bool(container.duration))
         layout: Layout | None = None
         mixer: av.AudioResampler | None = None
@@ -164,6 +170,9 @@ class StreamFeed:
                             mixer = mixer or av.AudioResampler(format="s16", layout="mono")
                             for item in _hear(frame, mixer, stamps):
                                 self._put(item)
+                    if layout is None and time.monotonic() > warn_at_s:
+                        log.warning("%s: %s", name, NO_PICTURE)
+                        warn_at_s = math.inf
             except av.error.FFmpegError as error:
                 return f"broken ({error.strerror})"
             return None if container.duration else "the stream ended"

@@ -92,7 +92,7 @@ def test_a_stream_without_pictures_is_told_of(
         "quavf.live.stream._decode",
         lambda packet: [f for f in decode(packet) if isinstance(f, av.AudioFrame)],
     )
-    monkeypatch.setattr("quavf.live.stream.NO_PICTURE_S", 0.1)
+    monkeypatch.setattr("quavf.live.stream.NO_PICTURE_S", 0.0)
     stop = threading.Event()
     with streaming([write_cue(tmp_path / "cue.ts", seconds=0.6)], 0.4, at_end=stop.set) as address:
         items = list(StreamFeed(find_source(address), stop))

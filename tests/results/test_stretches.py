@@ -14,8 +14,6 @@ from quavf.results.records import PersonScores
 from quavf.results.stretches import add_stretches, describe_unread
 from quavf.results.video import VideoResult
 
-NAME = "cues"
-
 
 def make(*people: dict[str, Floats]) -> VideoResult:
     """Persons 1, 2, ... with these columns at 10 Hz."""
@@ -48,10 +46,12 @@ def test_the_note_names_who_could_not_be_read() -> None:
     read, unread, some = np.full(50, 0.5), np.full(50, np.nan), np.full(50, 0.5)
     some[:20] = np.nan
     fused = np.full(50, 0.4)
-    people = [{NAME: column, "fused": fused} for column in (read, unread, some)]
+    people = [{LOOKING: column, "fused": fused} for column in (read, unread, some)]
     (note,) = describe_unread(make(*people), 0.1)
     assert "covered: person 2 (100 % of the time) and person 3 (40 % of the time)." in note
     assert describe_unread(make(*people), 0.02) == describe_unread(make(*people[:2]), 0.02)
+    deaf = {LOOKING: read, SPEAKING: unread, "fused": fused}
+    assert describe_unread(make(deaf), 0.1) == [], "without sound, the face was read all the same"
 
 
 def test_results_keep_them(tmp_path: Path) -> None:

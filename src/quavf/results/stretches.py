@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from quavf.core.branches import FUSED, LOOKING, SPEAKING, branch_specs
+from quavf.core.branches import FUSED, LOOKING, SPEAKING
 from quavf.core.records import Floats
 from quavf.results.config import MomentsConfig
 from quavf.results.moments import find_moments
@@ -51,10 +51,9 @@ def describe_unread(result: VideoResult, step_s: float) -> list[str]:
 
     Empty if every face was read, or no branch reads cues.
     """
-    names = [spec.name for spec in branch_specs() if SPEAKING in spec.columns]
     parts = []
     for person, rows in sorted(result.scores.items()):
-        unread = _find_unread(rows, names)
+        unread = _find_unread(rows)
         if unread.mean() >= UNREAD_SHARE and unread.sum() * step_s >= UNREAD_S:
             parts.append(f"person {person} ({unread.mean() * 100:.0f} % of the time)")
     if not parts:
@@ -67,10 +66,12 @@ def describe_unread(result: VideoResult, step_s: float) -> list[str]:
     ]
 
 
-def _find_unread(rows: PersonScores, names: list[str]) -> Floats:
-    """(N,) 1 where a row has a score, but none from the cues."""
-    scored = ~np.isnan(rows.columns.get(FUSED, np.full(len(rows), np.nan)))
-    read = [~np.isnan(rows.columns[name]) for name in names if name in rows.columns]
-    if not read or not len(rows):
+def _find_unread(rows: PersonScores) -> Floats:
+    """(N,) 1 where a row has a score, but nothing tells where the face looks.
+
+    Looks are judged wherever a face is read, speech only where there is sound.
+    """
+    if LOOKING not in rows.columns or not len(rows):
         return np.zeros(max(len(rows), 1))
-    return np.asarray(scored & ~np.any(read, axis=0), float)
+    scored = ~np.isnan(rows.columns.get(FUSED, np.full(len(rows), np.nan)))
+    return np.asarray(scored & np.isnan(rows.columns[LOOKING]), float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,7 @@ from quavf.report.overlay import (
     Overlay,
     interpolate_at,
     pick_colour,
+    pick_tone,
     sample_scores,
 )
 from quavf.results.records import PersonScores
@@ -34,6 +36,7 @@ from quavf.results.video import VideoResult
 from tests.helpers.face_videos import turn
 from tests.helpers.face_videos import write_video as write_tone
 from tests.helpers.made_up_results import made_up, write_video
+from tests.helpers.media_files import write_video as write_sized
 
 
 def time_of(frame: VideoFrame | AudioFrame) -> float:
@@ -243,6 +246,35 @@ def test_regions_come_back_as_they_were() -> None:
 def test_colours() -> None:
     ends = pick_colour(np.array([0.0, 0.25, 0.75, 1.0, np.nan]))
     np.testing.assert_allclose(ends, [NO, NO, YES, YES, NO])
+
+
+@pytest.mark.parametrize("score", [0.0, 0.25, 0.4, 0.75, 1.0, np.nan])
+def test_the_colour_of_one_score(score: float) -> None:
+    np.testing.assert_array_equal(pick_tone(score), pick_colour(np.array(score)))
+
+
+def test_encoding_that_fails_ends_the_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = write_video(tmp_path / "a.mp4", seconds=1.0, sound=None)
+
+    def fail(*_: object) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr(Overlay, "draw", fail)
+    with pytest.raises(MediaError, match=r"cannot be written as .*o\.mp4 \(no\)"):
+        write_annotated_video(made_up(video, duration_s=1.0), tmp_path / "o.mp4")
+    assert not [t for t in threading.enumerate() if t.name == "read-ahead"]
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_colours_keep_their_standard(tmp_path: Path) -> None:
+    video = write_sized(tmp_path / "a.mkv", 2, size=(1600, 64), colorspace=1, color_range=1)
+    out = write_annotated_video(
+        VideoResult(video, 0.1, Fraction(30), (1600, 64)), tmp_path / "o.mp4"
+    )
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].codec_context.colorspace == 1
 
 
 @pytest.mark.parametrize(

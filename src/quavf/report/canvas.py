@@ -76,7 +76,7 @@ class Canvas:
 
     def frame(self, box: Floats, thick: int, bgr: Floats) -> None:
         """A rectangle around a box, with a dark line outside that sets it off from the picture."""
-        luma, blue, red = _yuv(bgr)
+        luma, blue, red = _yuv(*(round(float(tone)) for tone in bgr))
         x1, y1, x2, y2 = (int(v) for v in np.round(box / 2) * 2)
         for left, top, right, bottom in _edges(x1 - thick, y1 - thick, x2 + thick, y2 + thick, 2):
             shade = self.y[_span(top, bottom), _span(left, right)]
@@ -180,13 +180,20 @@ def draw_text(
     colour: tuple[int, ...],
     centred: bool = True,
 ) -> None:
-    mask = render_text(text, round(size))
-    high, wide = mask.shape
+    rest, ink = _ink_text(text, round(size), colour)
+    high, wide = ink.shape[:2]
     left = max(0, round(x - wide / 2) if centred else round(x))
     top = max(0, round(middle - high / 2))
     part = bgr[top : top + high, left : left + wide]
-    share = mask[: part.shape[0], : part.shape[1], None].astype(np.uint16)
-    part[:] = (part * (255 - share) + np.array(colour, np.uint16) * share + 127) // 255
+    rest, ink = rest[: part.shape[0], : part.shape[1]], ink[: part.shape[0], : part.shape[1]]
+    part[:] = (part * rest + ink) // 255
+
+
+@lru_cache(maxsize=512)
+def _ink_text(text: str, size_px: int, colour: tuple[int, ...]) -> tuple[Array, Array]:
+    """Of a line of text: what stays of the ground (H, W, 1), and the ink (H, W, 3), over 255."""
+    share = render_text(text, size_px)[..., None].astype(np.uint16)  # (H, W, 1)
+    return 255 - share, np.array(colour, np.uint16) * share + 127
 
 
 def draw_disc(bgr: Image, x: float, y: float, radius: float, colour: Floats) -> None:
@@ -238,7 +245,9 @@ def _span(start: int, end: int) -> slice:
     return slice(max(0, start), max(0, end))
 
 
-def _yuv(bgr: Floats) -> Array:
-    pixel = np.clip(np.round(bgr), 0, 255).astype(np.uint8).reshape(1, 1, 3)
-    i420 = cv2.cvtColor(np.repeat(np.repeat(pixel, 2, 0), 2, 1), cv2.COLOR_BGR2YUV_I420)
-    return np.asarray(i420.reshape(-1)[[0, 4, 5]])
+@lru_cache(maxsize=512)
+def _yuv(blue: int, green: int, red: int) -> tuple[int, int, int]:
+    """The Y, U and V of a colour."""
+    pixels = np.clip(np.full((2, 2, 3), (blue, green, red)), 0, 255).astype(np.uint8)
+    i420 = cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420).reshape(-1)
+    return int(i420[0]), int(i420[4]), int(i420[5])

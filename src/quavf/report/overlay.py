@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -36,8 +38,15 @@ DIM = 0.38  # what stays of the picture behind text
 
 def pick_colour(scores: Array) -> Floats:
     """(..., 3) BGR in [0, 255] of scores in [0, 1]; missing ones are as 0."""
-    share = np.clip((np.nan_to_num(scores) - NO_BELOW) / (YES_ABOVE - NO_BELOW), 0, 1)
+    known = np.where(np.isnan(scores), 0.0, scores)
+    share = np.minimum(np.maximum((known - NO_BELOW) / (YES_ABOVE - NO_BELOW), 0), 1)
     return np.asarray(NO + (YES - NO) * share[..., None])
+
+
+def pick_tone(score: float) -> Floats:
+    """(3,) the colour of one score, as `pick_colour`, in a fifth of the time."""
+    known = 0.0 if math.isnan(score) else score
+    return np.asarray(NO + (YES - NO) * min(max((known - NO_BELOW) / (YES_ABOVE - NO_BELOW), 0), 1))
 
 
 def lighten_colour(spec: BranchSpec) -> tuple[int, int, int]:
@@ -98,7 +107,7 @@ class Overlay:
 
     def _draw_person(self, canvas: Canvas, number: int, box: Floats, time_s: float) -> None:
         values, s = self._score(number, time_s), self.scale
-        colour = pick_colour(np.array(values["fused"]))
+        colour = pick_tone(values[FUSED])
         thick = 2 * max(1, round((1.5 if self._is_moment(number, time_s) else 0.8) * s))
         canvas.frame(box, thick, colour)
         self._draw_label(canvas, number, box, thick, values, time_s)
@@ -123,7 +132,7 @@ class Overlay:
         if top < 0:  # no room above: below the box, or inside it when it fills the picture
             top = min(box[3] + gap + 2 * s, height - high)
         fused = values[FUSED]
-        colour = pick_colour(np.array(fused))
+        colour = pick_tone(fused)
         place = (left, top, left + wide, top + high)
         with self.sprites.region(canvas, place, DIM, number, int(time_s * LABEL_RATE)) as chip:
             if not chip.size:
@@ -177,14 +186,14 @@ class Overlay:
     def _draw_row(self, strip: Image, number: int, top: float, time_s: float) -> None:
         s, width = self.scale, strip.shape[1]
         left, right = round(32 * s), round(width - 60 * s)
-        now = self._score(number, time_s)["fused"]
+        now = self._score(number, time_s)[FUSED]
         times = time_s - PAST_S * (1 - np.linspace(0, 1, max(2, (right - left) // 2)))
         values = sample_scores(self.result.scores[number], times)
         _area(strip[round(top) : round(top + 18 * s), left:right], values)
         for moment in self.moments[number]:
             _mark(strip, moment, (time_s - PAST_S, time_s), (left, right), top, s)
         middle = top + 10 * s
-        draw_disc(strip, 17 * s, middle, 8 * s, pick_colour(np.array(now)))
+        draw_disc(strip, 17 * s, middle, 8 * s, pick_tone(now))
         draw_text(strip, str(number), 17 * s, middle, 11 * s, INK)
         if not np.isnan(now):
             draw_text(

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -46,7 +46,7 @@ def map_ahead(
                 future.cancel()
 
 
-def read_ahead(items: Iterable[Item], ahead: int = 8) -> Iterator[Item]:
+def read_ahead(items: Iterable[Item], ahead: int = 8) -> Generator[Item, None, None]:
     """Yield the items, read up to `ahead` of them in advance by a thread of their own.
 
     Errors of reading are raised here. The thread ends with the items, or when this is closed.

@@ -54,6 +54,15 @@ def test_crop_equals_the_cut_picture(tmp_path: Path, kind: str) -> None:
         assert number_of(whole) == number % 3
 
 
+def test_a_preview_shows_the_same(tmp_path: Path) -> None:
+    file = open_video_file(write_video(tmp_path / "x.mp4", 12, options={"bf": "2"}))
+    region = (0, 0, *file.size)
+    for exact, preview in zip(file.pictures(), file.pictures(is_preview=True), strict=True):
+        assert (exact.number, exact.time) == (preview.number, preview.time)
+        differ = exact.bgr(region).astype(int) - preview.bgr(region)
+        assert np.abs(differ).mean() < 2
+
+
 def test_colours_follow_the_tag(tmp_path: Path) -> None:
     """Were the tag lost on the way to a crop, its colours would be another standard's."""
     shown = []

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quavf.core.records import Floats, Image
+from quavf.core.records import Floats, Image, Ints
 from quavf.faces.appearance import DESCRIPTOR, describe_appearance, scene_colours
 from quavf.faces.camera import estimate_shift
 from quavf.faces.config import SearchConfig
@@ -38,6 +38,7 @@ from quavf.faces.patches import (
     search_around,
     to_picture,
 )
+from quavf.faces.turned import ENOUGH, count_turns
 
 KNOWN_FOR_S = 1.0  # how long to look for a face that is not found again
 STEADY_S = 0.1  # over which a face's speed is averaged
@@ -57,6 +58,7 @@ class FaceObservations:
     camera_motion: Floats  # (N, 2) x, y by which camera turns moved the picture since the start
     cuts: Floats  # (C,) times of camera cuts, s
     cues: Floats = field(default_factory=lambda: np.empty((0, 0)))  # (N, columns of the follower)
+    turns: Ints = field(default_factory=lambda: np.zeros(4, np.int64))  # see `count_turns`
 
     def __len__(self) -> int:
         return len(self.times)
@@ -74,11 +76,13 @@ class Scan:
     picture: Image  # RGB, shrunk
     scale: float  # of the picture, over the video's
     faces: Detections  # in pixels of the video; with scores from `FOLLOW_SCORE`
+    turns: Ints = field(default_factory=lambda: np.zeros(4, np.int64))  # see `count_turns`
 
     @classmethod
     def of(cls, detector: FaceDetector, picture: Image, scale: float) -> Scan:
         """Search a whole picture that was shrunk by `scale`."""
-        return cls(picture, scale, to_picture(detector.detect(picture), 1 / scale, (0, 0)))
+        found = detector.detect(picture)
+        return cls(picture, scale, to_picture(found, 1 / scale, (0, 0)), count_turns(found))
 
 
 @dataclass
@@ -114,6 +118,7 @@ class FaceSearch:
         self._scene: Floats | None = None
         self._grey: Image | None = None
         self._motion = np.zeros(2)
+        self._turns: Ints = np.zeros(4, np.int64)
 
     def step(self, view: View, scan: Scan | None = None) -> int:
         """Find the faces of one picture and return their number.
@@ -132,6 +137,8 @@ class FaceSearch:
             scan = scan_picture(self.detector, view, self.config.scan_height)
         faces = self._find(view, scan)
         if scan is not None:
+            if self._turns.sum() < ENOUGH:
+                self._turns += scan.turns
             n_before = len(self._rows) // N_NUMBERS
             for k, box in enumerate(faces.boxes):
                 self._appearance[n_before + k] = describe_appearance(
@@ -151,9 +158,9 @@ class FaceSearch:
             appearance[k] = descriptor
         times, boxes, scores, motion = (rows[:, c] for c in (TIME, BOX, SCORE, MOTION))
         cues = np.array(self._cues, np.float32).reshape(len(rows), self._n_columns)
-        return FaceObservations(
-            times, boxes, scores, appearance, motion, np.array(self._cuts, float), cues
-        )
+        cuts = np.array(self._cuts, float)
+        turns = self._turns.copy()
+        return FaceObservations(times, boxes, scores, appearance, motion, cuts, cues, turns)
 
     def resume(self, found: FaceObservations) -> None:
         """Continue an interrupted search."""
@@ -163,6 +170,7 @@ class FaceSearch:
         described = np.flatnonzero(~np.isnan(found.appearance).all(axis=1))
         self._appearance = {int(k): found.appearance[k] for k in described}
         self._cuts = found.cuts.tolist()
+        self._turns = found.turns.copy()
         if len(found):
             self._motion = found.camera_motion[-1]
 

@@ -25,17 +25,16 @@ import numpy as np
 
 from quavf.core.clock import Clock
 from quavf.core.errors import MediaError, StoreError
-from quavf.core.records import Array
+from quavf.core.records import Array, Ints
 from quavf.core.semantics import FIXED
 from quavf.core.windows import WindowConfig
 from quavf.cues.grid import find_judged
 from quavf.cues.tracks import CUE_COLUMNS, FaceCues, with_places
 from quavf.cues.voice import VoiceDetector
-from quavf.faces.config import DetectorOptions
-from quavf.faces.detect import open_detector
 from quavf.faces.follow import FaceFollower, box_side
 from quavf.faces.search import FaceObservations
 from quavf.faces.tracker import PersonTrack, track_persons
+from quavf.faces.turned import suggest_turn
 from quavf.sources.config import MediaOptions
 from quavf.sources.media.container import refuse_url
 from quavf.sources.media.file import VideoFile, open_video_file
@@ -63,10 +62,10 @@ from quavf.video.find import (
 from quavf.video.follow import MeshFollower
 from quavf.video.listen import Listener
 from quavf.video.prepared import ALL, PreparedVideo
-from quavf.video.turned import TURNED, suggest_turn
 
 log = logging.getLogger(__name__)
 
+TURNED = "faces that are mostly on their side: run again with --turn {}"
 READER = 2  # of media: increased when pictures, their times or the sound come out otherwise
 
 
@@ -140,7 +139,6 @@ class _Preparation:
     def write(self) -> None:
         found = self._find()
         tracks = track_persons(found.faces, self.config.track, self.config.search.look_rate)
-        turn = self._suggest_turn(found)
         with self.store.write_clip(self.clip) as writer:
             listener = Listener(VoiceDetector() if self.config.search.mesh else None)
             n_samples = writer.add_sound_chunks(listener.watch(self.file.sound()))
@@ -160,7 +158,7 @@ class _Preparation:
             )
             notes = self._cut(writer, self._load(writer.folder, judged))
             notes.update(self.file.file_notes + found.notes + self.file.sound_notes)
-            notes.update(turn)
+            notes.update(self._suggest_turn(found.faces.turns))
             writer.finish(
                 Manifest(
                     clip=self.clip,
@@ -176,11 +174,9 @@ class _Preparation:
                 )
             )
 
-    def _suggest_turn(self, found: FoundFaces) -> dict[str, int]:
-        """A note if the video seems to be on its side."""
-        options = DetectorOptions(min_score=self.config.search.min_score)
-        detector = open_detector(self.config.search.detector, options)
-        degrees = suggest_turn(self.file, detector, found.faces.times)
+    def _suggest_turn(self, faces: Ints) -> dict[str, int]:
+        """A note if the video seems to be on its side, by its faces (4,), see `count_turns`."""
+        degrees = suggest_turn(faces)
         total = (degrees + self.config.media.turn) % 360
         return {TURNED.format(total): 1} if degrees else {}
 

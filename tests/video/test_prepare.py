@@ -24,11 +24,10 @@ from quavf.sources.media.pictures import stored_region
 from quavf.sources.media.sound import is_silent
 from quavf.store import CropReader
 from quavf.video.config import VideoConfig
-from quavf.video.cut import N_SAMPLES
 from quavf.video.find import SEARCH_FORMAT
 from quavf.video.prepare import clip_id, prepare_video, video_fingerprint
 from quavf.video.prepared import NONE, UNREAD, PreparedVideo
-from quavf.video.schedule import first_ticks, ticks_to_score
+from quavf.video.schedule import N_SAMPLES, first_ticks, ticks_to_score
 from quavf.workflows.quality import score_quality
 from tests.helpers.cue_media import write_cue
 from tests.helpers.face_videos import BLOCKS, FACE, Box, still, turn, write_video
@@ -258,7 +257,7 @@ def test_crops_are_those_that_windows_need(tmp_path: Path) -> None:
 
 
 def test_faces_that_cues_judge_need_no_crops(tmp_path: Path) -> None:
-    """But for those in windows around the others."""
+    """But for those in windows around the others, and a few for the thumbnail."""
     path = write_video(tmp_path / "v.mp4", seconds=2)
     windows = WindowConfig(n_slots=3, stride=10)
     whole = prepare_video(path, tmp_path / "store", CONFIG, windows)
@@ -266,7 +265,11 @@ def test_faces_that_cues_judge_need_no_crops(tmp_path: Path) -> None:
     video = replace(whole, cut=UNREAD, judged={1: judged})
     schedule, every = video.schedules[1], whole.schedules[1]
     assert [ticks.tolist() for _, ticks in schedule.unread] == [[33]]
-    assert schedule.crops.ticks.tolist() == [23, 33, 43]
+    samples = schedule.scored.sample(N_SAMPLES).ticks.tolist()
+    assert (samples[0], samples[-1]) == (0, 57)
+    assert schedule.crops.ticks.tolist() == sorted({23, 33, 43, *samples})
+    nobody = replace(video, judged={1: np.ones(30, bool)}).schedules[1]
+    assert (nobody.unread, len(nobody.crops)) == ((), 0)
     for a, b in zip(schedule.spans, every.spans, strict=True):
         assert a[0] == b[0]
         np.testing.assert_array_equal(a[1], b[1])

@@ -12,9 +12,7 @@ from quavf.core.records import CropGeometry, Floats, Ints
 from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
 from quavf.sources.media.pictures import Frame
 from quavf.video.prepared import PreparedVideo
-from quavf.video.schedule import FaceTicks
-
-N_SAMPLES = 5  # crops of a person whose faces no network has to see as pictures
+from quavf.video.schedule import N_SAMPLES, FaceTicks
 
 
 @dataclass(frozen=True)

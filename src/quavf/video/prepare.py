@@ -46,22 +46,12 @@ from quavf.utils.memory import release_memory
 from quavf.utils.progress import show_progress
 from quavf.utils.threads import map_ahead
 from quavf.video.config import VideoConfig
-from quavf.video.cut import (
-    N_SAMPLES,
-    CropRequests,
-    RenderedFace,
-    cut_samples,
-    render_faces,
-)
-from quavf.video.find import (
-    SAVE_EVERY_S,
-    SEARCH_FORMAT,
-    FaceFinder,
-    FoundFaces,
-)
+from quavf.video.cut import CropRequests, RenderedFace, cut_samples, render_faces
+from quavf.video.find import SAVE_EVERY_S, SEARCH_FORMAT, FaceFinder, FoundFaces
 from quavf.video.follow import MeshFollower
 from quavf.video.listen import Listener
 from quavf.video.prepared import ALL, PreparedVideo
+from quavf.video.schedule import N_SAMPLES
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from quavf.sources.media.file import LONGEST_HOLD_S, VideoFile
 from quavf.store import ClipStore
 from quavf.video.config import VideoConfig
 from quavf.video.schedule import (
+    N_SAMPLES,
     FaceTicks,
     PersonSchedule,
     first_ticks,
@@ -66,7 +67,10 @@ class PreparedVideo:
         unread = scored.ticks[~self._is_judged(person, scored.ticks)]
         wanted = {ALL: scored.ticks, UNREAD: unread, NONE: unread[:0]}[self.cut]
         slots = (wanted[:, None] + self.windows.offsets(Clock())).ravel()
-        crops = self.face_at(person, np.union1d(slots[slots >= 0], wanted)).drop_unseen()
+        ticks = np.union1d(slots[slots >= 0], wanted)
+        if len(ticks):  # what cues cannot judge makes no good thumbnail
+            ticks = np.union1d(ticks, scored.sample(N_SAMPLES).ticks)
+        crops = self.face_at(person, ticks).drop_unseen()
         spans, others = (split_by_scene(person, t, self.cuts) for t in (scored.ticks, unread))
         return PersonSchedule(person, scored, crops, spans, others)
 

@@ -15,6 +15,8 @@ from quavf.core.clock import TICKS_PER_SECOND, Clock
 from quavf.core.records import Array, Floats, Ints
 from quavf.core.windows import Span
 
+N_SAMPLES = 5  # crops of a person whose faces no network has to see as pictures
+
 
 @dataclass(frozen=True)
 class FaceTicks:

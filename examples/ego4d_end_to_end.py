@@ -16,7 +16,7 @@ AUDIO = quavf.AudioConfig(
     encoder="16x1x2", encoder_weights="random", frozen=False, dim=16, n_heads=2
 )
 VISUAL = quavf.VisualConfig(
-    backbone="test_vit", backbone_weights="random", frozen=False, dim=16, n_heads=2
+    backbone="test_vit", backbone_weights="random", size=64, frozen=False, dim=16, n_heads=2
 )
 WINDOWS = quavf.WindowConfig(n_slots=3, min_quality=0.0)  # the clips are short
 TRAINER = quavf.TrainerConfig(epochs=1, batch_size=8, lr=1e-3)

@@ -57,7 +57,7 @@ def checkpoints(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     """Of all three branches."""
     folder = tmp_path_factory.mktemp("checkpoints")
     quavf.save_branch(folder / "audio.safetensors", tiny_audio())
-    quavf.save_branch(folder / "visual.safetensors", tiny_visual("test_resnet"))
+    quavf.save_branch(folder / "visual.safetensors", tiny_visual(size=64))
     (folder / "toy.safetensors").write_bytes((run / "best.safetensors").read_bytes())
     return {name: folder / f"{name}.safetensors" for name in ("audio", "visual", "toy")}
 

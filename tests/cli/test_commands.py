@@ -45,7 +45,13 @@ AUDIO = [
     *("--trainer.epochs", "1", "--trainer.batch-size", "2", "--trainer.accelerator", "cpu"),
 ]
 VISUAL = {
-    "visual": {"backbone": "test_vit", "backbone_weights": "random", "dim": 16, "n_heads": 2},
+    "visual": {
+        "backbone": "test_vit",
+        "backbone_weights": "random",
+        "size": 64,
+        "dim": 16,
+        "n_heads": 2,
+    },
     "windows": {"min_quality": 0.0, "step": 30},
     "trainer": {"epochs": 1, "batch_size": 2, "accelerator": "cpu"},
 }

@@ -55,7 +55,7 @@ def make_ego4d(folder: Path) -> None:
 def make_branches(folder: Path) -> None:
     make_store(folder / "store", ("train", "val") * 4)
     save_branch(folder / "audio.safetensors", tiny_audio())
-    save_branch(folder / "visual.safetensors", tiny_visual())
+    save_branch(folder / "visual.safetensors", tiny_visual(size=64))
 
 
 def make_run(folder: Path) -> None:

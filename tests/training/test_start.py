@@ -35,7 +35,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 
 AUDIO = AudioConfig(encoder="16x1x2", encoder_weights="random", dim=16, n_heads=2)
 VISUAL = VisualConfig(
-    backbone="test_efficientnet", backbone_weights="random", dim=16, n_heads=2, frozen=False
+    backbone="test_efficientnet",
+    backbone_weights="random",
+    dim=16,
+    n_heads=2,
+    frozen=False,
+    size=64,
 )
 TRAINER = TrainerConfig(epochs=1, batch_size=2, lr=1e-12, save_every=2, accelerator="cpu")
 

@@ -6,8 +6,7 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from quavf.core.errors import ConfigError, EngineError, MediaError
 from quavf.inference.config import PredictConfig
 from quavf.models.checkpoint import save_branch
 from quavf.results.scores import read_scores
+from quavf.results.video import VideoResult
 from quavf.utils.parallel import EngineConfig, connect_ray, run_each
 from quavf.workflows.config import RunConfig
 from quavf.workflows.predict import predict
@@ -144,13 +144,6 @@ def content(folder: Path) -> dict[str, str]:
     }
 
 
-def same_by_all(make: Callable[[Path, EngineConfig], None], folder: Path, other: Any) -> None:
-    make(folder / "here", EngineConfig())
-    make(folder / "there", other)
-    assert content(folder / "here")
-    assert content(folder / "here") == content(folder / "there")
-
-
 @pytest.mark.parametrize("engine", OTHERS)
 def test_prepare(engine: EngineConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     boxes = [(frame, 0.0, 0.0, float(SIZE[0]), float(SIZE[1])) for frame in range(20)]
@@ -168,30 +161,49 @@ def test_prepare(engine: EngineConfig, tmp_path: Path, caplog: pytest.LogCapture
         summary = prepare_ego4d(tmp_path / "annotations", tmp_path / "clips", store, engine=engine)
         assert (summary.clips, list(summary.failed)) == (2, ["broken"])
 
-    same_by_all(make, tmp_path, engine)
+    make(tmp_path / "here", EngineConfig())
+    make(tmp_path / "there", engine)
+    assert content(tmp_path / "here") == content(tmp_path / "there")
     assert sum("clip broken is left out" in message for message in caplog.messages) == 2
 
 
+def rescore(store: Path, engine: EngineConfig) -> None:
+    make_tiny_store(store)
+    for file in store.rglob("quality/*"):
+        file.unlink()
+    assert score_quality(store, engine=engine).clips == 3
+
+
+@pytest.fixture(scope="module")
+def qualities(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Those of this process."""
+    folder = tmp_path_factory.mktemp("quality")
+    rescore(folder, EngineConfig())
+    return content(folder)
+
+
 @pytest.mark.parametrize("engine", OTHERS)
-def test_quality(engine: EngineConfig, tmp_path: Path) -> None:
-    def make(store: Path, engine: EngineConfig) -> None:
-        make_tiny_store(store)
-        for file in store.rglob("quality/*"):
-            file.unlink()
-        assert score_quality(store, engine=engine).clips == 3
-
-    same_by_all(make, tmp_path, engine)
+def test_quality(engine: EngineConfig, qualities: dict[str, str], tmp_path: Path) -> None:
+    rescore(tmp_path, engine)
+    assert content(tmp_path) == qualities
 
 
-@pytest.mark.parametrize("engine", OTHERS)
-def test_predict(engine: EngineConfig, tmp_path: Path) -> None:
-    save_branch(tmp_path / "audio.safetensors", tiny_audio())
-    save_branch(tmp_path / "visual.safetensors", tiny_visual())
-    store = make_tiny_store(tmp_path / "store").path
-    models = tmp_path / "audio.safetensors", tmp_path / "visual.safetensors"
-    config = PredictConfig(device="cpu")
+@pytest.mark.parametrize(
+    ("engine", "runtime"),
+    [
+        pytest.param(PROCESSES, "torch", id="processes"),
+        pytest.param(RAY, "onnx", id="ray", marks=needs_ray),  # which starts much faster
+    ],
+)
+def test_predict(engine: EngineConfig, runtime: str, tmp_path: Path) -> None:
+    models: dict[str, Any] = {"weights": "small"}
+    if runtime == "torch":
+        models = {kind: tmp_path / f"{kind}.safetensors" for kind in ("audio", "visual")}
+        save_branch(models["audio"], tiny_audio())
+        save_branch(models["visual"], tiny_visual(size=64))
+    store, config = make_tiny_store(tmp_path / "store").path, PredictConfig(device="cpu")
     for name, who in (("here", EngineConfig()), ("there", engine)):
-        summary = predict(store, tmp_path / name, *models, config, who)
+        summary = predict(store, tmp_path / name, **models, config=config, engine=who)
         assert (summary.clips, summary.branches.several) == (3, summary.rows)
     here, there = (read_scores(tmp_path / name) for name in ("here", "there"))
     for name in ("clip", "person", "frame"):
@@ -200,34 +212,55 @@ def test_predict(engine: EngineConfig, tmp_path: Path) -> None:
         np.testing.assert_allclose(getattr(here, name), getattr(there, name), atol=1e-6)
 
 
-@pytest.mark.parametrize("engine", OTHERS)
-def test_run(engine: EngineConfig, tmp_path: Path) -> None:
-    videos = [write_video(tmp_path / f"{name}.mp4", seconds=2) for name in "ab"]
-    (tmp_path / "broken.mp4").write_text("no video")
-    config = RunConfig(device="cpu", annotated=False, report=False)
-    outcomes = run_videos([tmp_path / "broken.mp4", *videos], tmp_path / "there", config, engine)
-    assert [o.video.name for o in outcomes] == ["broken.mp4", "a.mp4", "b.mp4"]
-    assert "not a readable media file" in outcomes[0].error
-    (alone,) = run_videos(videos[:1], tmp_path / "here", replace(config))
+RUN = RunConfig(device="cpu", annotated=False, report=False)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, VideoResult]:
+    """A folder with videos, and the result of the first one in this process."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "broken.mp4").write_text("no video")
+    for name in "ab":
+        write_video(folder / f"{name}.mp4", seconds=2)
+    (alone,) = run_videos([folder / "a.mp4"], folder / "here", RUN)
     assert alone.analysis is not None
-    assert outcomes[1].analysis is not None
-    assert outcomes[1].analysis.result.to_json() == alone.analysis.result.to_json()
+    return folder, alone.analysis.result
 
 
 @pytest.mark.parametrize("engine", OTHERS)
-def test_simulate(engine: EngineConfig, tmp_path: Path) -> None:
-    pytest.importorskip("numba", reason="the renderer needs pip install 'quavf[simulate]'")
-    pytest.importorskip("espeakng_loader", reason="speech needs pip install 'quavf[simulate]'")
+def test_run(engine: EngineConfig, judged: tuple[Path, VideoResult], tmp_path: Path) -> None:
+    folder, here = judged
+    names = ["broken.mp4", "a.mp4", "b.mp4"]
+    outcomes = run_videos([folder / name for name in names], tmp_path, RUN, engine)
+    assert [o.video.name for o in outcomes] == names
+    assert "not a readable media file" in outcomes[0].error
+    assert outcomes[1].analysis is not None
+    assert outcomes[1].analysis.result.to_json() == here.to_json()
+
+
+def simulate(store: Path, engine: EngineConfig) -> None:
     from quavf.simulate.config import PictureConfig, SimulateConfig, WorldConfig
     from quavf.workflows.prepare_simulated import prepare_simulated
 
     small = WorldConfig(picture=PictureConfig(width=320, height=180))
     world = SimulateConfig(seed=4, clips=2, seconds=4.0, test_share=0.0, world=small)
+    assert prepare_simulated(store, world, engine=engine).clips == 2
 
-    def make(store: Path, engine: EngineConfig) -> None:
-        assert prepare_simulated(store, world, engine=engine).clips == 2
 
-    same_by_all(make, tmp_path, engine)
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The store of this process."""
+    pytest.importorskip("numba", reason="the renderer needs pip install 'quavf[simulate]'")
+    pytest.importorskip("espeakng_loader", reason="speech needs pip install 'quavf[simulate]'")
+    folder = tmp_path_factory.mktemp("simulate")
+    simulate(folder, EngineConfig())
+    return content(folder)
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+def test_simulate(engine: EngineConfig, simulated: dict[str, str], tmp_path: Path) -> None:
+    simulate(tmp_path, engine)
+    assert content(tmp_path) == simulated
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(
     assert says == (damage != "gone")
     assert says == (f"going on from the state before, {EARLIER}" in caplog.text)
     DAMAGE["cut"](path.with_name(EARLIER))
-    with pytest.raises(CheckpointError, match=r"ckpt: cannot be read .*; delete .* to start anew"):
+    with pytest.raises(CheckpointError, match=r"ckpt: cannot be read .*; delete .* to start over"):
         io.load_checkpoint(found, weights_only=True)
 
 

@@ -328,7 +328,7 @@ def _judge_contributions(
 
 
 def _find_equal(scores: Floats, rows: Rows) -> str:
-    """The first system but fused with these scores; empty if there is none."""
+    """The first system other than fused that has these scores; empty if there is none."""
     others = [(name, other) for name, other in rows.systems.items() if name != FUSED]
     return next((n for n, other in others if np.array_equal(scores, other, equal_nan=True)), "")
 

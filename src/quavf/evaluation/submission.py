@@ -127,7 +127,7 @@ def parse_row(item: Any) -> Row | None:
 
 
 def is_probability(score: Any) -> bool:
-    """NaN, infinities and true or false are none."""
+    """Whether a value is a number in [0, 1]; booleans are rejected."""
     return type(score) in (int, float) and 0 <= score <= 1
 
 

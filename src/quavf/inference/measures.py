@@ -15,7 +15,7 @@ NEAR_S = 0.25  # a measure holds this far before and after
 def measure_faces(store: ClipStore, clip: str, person: Array, time_s: Floats) -> Columns:
     """`MEASURES` (N,) of persons (N,) at times (N,) of a clip: the nearest in time.
 
-    NaN where there is none near by; empty if the store has no cues of the clip.
+    NaN where there is none nearby; empty if the store has no cues of the clip.
     """
     if not store.has_cues(clip):
         return {}

@@ -54,7 +54,7 @@ class WindowQueue:
         return self._order[part], slots, self._quality[part]
 
     def forget(self) -> int:
-        """How many of the held crops, from the first, no window needs any more."""
+        """The number of held crops, from the first, that no window needs."""
         before = self._n_forgotten
         left = self._first[self._n_taken :]
         self._n_forgotten = int(left[0]) if len(left) else len(self.rows)

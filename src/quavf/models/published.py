@@ -36,7 +36,7 @@ N_HEADS = 8  # of the temporal attention, which no shape tells
 def published_state(path: Path) -> StateDict:
     """The weights of a published checkpoint, or of a plain file of its weights.
 
-    Raises CheckpointError if it is none.
+    Raises CheckpointError if it is not one.
     """
     content = read_weights(path)
     state = content.get("model") if isinstance(content, dict) else None

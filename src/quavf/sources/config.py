@@ -126,8 +126,8 @@ class AvaConfig:
     Args:
         videos: Folder of the movies, <video_id>.mp4 (also .mkv, .webm, .mov, .avi).
         train: CSV file of the training rows, or folder of such files, one for each movie.
-        val: The same of the validation rows.
-        test: The same of the test rows.
+        val: CSV file or folder of the validation rows.
+        test: CSV file or folder of the test rows.
         start: Second of the movie with which the video files start: 900 for files that were cut to
             the annotated minutes 15 to 30.
         every: Keep every N-th frame's faces; rows in between take their scores from their

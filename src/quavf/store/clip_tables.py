@@ -41,7 +41,7 @@ def with_origin(table: pa.Table, settings: dict[str, Any], fingerprint: str) -> 
 def write_clip_table(
     path: Path, table: pa.Table, settings: dict[str, Any], fingerprint: str
 ) -> None:
-    """Write a table of a clip whose folder exists; the folder is not made anew."""
+    """Write a table of a clip whose folder exists; a folder that is gone is not created."""
     with explain_os_errors(path):
         path.parent.mkdir(exist_ok=True)
     with replace_file(path) as temporary:

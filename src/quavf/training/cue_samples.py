@@ -50,7 +50,7 @@ class LabelledCues:
 class CuesTrainSet(TrainSet):
     """Stretches of `config.seconds`: features, look-ahead and labels.
 
-    Each draws its place in the clip and its look-ahead anew in every epoch, and half of them are
+    Each draws its place in the clip and its look-ahead in every epoch, and half of them are
     mirrored.
     """
 

@@ -88,7 +88,7 @@ def _check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
             now = "" if key == "store" else f", now {b.get(key)!r}"
             raise ConfigError(
                 f"{path}: this run was started with other settings ({what}{now}); "
-                "choose another --out, or delete the folder to start anew"
+                "choose another --out, or delete the folder to start over"
             )
 
 

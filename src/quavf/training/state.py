@@ -77,7 +77,7 @@ class StateIO(TorchCheckpointIO):
                 log.warning("%s; going on from the state before, %s", faults[0], candidate.name)
             return state
         raise CheckpointError(
-            f"{faults[0]}, and neither can an earlier state; delete {path.parent} to start anew"
+            f"{faults[0]}, and neither can an earlier state; delete {path.parent} to start over"
         )
 
 

@@ -43,9 +43,9 @@ class EngineConfig:
     """Where the clips are processed.
 
     Args:
-        engine: local: this machine; ray: a cluster, needs quavf[ray].
+        engine: Engine: local, this machine, or ray, a cluster; ray needs quavf[ray].
         workers: Processes that run at once; default: 1, or one for each CPU of the cluster.
-        address: Of the cluster, HOST:PORT or auto; default: RAY_ADDRESS, or start one here.
+        address: Address of the cluster, HOST:PORT or auto; default: RAY_ADDRESS, or start one here.
     """
 
     engine: str = "local"

@@ -103,10 +103,10 @@ class LiveOptions:
 
     Args:
         look_ahead: Seconds of the future that a judgement waits for, 0 to 5.
-        record: Folder for what `quavf run` writes, when the session ends; None: nothing is kept.
-        pace: Of a file: own (as it plays) or fast (as fast as it can be judged).
-        microphone: Of a camera: name of the microphone, default, or none.
-        camera_size: Of a camera: width and height, as 1280x720; empty: the camera's own choice.
+        record: Folder for what `quavf run` writes, when the session ends; default: nothing is kept.
+        pace: Pace of a file: own (as it plays) or fast (as fast as it can be judged).
+        microphone: Microphone beside a camera: its name, default, or none.
+        camera_size: Size of a camera's pictures, such as 1280x720; empty: the camera's choice.
     """
 
     look_ahead: float = 0.3

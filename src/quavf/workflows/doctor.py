@@ -101,7 +101,7 @@ class _Findings:
         """The result of an examination; one that fails is a note."""
         try:
             return examine()
-        except Exception as error:  # whatever it is: the rest shall be examined
+        except Exception as error:  # of any kind: the rest is still examined
             text = " ".join(str(error).split())[:200]
             self.notes.append(f"{what} could not be examined ({type(error).__name__}: {text})")
             return default

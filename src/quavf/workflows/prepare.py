@@ -138,7 +138,7 @@ def _write(store: ClipStore, job: _Job) -> _Outcome:
         return _Outcome(error=str(error))
     except QuavfError:  # of the store, such as a full disk: no fault of this clip
         raise
-    except Exception as error:  # whatever it is: the other clips shall be prepared
+    except Exception as error:  # of any kind: the other clips are still prepared
         return _Outcome(error=describe_failure(error, store.path / ERRORS / f"{job.clip}.log"))
 
 

@@ -101,7 +101,7 @@ def _read_card(bundle: Bundle) -> str:
 
 
 def _strip_facts(card: str) -> str:
-    """A card without the facts at its head, which are written anew."""
+    """Strip the facts at the head of a card, which are written again."""
     if not card.startswith("---\n"):
         return card
     return card.partition("---\n")[2].partition("\n---\n")[2]

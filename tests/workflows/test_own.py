@@ -168,8 +168,14 @@ def test_a_moved_video_is_found(run: Callable[..., Path], tmp_path: Path) -> Non
     (record,) = index_own(config(folder)).records
     assert isinstance(record, ClipRecord)
     assert record.media == moved
+    (tmp_path / "videos" / "2027").mkdir()
+    other = tmp_path / "videos" / "2027" / "dinner.mp4"
+    other.write_bytes(b"")
+    with pytest.raises(AnnotationError, match=r"there are 2 files called dinner\.mp4 below"):
+        index_own(config(folder))
     moved.unlink()
-    with pytest.raises(AnnotationError, match=r"its video dinner\.mp4 is not below"):
+    other.unlink()
+    with pytest.raises(AnnotationError, match=r"there are no files called dinner\.mp4 below"):
         index_own(config(folder))
 
 

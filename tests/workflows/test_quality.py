@@ -291,7 +291,7 @@ def test_runtimes_that_cannot_be(store: ClipStore, how: dict[str, Any], says: st
 
 
 def test_former_keywords_still_work(store: ClipStore, opened: list[dict[str, Any]]) -> None:
-    with pytest.warns(DeprecationWarning, match="device, batch_size will go; use config=Infer"):
+    with pytest.warns(DeprecationWarning, match="device, batch_size are deprecated; use conf"):
         score_quality(store.path, device="cuda", batch_size=3)
     assert opened == [{"weights": None, "batch_size": 3, "device": "cuda", "runner": None}]
     with pytest.raises(TypeError, match="unexpected keyword argument 'engines'"):

@@ -259,7 +259,7 @@ def _fit(
 
 
 def _count_stretches(rows: LabelledRows) -> int:
-    """Stretches of rows of one label: what rows tell that do not just repeat their neighbours."""
+    """Count the stretches of rows with one label, in which rows mostly repeat each other."""
     changes = (np.diff(rows.labels) != 0) | (np.diff(rows.clip) != 0)
     return 1 + int(changes.sum())
 

@@ -155,8 +155,8 @@ def _find_media(found: _Result, videos: Path) -> Path:
     others = sorted(Path(videos).rglob(path.name))
     if len(others) != 1:
         raise AnnotationError(
-            f"{found.folder}: its video {path.name} is not below {videos}"
-            + (" only once" if others else "")
+            f"{found.folder}: there are {len(others) or 'no'} files called {path.name} below "
+            f"{videos}; give a folder that holds this run's video alone"
         )
     return others[0]
 

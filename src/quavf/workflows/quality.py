@@ -142,7 +142,7 @@ def _with_renamed(config: InferenceConfig, renamed: dict[str, Any]) -> Inference
             raise TypeError(f"score_quality() got an unexpected keyword argument {name!r}")
     if renamed:
         warnings.warn(
-            f"score_quality: {', '.join(renamed)} will go; use config=InferenceConfig(...)",
+            f"score_quality: {', '.join(renamed)} are deprecated; use config=InferenceConfig(...)",
             DeprecationWarning,
             stacklevel=3,
         )

@@ -22,6 +22,7 @@ from quavf.cues.grid import (
     WIDTH,
     YAW,
     CueGrid,
+    Rolling,
     X,
     Y,
     apply_rule,
@@ -62,29 +63,31 @@ def compute_features(grid: CueGrid, look_ahead: int | None = ALL) -> Features:
 def _face_features(grid: CueGrid, look_ahead: int | None) -> tuple[Floats, Floats]:
     f = grid.faces
     lip, yaw, size = f[:, :, LIP], f[:, :, YAW], f[:, :, SIZE]
+    opening, mouth = (Rolling(values, look_ahead) for values in (lip, f[:, :, WIDTH]))
     lips, steady, short = reach(LIPS_S), reach(STEADY_S), 2
     judged, looks = apply_rule(grid, look_ahead), look_yaw(grid, look_ahead)
     facing = judged.facing
     # What a window over the look-ahead averages must not look further ahead itself.
     steps = facing if look_ahead is ALL else face_camera(look_yaw(grid, 0))
+    faced = Rolling(steps, look_ahead)
     with np.errstate(invalid="ignore"):
         biggest = np.nanmax(np.concatenate([size, np.full((1, grid.n_ticks), 1.0)]), axis=0)
     columns = [
         grid.is_seen.astype(float),
         grid.is_read.astype(float),
-        _log_motion(rolling_std(lip, lips, look_ahead)),
-        _log_motion(rolling_std(lip, short, look_ahead)),
-        _log_motion(rolling_std(lip, steady, look_ahead)),
+        _log_motion(opening.std(lips)),
+        _log_motion(opening.std(short)),
+        _log_motion(opening.std(steady)),
         np.clip(lip, 0, 0.6) * 5,
         np.clip(_change(lip), -0.2, 0.2) * 10,
-        np.clip(rolling_mean(lip, steady, look_ahead), 0, 0.6) * 5,
-        _log_motion(rolling_std(f[:, :, WIDTH], lips, look_ahead)),
-        np.clip(f[:, :, WIDTH] - rolling_mean(f[:, :, WIDTH], 75, look_ahead), -0.3, 0.3) * 5,
+        np.clip(opening.mean(steady), 0, 0.6) * 5,
+        _log_motion(mouth.std(lips)),
+        np.clip(f[:, :, WIDTH] - mouth.mean(75), -0.3, 0.3) * 5,
         np.clip(looks / 30, -3, 3),
         np.clip(np.abs(looks) / 30, 0, 3),
         facing,
-        rolling_mean(steps, lips, look_ahead),
-        rolling_mean(steps, 2 * steady, look_ahead),
+        faced.mean(lips),
+        faced.mean(2 * steady),
         np.clip(rolling_std(yaw, steady, look_ahead) / 10, 0, 3),
         np.clip(-f[:, :, PITCH] / 20, -3, 3),
         np.clip(f[:, :, ROLL] / 20, -3, 3),
@@ -133,8 +136,8 @@ def _correlation(grid: CueGrid, half: int, look_ahead: int | None) -> Floats:
     lip = grid.faces[:, :, LIP]
     level = np.clip(np.nan_to_num(grid.level_db, nan=QUIET_DB), QUIET_DB, 0) / 20
     level = np.where(np.isnan(lip), np.nan, level[None])
-    mean_a, mean_b = (rolling_mean(v, half, look_ahead) for v in (lip, level))
-    cross = rolling_mean(lip * level, half, look_ahead) - mean_a * mean_b
-    spread = rolling_std(lip, half, look_ahead) * rolling_std(level, half, look_ahead)
+    opening, loudness = (Rolling(values, look_ahead) for values in (lip, level))
+    cross = rolling_mean(lip * level, half, look_ahead) - opening.mean(half) * loudness.mean(half)
+    spread = opening.std(half) * loudness.std(half)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(cross / np.maximum(spread, 1e-3))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -151,26 +152,53 @@ def reach(seconds: float) -> int:
     return round(seconds * RATE)
 
 
+class Rolling:
+    """Means and deviations of values (..., T) around each tick, without NaN.
+
+    Several windows of the same values share their sums.
+    """
+
+    def __init__(self, values: Floats, look_ahead: int | None = ALL) -> None:
+        unknown = np.isnan(values)
+        self._known = np.where(unknown, 0.0, values)
+        self._n_ticks, self._look_ahead = values.shape[-1], look_ahead
+        self._sums, self._counts = _sum_up(self._known), _sum_up(~unknown)
+
+    @cached_property
+    def _squares(self) -> Floats:
+        return _sum_up(self._known**2)
+
+    def mean(self, half: int) -> Floats:
+        """Mean over `half` ticks before and after, (..., T); NaN where all are."""
+        first, end = _window(self._n_ticks, half, self._look_ahead)
+        total, count = (s[..., end] - s[..., first] for s in (self._sums, self._counts))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(total / count)
+
+    def std(self, half: int, at_least: int = 3) -> Floats:
+        """Standard deviation over `half` ticks before and after, (..., T).
+
+        NaN where fewer than `at_least` values are known.
+        """
+        first, end = _window(self._n_ticks, half, self._look_ahead)
+        sums = self._sums, self._squares, self._counts
+        total, square, count = (s[..., end] - s[..., first] for s in sums)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = total / count
+            spread = np.sqrt(np.maximum(square / count - mean**2, 0.0))
+        return np.where(count >= at_least, spread, np.nan)
+
+
 def rolling_mean(values: Floats, half: int, look_ahead: int | None = ALL) -> Floats:
-    """Mean over `half` ticks before and after, (..., T), without NaN; NaN where all are."""
-    total, count = _window_sums([np.nan_to_num(values), ~np.isnan(values)], half, look_ahead)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(total / count)
+    """See `Rolling.mean`."""
+    return Rolling(values, look_ahead).mean(half)
 
 
 def rolling_std(
     values: Floats, half: int, look_ahead: int | None = ALL, at_least: int = 3
 ) -> Floats:
-    """Standard deviation over `half` ticks before and after, (..., T).
-
-    NaN where fewer than `at_least` values are known.
-    """
-    known = np.nan_to_num(values)
-    total, square, count = _window_sums([known, known**2, ~np.isnan(values)], half, look_ahead)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / count
-        spread = np.sqrt(np.maximum(square / count - mean**2, 0.0))
-    return np.where(count >= at_least, spread, np.nan)
+    """See `Rolling.std`."""
+    return Rolling(values, look_ahead).std(half, at_least)
 
 
 def rolling_max(values: Floats, half: int, look_ahead: int | None = ALL) -> Floats:
@@ -184,17 +212,18 @@ def rolling_max(values: Floats, half: int, look_ahead: int | None = ALL) -> Floa
     return np.where(np.isinf(highest), np.nan, highest)
 
 
-def _window_sums(columns: list[Array], half: int, look_ahead: int | None) -> list[Floats]:
-    """Sums over [t - half, t + min(half, look_ahead)] of columns (..., T)."""
-    n = columns[0].shape[-1]
+@lru_cache(maxsize=64)
+def _window(n_ticks: int, half: int, look_ahead: int | None) -> tuple[Ints, Ints]:
+    """(T,) first tick of the window [t - half, t + min(half, look_ahead)], and the one after it."""
     after = half if look_ahead is None else min(half, look_ahead)
-    ticks = np.arange(n)
-    first, end = np.maximum(ticks - half, 0), np.minimum(ticks + after + 1, n)
-    sums = []
-    for column in columns:
-        total = np.cumsum(column, axis=-1, dtype=float)
-        total = np.concatenate([np.zeros((*total.shape[:-1], 1)), total], axis=-1)
-        sums.append(total[..., end] - total[..., first])
+    ticks = np.arange(n_ticks)
+    return np.maximum(ticks - half, 0), np.minimum(ticks + after + 1, n_ticks)
+
+
+def _sum_up(values: Array) -> Floats:
+    """(..., T + 1) sums of the values (..., T) before each tick."""
+    sums = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
+    np.cumsum(values, axis=-1, dtype=float, out=sums[..., 1:])
     return sums
 
 

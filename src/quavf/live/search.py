@@ -16,7 +16,7 @@ from quavf.faces.config import SearchConfig
 from quavf.faces.detect import Detections, FaceDetector
 from quavf.faces.follow import FaceFollower, KnownFace, LookFaces
 from quavf.faces.patches import OVERLAP, View, box_overlaps, filter_by_score
-from quavf.faces.search import FaceSearch, Scan, scan_picture, shrink_picture
+from quavf.faces.search import FaceSearch, Scan, scan_picture
 from quavf.utils.closing import Closing
 
 SCAN_DELAY_S = 0.2  # of the effect of a scan; on a free core it takes half of that
@@ -99,10 +99,9 @@ class LiveSearch(FaceSearch, Closing):
             self._scanning.shift = self._scanning.shift + shift
 
     def _start_scan(self, view: View) -> None:
-        """Scan this picture; shrinking it is done at once, so that it need not be kept."""
+        """Scan this picture in the thread, which also shrinks it."""
         self._is_wanted = False
-        picture, scale = shrink_picture(view, self.config.scan_height)
-        work = self._pool.submit(Scan.of, self.detector, picture, scale)
+        work = self._pool.submit(scan_picture, self.detector, view, self.config.scan_height)
         self._scanning = _Scanning(view.time_s, work)
 
     def _take_scan(self, time_s: float) -> list[KnownFace] | None:

@@ -101,8 +101,8 @@ class LiveSession(Closing):
         """Take a picture (H, W, 3) RGB uint8, or a function that makes it.
 
         A function is called only if the picture is looked at, in this call or in that of one of
-        the next pictures. Returns when there is no more to do. Raises MediaError for what is no
-        picture.
+        the next pictures; what it returned must not change later. Returns when there is no more
+        to do. Raises MediaError for what is no picture.
         """
         with self._lock:
             self._check(time_s)

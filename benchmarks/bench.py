@@ -131,7 +131,7 @@ ROWS = {
     "rss_1h_gb": Row(
         "peak memory of `quavf run` on an hour of 1080p30 with two faces, GB",
         "none",
-        "≤ 2",
+        "≤ 0.8",
         measures.measure_hour,
     ),
     "gpu_crops": Row(

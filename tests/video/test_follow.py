@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,17 +85,3 @@ def test_a_mesh_gives_the_detector_box_and_finds_back_from_beside_it() -> None:
     assert not nothing.is_sure.any()
     assert nothing.cues[0, CUE_COLUMNS.index("confidence")] < 0.5
     assert np.isnan(nothing.cues[0, CUE_COLUMNS.index("yaw")])
-
-
-@needs_head
-def test_faces_read_in_two_threads_are_the_same() -> None:
-    view = next(iter(open_video_file(HEAD).pictures()))
-    boxes = np.array([[150.0, 100, 350, 380], [160, 90, 340, 370], [5, 5, 65, 65]])
-    with MeshFollower(is_split=True) as split:
-        for n_faces in (1, 2, 3):
-            found = split.look(view, boxes[:n_faces])
-            expected = MeshFollower().look(view, boxes[:n_faces])
-            np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-3)
-            np.testing.assert_allclose(found.cues, expected.cues, atol=1e-4)
-            assert not np.isnan(found.cues[:1]).any()
-    assert not [t for t in threading.enumerate() if t.name.startswith("quavf-faces")]

@@ -66,8 +66,8 @@ class LiveSession(Closing):
         self._events: deque[LiveEvent] = deque(maxlen=MOST_EVENTS)
         self._people: tuple[LivePerson, ...] = ()
         self._is_closed = False
-        self._follower = MeshFollower(networks.mesh, networks.gaze, is_split=True)
-        self._search = LiveSearch(SEARCH, networks.detector, self._follower)
+        follower = MeshFollower(networks.mesh, networks.gaze)
+        self._search = LiveSearch(SEARCH, networks.detector, follower)
         self._who = People(TrackConfig(), SEARCH.look_rate)
         self._queue, self._pace = PictureQueue(), Pace()
         self._sound = LiveSound(VoiceDetector(networks.voice))
@@ -160,7 +160,6 @@ class LiveSession(Closing):
                 self._end()
             finally:
                 self._search.close()
-                self._follower.close()
 
     def result(self, media: Recorded, models: dict[str, str]) -> VideoResult:
         """What a run of a file gives, of a closed session whose configuration says `record`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -20,7 +19,6 @@ from quavf.cues.tracks import (
 )
 from quavf.faces.follow import MeshFaces
 from quavf.faces.patches import View
-from quavf.utils.closing import Closing
 
 SURE = 0.7  # lowest confidence of a mesh that follows a face
 LARGEST_YAW = 30.0  # degrees: beyond, the mesh wanders to the back of the head
@@ -39,66 +37,38 @@ BOX_FIT = np.array(
 )
 
 
-class MeshFollower(Closing):
-    """The face mesh as `quavf.faces.follow.FaceFollower`; its columns are `CUE_COLUMNS`.
-
-    With `is_split`, a thread of its own reads half of the faces of each picture.
-    """
+class MeshFollower:
+    """The face mesh as `quavf.faces.follow.FaceFollower`; its columns are `CUE_COLUMNS`."""
 
     columns: tuple[str, ...] = CUE_COLUMNS
 
-    def __init__(
-        self,
-        mesh: FaceMesh | None = None,
-        gaze: GazeReader | None = None,
-        is_split: bool = False,
-    ) -> None:
+    def __init__(self, mesh: FaceMesh | None = None, gaze: GazeReader | None = None) -> None:
         self._mesh, self._gaze = mesh or FaceMesh(), gaze or GazeReader()
         self._gaze_s = -math.inf  # time of the latest picture whose eyes were read
-        self._pool = ThreadPoolExecutor(1, "quavf-faces") if is_split else None
-
-    def close(self) -> None:
-        """End the thread."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
 
     def look(self, view: View, boxes: Floats) -> MeshFaces:
         """See `FaceFollower.look`."""
-        has_gaze, half = self._is_gaze_due(view.time_s), (len(boxes) + 1) // 2
-        if self._pool is None or len(boxes) < 2:
-            parts = [self._read(view, boxes, has_gaze)]
-        else:
-            rest = self._pool.submit(self._read, view, boxes[half:], has_gaze)
-            parts = [self._read(view, boxes[:half], has_gaze), rest.result()]
-        columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-        squares, pixels, confidence, gaze = columns
-        points = pixels * (squares[:, None, 2:] / MESH_SIZE)  # (N, 468, 3) pixels
-        points[..., :2] += squares[:, None, :2]
-        found = mesh_boxes(points)
-        cues = measure_faces(MeshPoints(points.astype(np.float32), confidence), found, gaze)
-        yaw = np.abs(cues[:, CUE_COLUMNS.index("yaw")])  # NaN where the mesh sees no face
-        return MeshFaces(found, (confidence >= SURE) & (yaw <= LARGEST_YAW), cues)
-
-    def _is_gaze_due(self, time_s: float) -> bool:
-        """Whether the eyes of this picture are read; see `GAZE_EVERY_S`."""
-        if 0 < time_s - self._gaze_s < GAZE_EVERY_S - 1e-6:
-            return False
-        self._gaze_s = time_s
-        return True
-
-    def _read(
-        self, view: View, boxes: Floats, has_gaze: bool
-    ) -> tuple[Floats, Floats, Floats, Floats]:
-        """Squares (N, 3) left, top, side; points (N, 468, 3) in pixels of their cuts; confidence
-        (N,); gaze (N, 2), NaN where it is not read."""
         cuts = [cut_square(view, mesh_square(box)) for box in boxes]
         pictures = np.stack([picture for picture, _ in cuts])
         mesh = self._mesh.run(pictures)
+        gaze = self._read_gaze(view.time_s, pictures, mesh)
+        squares = np.stack([square for _, square in cuts])  # (N, 3) left, top, side
+        points = mesh.points * (squares[:, None, 2:] / MESH_SIZE)  # (N, 468, 3) pixels
+        points[..., :2] += squares[:, None, :2]
+        found = mesh_boxes(points)
+        cues = measure_faces(MeshPoints(points.astype(np.float32), mesh.confidence), found, gaze)
+        yaw = np.abs(cues[:, CUE_COLUMNS.index("yaw")])  # NaN where the mesh sees no face
+        return MeshFaces(found, (mesh.confidence >= SURE) & (yaw <= LARGEST_YAW), cues)
+
+    def _read_gaze(self, time_s: float, pictures: Image, mesh: MeshPoints) -> Floats:
+        """(N, 2) gaze, NaN between the pictures whose eyes are read; see `GAZE_EVERY_S`."""
         gaze = np.full((len(pictures), 2), np.nan)
-        if has_gaze:
-            sure = mesh.confidence >= LEAST_CONFIDENCE
-            gaze[sure] = self._gaze.read(pictures[sure], mesh.points[sure])
-        return np.stack([square for _, square in cuts]), mesh.points, mesh.confidence, gaze
+        if 0 < time_s - self._gaze_s < GAZE_EVERY_S - 1e-6:
+            return gaze
+        self._gaze_s = time_s
+        sure = mesh.confidence >= LEAST_CONFIDENCE
+        gaze[sure] = self._gaze.read(pictures[sure], mesh.points[sure])
+        return gaze
 
 
 def cut_square(view: View, square: Floats) -> tuple[Image, Floats]:

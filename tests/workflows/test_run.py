@@ -44,8 +44,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Miniature branches with random weights."""
     folder = tmp_path_factory.mktemp("checkpoints")
     torch.manual_seed(0)
-    audio = AudioConfig(encoder="64x2x2", encoder_weights="random", dim=64)
-    visual = VisualConfig(backbone="test_resnet", backbone_weights="random", dim=64)
+    audio = AudioConfig(encoder="16x1x2", encoder_weights="random", dim=16)
+    visual = VisualConfig(backbone="test_vit", backbone_weights="random", size=64, dim=16)
     settings = BranchSettings("fixed")
     save_branch(folder / "audio.safetensors", AudioBranch(audio, settings))
     save_branch(folder / "visual.safetensors", VisualBranch(visual, settings))

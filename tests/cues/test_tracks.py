@@ -108,6 +108,17 @@ def test_no_faces() -> None:
     assert measure_faces(none, np.empty((0, 4))).shape == (0, len(CUE_COLUMNS))
 
 
+def test_lips_and_mouth_come_from_points_of_their_own() -> None:
+    face, wide = made_up_face(), made_up_face()
+    wide[14] += [0, 4, 0]  # lips apart by 6 of 20
+    mesh = MeshPoints(face[None], np.array([0.9], np.float32))
+    box = np.array([[10.0, 20, 40, 70]])
+    plain, row = measure_faces(mesh, box)[0], measure_faces(mesh, box, lips=wide[None])[0]
+    lip = CUE_COLUMNS.index("lip_opening")
+    assert row[lip] == pytest.approx(0.3)
+    np.testing.assert_array_equal(np.delete(row, lip), np.delete(plain, lip))
+
+
 def test_places_are_relative_to_the_frame() -> None:
     boxes = np.array([[60.0, 100, 100, 140], [np.nan] * 4])
     values = with_places(np.zeros((2, len(CUE_COLUMNS))), boxes, SIZE)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from quavf.core.records import Floats, Image
-from quavf.cues.tracks import CUE_COLUMNS
+from quavf.cues.iris import GazeReader
+from quavf.cues.mesh import N_POINTS, FaceMesh, MeshPoints
+from quavf.cues.tracks import CHEEKS, CUE_COLUMNS, EYE_CORNERS, LIPS, MOUTH
 from quavf.faces.config import DetectorOptions
 from quavf.faces.detect import open_detector
 from quavf.faces.patches import box_overlaps
@@ -61,6 +63,37 @@ def test_squares_keep_their_place(square: list[float]) -> None:
         expected = np.clip(start + middles, 0, end - 1)
         inside = (start + middles >= 0) & (start + middles < end)
         assert np.abs(own - expected)[inside].max(initial=0) <= 2 + side / 192
+
+
+class WideningMesh(FaceMesh):
+    """Sees one face; the lips are apart in all but the first batch of pictures."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def run(self, pictures: Image) -> MeshPoints:
+        points = np.random.default_rng(0).uniform(60, 130, (len(pictures), N_POINTS, 3))
+        points[:, [CHEEKS[1], MOUTH[1], EYE_CORNERS[1]], 0] += 50
+        points[:, LIPS[1]] = points[:, LIPS[0]]
+        points[:, LIPS[1], 1] += 30 * self.batches
+        self.batches += 1
+        return MeshPoints(points.astype(np.float32), np.full(len(pictures), 0.9, np.float32))
+
+
+class NoGaze(GazeReader):
+    def __init__(self) -> None:
+        pass
+
+    def read(self, pictures: Image, points: Floats) -> Floats:
+        return np.zeros((len(pictures), 2))
+
+
+@pytest.mark.parametrize(("side", "batches"), [(40, 2), (200, 1)])
+def test_the_lips_of_small_faces_are_read_again(side: float, batches: int) -> None:
+    mesh = WideningMesh()
+    found = MeshFollower(mesh, NoGaze()).look(Gradient(), np.array([[10.0, 10, 10 + side, 50]]))
+    assert mesh.batches == batches
+    assert (found.cues[0, CUE_COLUMNS.index("lip_opening")] > 0) == (batches == 2)
 
 
 @needs_head

@@ -69,6 +69,13 @@ def test_each_face_and_step_of_sound_has_its_row(
     assert sound.level_db[5] == pytest.approx(20 * np.log10(8000 / 32768 / np.sqrt(2)), abs=0.2)
 
 
+def test_small_faces_are_read_twice(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = use(CountingMesh(), monkeypatch)
+    monkeypatch.setattr(module, "frame_box", lambda geometry: np.array([0.0, 0, 30, 40]))
+    compute_cues(store.path)
+    assert mesh.read == 2 * N_FACES
+
+
 def test_the_work_can_be_sent_to_another_process(store: ClipStore) -> None:
     work = pickle.loads(pickle.dumps(module._Computing(store, "openvino")))
     assert (work.store.path, work.runtime) == (store.path, "openvino")

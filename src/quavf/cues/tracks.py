@@ -34,7 +34,7 @@ FACE_COLUMNS = (*CUE_COLUMNS, "x", "y")  # middle of the face box, 0 to 1 over t
 SOUND_COLUMNS = ("voice", "level_db")
 GAZE_EVERY_S = 0.4  # the eyes of a person are read at most this often; in between: missing
 CUE_SETTINGS = {
-    "format": 2,
+    "format": 3,
     "mesh": "mediapipe 0.10.14",
     "voice": "silero-vad 6.2.3",
     "gaze_every_s": GAZE_EVERY_S,
@@ -89,24 +89,28 @@ class SoundCues:
         return len(self.voice)
 
 
-def measure_faces(mesh: MeshPoints, boxes: Floats, gaze: Floats | None = None) -> Floats:
+def measure_faces(
+    mesh: MeshPoints, boxes: Floats, gaze: Floats | None = None, lips: Floats | None = None
+) -> Floats:
     """Return the cues (N, len(CUE_COLUMNS)) of meshes in picture proportions.
 
     The points' scale does not matter. `boxes` (N, 4) xyxy are the face boxes in pixels of the
     frame; NaN where the frame is not known. `gaze` (N, 2) yaw and pitch of the eyes in degrees,
-    relative to the head. Of small, blurred faces the mesh still tells where the head points when
-    it no longer tells lips from noise: its angles correlate with the truth by 0.85 at a confidence
-    of 0.1, its lips only above 0.5 (rendered faces of known pose).
+    relative to the head. `lips` (N, 468, 3) are the points that tell lips and mouth, if not those
+    of `mesh` (see `quavf.cues.lips`). Of small, blurred faces the mesh still tells where the head
+    points when it no longer tells lips from noise: its angles correlate with the truth by 0.85 at
+    a confidence of 0.1, its lips only above 0.5 (rendered faces of known pose).
     """
     p = mesh.points.astype(np.float64)  # (N, 468, 3)
+    q = p if lips is None else lips.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         eyes = [_distance(p, lids) / _distance(p, corners) for lids, corners in EYES]
         across, down = p[:, CHEEKS[1]] - p[:, CHEEKS[0]], p[:, CHIN] - p[:, FOREHEAD]  # (N, 3)
         level = p[:, EYE_CORNERS[1]] - p[:, EYE_CORNERS[0]]  # (N, 3)
         geometry = np.stack(
             [
-                _distance(p, LIPS) / _distance(p, MOUTH),
-                _distance(p, MOUTH) / _distance(p, EYE_CORNERS),
+                _distance(q, LIPS) / _distance(q, MOUTH),
+                _distance(q, MOUTH) / _distance(q, EYE_CORNERS),
                 np.degrees(np.arctan2(across[:, 2], across[:, 0])),
                 np.degrees(np.arctan2(-down[:, 2], down[:, 1])),
                 np.degrees(np.arctan2(level[:, 1], level[:, 0])),
@@ -118,8 +122,12 @@ def measure_faces(mesh: MeshPoints, boxes: Floats, gaze: Floats | None = None) -
     angles = np.isin(GEOMETRY_COLUMNS, HEAD_COLUMNS)
     geometry[np.ix_(~(mesh.confidence >= LEAST_CONFIDENCE), ~angles)] = np.nan
     geometry[np.ix_(~(mesh.confidence >= HEAD_CONFIDENCE), angles)] = np.nan
-    sides = np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=-np.inf)  # (N,)
-    return np.column_stack([geometry, mesh.confidence, sides])
+    return np.column_stack([geometry, mesh.confidence, longer_sides(boxes)])
+
+
+def longer_sides(boxes: Floats) -> Floats:
+    """(N,) longer sides of boxes (N, 4) xyxy."""
+    return np.asarray(np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=-np.inf))
 
 
 def _distance(points: Floats, pair: tuple[int, int]) -> Floats:

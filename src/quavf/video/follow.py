@@ -9,12 +9,14 @@ import numpy as np
 
 from quavf.core.records import Floats, Image
 from quavf.cues.iris import GazeReader
+from quavf.cues.lips import read_lips
 from quavf.cues.mesh import MESH_SIZE, FaceMesh, MeshPoints, mesh_square
 from quavf.cues.tracks import (
     CHEEKS,
     CUE_COLUMNS,
     GAZE_EVERY_S,
     LEAST_CONFIDENCE,
+    longer_sides,
     measure_faces,
 )
 from quavf.faces.follow import MeshFaces
@@ -53,10 +55,10 @@ class MeshFollower:
         mesh = self._mesh.run(pictures)
         gaze = self._read_gaze(view.time_s, pictures, mesh)
         squares = np.stack([square for _, square in cuts])  # (N, 3) left, top, side
-        points = mesh.points * (squares[:, None, 2:] / MESH_SIZE)  # (N, 468, 3) pixels
-        points[..., :2] += squares[:, None, :2]
-        found = mesh_boxes(points)
-        cues = measure_faces(MeshPoints(points.astype(np.float32), mesh.confidence), found, gaze)
+        found = mesh_boxes(_to_frame(mesh.points, squares))
+        lips = read_lips(self._mesh, pictures, mesh, longer_sides(found))
+        points, lips = (_to_frame(p, squares).astype(np.float32) for p in (mesh.points, lips))
+        cues = measure_faces(MeshPoints(points, mesh.confidence), found, gaze, lips)
         yaw = np.abs(cues[:, CUE_COLUMNS.index("yaw")])  # NaN where the mesh sees no face
         return MeshFaces(found, (mesh.confidence >= SURE) & (yaw <= LARGEST_YAW), cues)
 
@@ -69,6 +71,13 @@ class MeshFollower:
         sure = mesh.confidence >= LEAST_CONFIDENCE
         gaze[sure] = self._gaze.read(pictures[sure], mesh.points[sure])
         return gaze
+
+
+def _to_frame(points: Floats, squares: Floats) -> Floats:
+    """Bring points (N, 468, 3) from pictures to the squares (N, 3) that they were cut from."""
+    moved = points * (squares[:, None, 2:] / MESH_SIZE)  # (N, 468, 3) pixels of the frame
+    moved[..., :2] += squares[:, None, :2]
+    return np.asarray(moved)
 
 
 def cut_square(view: View, square: Floats) -> tuple[Image, Floats]:

@@ -13,6 +13,7 @@ import numpy as np
 from quavf.core.errors import ConfigError
 from quavf.core.records import Array, Floats, Ints
 from quavf.cues.iris import GazeReader
+from quavf.cues.lips import read_lips
 from quavf.cues.mesh import FaceMesh
 from quavf.cues.tracks import (
     CUE_COLUMNS,
@@ -23,6 +24,7 @@ from quavf.cues.tracks import (
     SoundCues,
     cut_crop_square,
     frame_box,
+    longer_sides,
     measure_faces,
     sound_levels,
     with_places,
@@ -157,7 +159,9 @@ class _ClipFaces:
         wanted = self.reads_eyes[rows.start : rows.stop] & (mesh.confidence >= LEAST_CONFIDENCE)
         gaze = np.full((len(rows), 2), np.nan)
         gaze[wanted] = self.gaze.read(pictures[wanted], mesh.points[wanted])
-        return measure_faces(mesh, self._boxes(rows), gaze)
+        boxes = self._boxes(rows)
+        lips = read_lips(self.mesh, pictures, mesh, longer_sides(boxes))
+        return measure_faces(mesh, boxes, gaze, lips)
 
     def _boxes(self, rows: range) -> Floats:
         """(N, 4) face boxes in the frame; NaN where it is not known."""

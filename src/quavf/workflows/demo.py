@@ -69,7 +69,8 @@ def demo(out: Path, seed: int, console: Console) -> Evaluation:
     from quavf.simulate.config import SimulateConfig
     from quavf.utils.parallel import EngineConfig
     from quavf.workflows import cues, evaluate, predict, prepare, quality, submit
-    from quavf.workflows.run import REPORT, load
+    from quavf.workflows.run import load
+    from quavf.workflows.show_result import REPORT
     from quavf.workflows.simulate import simulate_clips
 
     paths = DemoPaths(Path(out))

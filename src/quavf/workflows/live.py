@@ -22,7 +22,8 @@ from quavf.results.video import VideoResult
 from quavf.sources.media.file import open_video_file
 from quavf.utils.memory import release_memory
 from quavf.workflows.config import LiveOptions, RunConfig
-from quavf.workflows.run import Pipeline, write_reports
+from quavf.workflows.run import Pipeline
+from quavf.workflows.show_result import write_reports
 
 RECORDING = "live.mp4"
 STATUS_S = 0.5  # between two status lines

@@ -126,6 +126,7 @@ CONFIGS = [
     "WindowConfig",
 ]
 CLASSES = [
+    "AvaConfig",
     "BranchNetwork",
     "BranchSpec",
     "BranchTraining",
@@ -135,6 +136,7 @@ CLASSES = [
     "ClipStore",
     "CroppedClip",
     "Detections",
+    "EasyComConfig",
     "Ego4dConfig",
     "FaceDetector",
     "LiveCounts",
@@ -142,6 +144,7 @@ CLASSES = [
     "LivePerson",
     "LiveSession",
     "Moment",
+    "OwnConfig",
     "Person",
     "PersonScores",
     "Pipeline",

@@ -53,8 +53,11 @@ from .results.scores import Scores as Scores
 from .results.scores import read_scores as read_scores
 from .results.video import VideoResult as VideoResult
 from .simulate.config import SimulateConfig as SimulateConfig
+from .sources.config import AvaConfig as AvaConfig
 from .sources.config import ChallengeConfig as ChallengeConfig
+from .sources.config import EasyComConfig as EasyComConfig
 from .sources.config import Ego4dConfig as Ego4dConfig
+from .sources.config import OwnConfig as OwnConfig
 from .sources.config import PublishedConfig as PublishedConfig
 from .sources.registry import SourceSpec as SourceSpec
 from .sources.registry import register_source as register_source

@@ -11,7 +11,7 @@ from quavf.core.records import Floats, Image
 from quavf.cues.mesh import MESH_SIZE, MeshPoints
 from quavf.cues.tracks import LEAST_CONFIDENCE
 
-SMALL_FACE = 60.0  # px, longer side of the face box: larger faces are as sharp as they are
+SMALL_FACE = 60.0  # px, longer side of the face box: larger faces do not gain
 AMOUNT = 1.5  # of what the blurred picture lacks, added to the picture
 BLUR_PX = 6.0  # standard deviation, of 192
 

@@ -28,7 +28,6 @@ from quavf.live.feed import FileFeed
 from quavf.live.judge import TickScores
 from quavf.live.people import SeenFace
 from quavf.live.states import States
-from quavf.results.fusion import fuse_columns
 from quavf.sources.media.file import open_video_file
 from quavf.store.clips import ClipStore
 from quavf.workflows.run import Pipeline
@@ -197,9 +196,8 @@ def judge_grid(pipeline: Pipeline, grid: CueGrid, look_ahead: int) -> list[LiveE
     judged = pipeline.load_live_networks().predictor.judge_grid(grid, look_ahead)  # (P, 3, T)
     states, events = States(pipeline.bundle.moments), list[LiveEvent]()
     fused = [
-        fuse_columns(
-            {"cues": own[0], "confidence": rows[:, CONFIDENCE], "face_size": rows[:, SIZE]},
-            pipeline.bundle.fusion,
+        pipeline.bundle.fusion.fuse(
+            {"cues": own[0], "confidence": rows[:, CONFIDENCE], "face_size": rows[:, SIZE]}
         )
         for own, rows in zip(judged, grid.faces, strict=True)
     ]

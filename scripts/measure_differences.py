@@ -57,7 +57,7 @@ from quavf.models.audio import AudioBranch
 from quavf.models.checkpoint import load_branch
 from quavf.models.config import AudioConfig, VisualConfig
 from quavf.models.visual import VisualBranch
-from quavf.results.fusion import fuse_columns
+from quavf.results.fusion import PUBLISHED
 from quavf.results.scores import Scores
 from quavf.simulate.config import SimulateConfig
 from quavf.sources.ego4d import read_ego4d
@@ -436,7 +436,7 @@ def compare_everything(data: Data) -> Iterator[str]:
             score_audio(store, data.audio, semantics),
             score_visual(data, semantics),
         )
-        fused = fuse_columns({"audio": audio, "visual": visual, "quality": quality})
+        fused = PUBLISHED.fuse({"audio": audio, "visual": visual, "quality": quality})
         columns = {"audio": audio, "visual": visual, "fused": fused}
         maps = [f"{k} {format_map(data, store, **{k: v})}" for k, v in columns.items()]
         yield f"{semantics.name}: {len(audio)} crops; mAP: {', '.join(maps)}"

@@ -15,7 +15,7 @@ import quavf
 from quavf.cli import main
 from quavf.core.branches import score_columns
 from quavf.faces.config import SearchConfig
-from quavf.results.fusion import fuse_columns
+from quavf.results.fusion import PUBLISHED
 from quavf.results.scores import read_scores
 from quavf.store import ClipStore
 from quavf.training.config import TrainerConfig
@@ -79,7 +79,7 @@ def test_its_scores_are_fused_and_evaluated(
     assert summary.rows == len(scores) > 0
     expected = {name: scores[name] for name in ("audio", "visual", "quality", "toy")}
     assert not np.isnan(list(expected.values())).any()
-    np.testing.assert_array_equal(scores.fused, fuse_columns(expected))
+    np.testing.assert_array_equal(scores.fused, PUBLISHED.fuse(expected))
     table = pq.read_schema(tmp_path / "all" / "scores.parquet")
     assert table.names == [
         "clip",
@@ -131,7 +131,7 @@ def test_it_scores_a_raw_video(checkpoints: dict[str, Any], tmp_path: Path) -> N
     rows = analysis.scores[1]
     assert not np.isnan(rows["toy"]).any()
     columns = {name: rows[name] for name in ("audio", "visual", "quality", "toy")}
-    np.testing.assert_array_equal(rows.fused, fuse_columns(columns))
+    np.testing.assert_array_equal(rows.fused, PUBLISHED.fuse(columns))
     assert "toy" in (tmp_path / "out" / "scores.csv").read_text().splitlines()[0].split(",")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Toy" in page

@@ -20,7 +20,7 @@ from quavf.evaluation.config import EvaluateConfig
 from quavf.evaluation.metrics import bootstrap_by_clip, mean_average_precision
 from quavf.evaluation.protocols import Evaluation, evaluate_scores
 from quavf.report.evaluation import print_evaluation, write_evaluation
-from quavf.results.fusion import fuse_columns
+from quavf.results.fusion import PUBLISHED
 from quavf.results.scores import Scores
 
 NAN = float("nan")
@@ -34,7 +34,7 @@ def make(rows: list[tuple[Any, ...]]) -> Scores:
     clip, person, frame, *values = zip(*rows, strict=True)
     names = ("audio", "visual", "quality")
     columns = {name: np.array(v, float) for name, v in zip(names, values, strict=True)}
-    columns["fused"] = fuse_columns(columns)
+    columns["fused"] = PUBLISHED.fuse(columns)
     return Scores(np.array(clip, object), np.array(person, int), np.array(frame, int), columns)
 
 
@@ -435,7 +435,7 @@ def test_contributions_of_three_branches(toy_spec: BranchSpec) -> None:
     scores, segments = synthetic(6)
     toy = np.random.default_rng(1).random(len(scores))
     columns = {**scores.columns, toy_spec.name: toy}
-    columns["fused"] = fuse_columns(columns)
+    columns["fused"] = PUBLISHED.fuse(columns)
     frame = evaluate_scores(replace(scores, columns=columns), segments, FAST).frame
     assert list(frame.contributions) == ["audio", "visual", "toy", "quality"]
     keys = zip(scores.clip.tolist(), scores.person.tolist(), scores.frame.tolist(), strict=True)
@@ -446,11 +446,11 @@ def test_contributions_of_three_branches(toy_spec: BranchSpec) -> None:
     }
     labels = np.array([label_of.get(key, -1) for key in keys])
     fusions = {
-        name: fuse_columns({n: v for n, v in columns.items() if n not in (*own, "fused")})
+        name: PUBLISHED.fuse({n: v for n, v in columns.items() if n not in (*own, "fused")})
         for name, *own in (("audio",) * 2, ("visual", "visual", "quality"), ("toy",) * 2)
     }
     even = {**columns, "quality": np.full(len(scores), 0.5)}
-    fusions |= {"quality": fuse_columns(even), "fused": columns["fused"]}
+    fusions |= {"quality": PUBLISHED.fuse(even), "fused": columns["fused"]}
     keep = (labels >= 0) & ~np.isnan([*fusions.values()]).any(axis=0)
     judged = {name: values[keep] for name, values in fusions.items()}
     maps = {name: mean_average_precision(labels[keep], v) for name, v in judged.items()}
@@ -482,7 +482,7 @@ def test_another_fusion_tells_what_its_parts_add(toy_spec: BranchSpec) -> None:
     class Recorded:
         def fuse(self, columns: Any) -> Any:
             given.append({n for n, values in columns.items() if not np.isnan(values).all()})
-            return fuse_columns(columns)
+            return PUBLISHED.fuse(columns)
 
         def to_json(self) -> dict[str, Any]:
             return {}

@@ -13,13 +13,13 @@ from quavf.core.branches import BranchSpec
 from quavf.core.errors import ScoresError
 from quavf.core.records import Floats
 from quavf.results.fusion import (
+    PUBLISHED,
     FusionCounts,
     average_branches,
     compute_shares,
     count_branches,
     encode_clips,
     fuse_at_quality,
-    fuse_columns,
     fuse_scores,
 )
 from quavf.results.scores import Scores
@@ -60,8 +60,10 @@ def make(*rows: Row) -> Scores:
         (0.2, 0.8, NAN, 0.5),
     ],
 )
-def test_fuse_columns(audio: float, visual: float, quality: float, expected: float) -> None:
-    result = fuse_columns(columns_of([audio], [visual], [quality]))
+def test_the_published_formula(
+    audio: float, visual: float, quality: float, expected: float
+) -> None:
+    result = PUBLISHED.fuse(columns_of([audio], [visual], [quality]))
     np.testing.assert_allclose(result, [expected])
 
 
@@ -76,8 +78,8 @@ def test_mean_and_constant(audio: float, visual: float, mean: float, constant: f
 
 
 def test_no_rows() -> None:
-    assert fuse_columns(columns_of([], [], [])).shape == (0,)
-    assert fuse_columns({}).shape == (0,)
+    assert PUBLISHED.fuse(columns_of([], [], [])).shape == (0,)
+    assert PUBLISHED.fuse({}).shape == (0,)
 
 
 UNIT = st.floats(0, 1) | st.just(NAN)
@@ -86,7 +88,7 @@ UNIT = st.floats(0, 1) | st.just(NAN)
 @given(st.lists(st.tuples(UNIT, UNIT, UNIT), max_size=20))
 def test_fused_lies_between_the_branches(rows: list[tuple[float, float, float]]) -> None:
     audio, visual, quality = np.array(rows, float).reshape(-1, 3).T
-    fused = fuse_columns(columns_of(audio, visual, quality))
+    fused = PUBLISHED.fuse(columns_of(audio, visual, quality))
     assert np.array_equal(np.isnan(fused), np.isnan(audio) & np.isnan(visual))
     there = ~np.isnan(fused)
     low, high = np.fmin(audio, visual)[there], np.fmax(audio, visual)[there]
@@ -106,7 +108,7 @@ def test_two_branches_follow_the_formula_to_the_last_bit(
 
     columns = columns_of(audio, visual, quality)
     expected = blend(np.where(np.isnan(quality), 0.5, quality))
-    np.testing.assert_array_equal(fuse_columns(columns), expected)
+    np.testing.assert_array_equal(PUBLISHED.fuse(columns), expected)
     np.testing.assert_array_equal(average_branches(columns), blend(0.5))
     np.testing.assert_array_equal(fuse_at_quality(columns, constant), blend(constant))
 
@@ -252,7 +254,7 @@ def test_a_third_branch_takes_part_by_its_weight(
     toy_spec: BranchSpec,
 ) -> None:
     columns = {**columns_of([audio], [visual], [quality]), toy_spec.name: np.array([toy])}
-    np.testing.assert_allclose(fuse_columns(columns), [expected])
+    np.testing.assert_allclose(PUBLISHED.fuse(columns), [expected])
     found = compute_shares(columns)
     assert list(found) == ["audio", "visual", "toy"]
     np.testing.assert_allclose(np.concatenate([*found.values()]), shares)
@@ -264,13 +266,13 @@ def test_cues_count_as_much_as_audio_and_visual_together() -> None:
     columns = {**columns_of([0.2, 0.2, NAN], [0.6, 0.6, NAN], [0.25, NAN, NAN])}
     columns["cues"] = np.array([0.9, 0.9, 0.4])
     half = 0.5 * 0.9 + 0.5 * (0.75 * 0.2 + 0.25 * 0.6)
-    np.testing.assert_allclose(fuse_columns(columns), [half, (0.2 + 0.6 + 0.9) / 3, 0.4])
+    np.testing.assert_allclose(PUBLISHED.fuse(columns), [half, (0.2 + 0.6 + 0.9) / 3, 0.4])
 
 
 def test_branches_without_any_weight_take_the_mean() -> None:
     columns = {"visual": [0.4, 0.4], "toy": [0.8, 0.8], "quality": [0.0, 0.5]}
     with toy_branch(weight=np.zeros_like):
-        fused = fuse_columns({name: np.array(values) for name, values in columns.items()})
+        fused = PUBLISHED.fuse({name: np.array(values) for name, values in columns.items()})
     np.testing.assert_allclose(fused, [0.6, 0.4])
 
 

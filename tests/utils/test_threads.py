@@ -83,7 +83,7 @@ def test_what_is_read_ahead_is_limited_and_closed() -> None:
     items = read_ahead(count(), 4)
     assert next(items) == 0
     assert closed.is_set() is False
-    items.close()  # type: ignore[attr-defined]
+    items.close()
     assert closed.is_set()
     assert len(seen) < 20
 

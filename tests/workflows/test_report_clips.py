@@ -13,7 +13,7 @@ import pytest
 from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Segment
 from quavf.results.config import MomentsConfig
-from quavf.results.fusion import fuse_columns
+from quavf.results.fusion import PUBLISHED
 from quavf.results.scores import Scores, write_scores
 from quavf.results.video import VideoResult
 from quavf.workflows.report_clips import report_clips
@@ -33,7 +33,7 @@ def scores_of(clips: list[str], faces: list[tuple[int, int]], fused: float | Non
     clip, person, frame = (list(column) for column in zip(*rows, strict=True))
     value = np.array(frame) / N_FRAMES
     columns = {"audio": value, "visual": value, "quality": np.full(len(rows), 0.5)}
-    blended = fuse_columns(columns) if fused is None else np.full(len(rows), fused)
+    blended = PUBLISHED.fuse(columns) if fused is None else np.full(len(rows), fused)
     names = np.array(clip, object)
     return Scores(names, np.array(person), np.array(frame), {**columns, "fused": blended})
 

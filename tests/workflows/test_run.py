@@ -31,6 +31,7 @@ from quavf.utils.holding import hold_folder
 from quavf.video.config import VideoConfig
 from quavf.video.prepare import prepare_video
 from quavf.workflows import run as run_module
+from quavf.workflows import show_result
 from quavf.workflows.config import RunConfig
 from quavf.workflows.run import Pipeline, VideoAnalysis, output_folders, run_video, run_videos
 from tests.helpers.face_videos import BLOCKS, still, turn, write_video
@@ -518,7 +519,7 @@ def test_a_run_that_goes_on_after_its_result_draws_the_same(
         moments=MomentsConfig(threshold=0.05, min_length=0.0, min_face=0, min_face_share=0),
     )
     shown: list[VideoResult] = []
-    write = run_module.write_reports
+    write = show_result.write_reports
 
     def keep(result: VideoResult, *others: Any) -> VideoResult:
         shown.append(result)

@@ -27,7 +27,6 @@ from quavf.results.fusion import (
     average_branches,
     encode_clips,
     fuse_at_quality,
-    fuse_columns,
 )
 from quavf.results.scores import Scores
 
@@ -145,7 +144,7 @@ def compute_systems(
         fusions[MEAN] = average_branches(columns)
         if face_weight != EVEN_WEIGHT:
             fusions[CONSTANT] = fuse_at_quality(columns, face_weight)
-        fused = np.where(np.isnan(fused), fuse_columns(columns, fusion), fused)
+        fused = np.where(np.isnan(fused), fusion.fuse(columns), fused)
     return _drop_empty({**branches, **fusions, FUSED: fused})
 
 

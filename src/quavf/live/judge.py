@@ -14,7 +14,7 @@ from quavf.core.records import Floats
 from quavf.cues.grid import COLUMNS, CONFIDENCE, SIZE, CueGrid, reach
 from quavf.cues.tracks import LOWEST_DB
 from quavf.live.people import SeenFace
-from quavf.results.fusion import Fusion, fuse_columns
+from quavf.results.fusion import Fusion
 
 if TYPE_CHECKING:
     from quavf.inference.cues import CuesPredictor
@@ -102,7 +102,7 @@ class Judge:
         if self._is_muted(at):
             judged[:, :2] = np.where(np.isnan(judged[:, :2]), np.nan, 0.0)
         measures = {"confidence": rows[:, at, CONFIDENCE], "face_size": rows[:, at, SIZE]}
-        fused = fuse_columns({CUES.name: judged[:, 0], **measures}, self.fusion)
+        fused = self.fusion.fuse({CUES.name: judged[:, 0], **measures})
         return [
             TickScores(face, float(talks), float(speaks), float(looks), float(cues))
             for face, talks, (cues, speaks, looks) in zip(faces, fused, judged, strict=True)

@@ -31,7 +31,11 @@ class Fusion(Protocol):
     """A way to make one score of the branches' scores."""
 
     def fuse(self, columns: Mapping[str, Floats]) -> Floats:
-        """The fused score (N,), NaN in a row without any branch; see `fuse_columns`."""
+        """Make one score of the branches' scores; (N,).
+
+        `columns` may hold scores of any branches and the face quality, (N,) each, NaN where
+        missing; others are ignored. A row without any branch is NaN.
+        """
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `read_fusion` reads."""
@@ -46,7 +50,7 @@ class PublishedFormula:
     """
 
     def fuse(self, columns: Mapping[str, Floats]) -> Floats:
-        """The fused score (N,), see `fuse_columns`."""
+        """The fused score (N,), see `Fusion.fuse`."""
         shares = compute_shares(columns)
         if not shares:
             return np.full(_n_rows(columns), np.nan)
@@ -76,17 +80,8 @@ def read_fusion(content: Any) -> Fusion:
     raise ConfigError(f"fusion.kind: {kind!r:.40} is not known; use published or stacker")
 
 
-def fuse_columns(columns: Mapping[str, Floats], fusion: Fusion = PUBLISHED) -> Floats:
-    """Make one score of the branches' scores, by the published formula or another fusion; (N,).
-
-    `columns` may hold scores of any branches and the face quality, (N,) each, NaN where missing;
-    others are ignored. A row without any branch is NaN.
-    """
-    return fusion.fuse(columns)
-
-
 def compute_shares(columns: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Each branch's share of the fused score, (N,) each; columns as in `fuse_columns`.
+    """Each branch's share of the fused score, (N,) each; columns as in `Fusion.fuse`.
 
     The shares of a row add up to 1; a branch without a score has none. All are NaN in a row
     without any score.
@@ -110,13 +105,13 @@ def compute_shares(columns: Mapping[str, Floats]) -> dict[str, Floats]:
 
 
 def average_branches(columns: Mapping[str, Floats]) -> Floats:
-    """Plain mean of the branches that a row has, (N,); columns as in `fuse_columns`."""
-    return fuse_columns({name: values for name, values in columns.items() if name != QUALITY})
+    """Plain mean of the branches that a row has, (N,); columns as in `Fusion.fuse`."""
+    return PUBLISHED.fuse({name: values for name, values in columns.items() if name != QUALITY})
 
 
 def fuse_at_quality(columns: Mapping[str, Floats], quality: float) -> Floats:
-    """Fusion at one face quality for all rows, (N,); columns as in `fuse_columns`."""
-    return fuse_columns({**columns, QUALITY: np.full(_n_rows(columns), quality)})
+    """Fusion at one face quality for all rows, (N,); columns as in `Fusion.fuse`."""
+    return PUBLISHED.fuse({**columns, QUALITY: np.full(_n_rows(columns), quality)})
 
 
 def _n_rows(columns: Mapping[str, Floats]) -> int:
@@ -183,7 +178,7 @@ def fuse_scores(a: Scores, b: Scores) -> tuple[Scores, FusionCounts]:
             )
         merged[name] = value[~same]
     joined = Scores(clip[~same], person[~same], frame[~same], merged)
-    fused = fuse_columns({name: joined[name] for name in (*branch_names(), QUALITY)})
+    fused = PUBLISHED.fuse({name: joined[name] for name in (*branch_names(), QUALITY)})
     joined = replace(joined, columns={**merged, FUSED: fused})
     return joined, count_branches(joined)
 

@@ -18,7 +18,7 @@ from quavf.core.records import Floats, Ints
 from quavf.cues.stillness import find_still_faces
 from quavf.faces.crop import decode_jpeg, encode_jpeg
 from quavf.results.config import MomentsConfig
-from quavf.results.fusion import PUBLISHED, Fusion, fuse_columns
+from quavf.results.fusion import PUBLISHED, Fusion
 from quavf.results.moments import find_moments
 from quavf.results.records import Moment, Person, PersonBoxes, PersonScores
 from quavf.results.small_faces import find_small_faces
@@ -115,7 +115,7 @@ class VideoScoring:
         measures = measure_faces(self.video.store, self.video.clip, person, times)
         for number, own in columns.items():
             mine = {name: values[person == number] for name, values in measures.items()}
-            own[FUSED] = fuse_columns({**own, **mine}, self.fusion)
+            own[FUSED] = self.fusion.fuse({**own, **mine})
 
     def _rows(self, scored: FaceTicks, columns: Columns) -> PersonScores:
         return PersonScores(

@@ -18,7 +18,7 @@ from quavf.core.records import Floats, Ints
 from quavf.models.bundle import BUNDLE_FILE, Bundle, find_fallback_fault
 from quavf.models.bundled import load_bundle, weights_path
 from quavf.results.config import MomentsConfig
-from quavf.results.fusion import PUBLISHED, fuse_columns
+from quavf.results.fusion import PUBLISHED
 from quavf.results.scores import read_config
 from quavf.results.stacker import Stacker, Start, fit_stacker
 from quavf.utils.files import replace_folder, write_json
@@ -129,7 +129,7 @@ def _summarise(
     learned: FusionCheck | None,
     turns: FusionCheck | None,
 ) -> BundleSummary:
-    published = _check(fuse_columns(rows.columns, PUBLISHED), rows.labels)
+    published = _check(PUBLISHED.fuse(rows.columns), rows.labels)
     n_positive, n_clips = int(rows.labels.sum()), len(np.unique(rows.clip))
     return BundleSummary(
         out, tuple(inputs), len(rows), n_positive, n_clips, published, learned, turns

@@ -15,7 +15,7 @@ from quavf.core.errors import ConfigError, ScoresError
 from quavf.core.records import Array, Floats
 from quavf.core.windows import WindowConfig, span_windows, spans
 from quavf.evaluation.submission import Row, is_probability, parse_row
-from quavf.results.fusion import FusionCounts, count_branches, fuse_columns
+from quavf.results.fusion import PUBLISHED, FusionCounts, count_branches
 from quavf.results.scores import Scores, concatenate, write_scores
 from quavf.store import ClipStore, Faces
 from quavf.store.scorers import choose_scorer
@@ -153,7 +153,7 @@ def _match_clip(
     has_score = ~np.isnan(np.array([*columns.values()])).all(axis=0)
     if scorer:
         columns[QUALITY] = _compute_window_quality(store, clip, faces, scorer)
-    columns[FUSED] = fuse_columns(columns)
+    columns[FUSED] = PUBLISHED.fuse(columns)
     rows = np.flatnonzero(has_score)
     scores = Scores(
         np.full(len(rows), clip, object),

@@ -19,7 +19,7 @@ from quavf.core.errors import StoreError
 from quavf.inference.config import PredictConfig
 from quavf.models.bundle import Bundle
 from quavf.models.bundled import choose_bundle
-from quavf.results.fusion import PUBLISHED, Fusion, FusionCounts, count_branches, fuse_columns
+from quavf.results.fusion import PUBLISHED, Fusion, FusionCounts, count_branches
 from quavf.results.scores import Scores, concatenate, read_scores, write_scores
 from quavf.results.turns import fuse_turns
 from quavf.store import ClipStore
@@ -215,7 +215,7 @@ def score_clip(
     faces = data.faces
     measures = measure_faces(data.store, data.clip, faces.person, faces.time_s)
     seen = {**columns, **measures}
-    fused = fuse_columns(seen, fusion)
+    fused = fusion.fuse(seen)
     columns[FUSED] = fuse_turns(seen, data.turns, turns, fused) if turns else fused
     rows = np.flatnonzero(data.scored_mask() | ~np.isnan([*columns.values()]).all(axis=0))
     clips = np.full(len(rows), data.clip, object)

@@ -37,7 +37,7 @@ class RunConfig(InferenceConfig):
         beside: Video beside a report without annotated.mp4: link (a hard link to the original, or
             a copy on another disk), copy, or none. What browsers cannot play is converted.
         keep_store: Keep the crops and the sound (store/) after the run.
-        every_branch: Run each branch on every face, also where the weights do not need it.
+        every_branch: Run every branch on every face, needed or not.
         causal: Judge as a live session does, from the past and `look_ahead`, by the cues alone.
         look_ahead: Seconds of the future that a causal judgement waits for.
         audio: Short for the entry `audio` of `branches`.

@@ -13,6 +13,7 @@ import numpy as np
 from quavf.core.records import CROP_SIZE, READY_MADE, CropGeometry, Floats, Image, Ints
 from quavf.cues.mesh import MESH_SIZE, MeshPoints, mesh_square
 from quavf.cues.voice import STEP_SAMPLES
+from quavf.faces.follow import box_side
 
 GEOMETRY_COLUMNS = (
     "lip_opening",  # inner lips apart, over the mouth's width
@@ -122,12 +123,7 @@ def measure_faces(
     angles = np.isin(GEOMETRY_COLUMNS, HEAD_COLUMNS)
     geometry[np.ix_(~(mesh.confidence >= LEAST_CONFIDENCE), ~angles)] = np.nan
     geometry[np.ix_(~(mesh.confidence >= HEAD_CONFIDENCE), angles)] = np.nan
-    return np.column_stack([geometry, mesh.confidence, longer_sides(boxes)])
-
-
-def longer_sides(boxes: Floats) -> Floats:
-    """(N,) longer sides of boxes (N, 4) xyxy."""
-    return np.asarray(np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=-np.inf))
+    return np.column_stack([geometry, mesh.confidence, box_side(boxes)])
 
 
 def _distance(points: Floats, pair: tuple[int, int]) -> Floats:

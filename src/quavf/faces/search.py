@@ -289,7 +289,7 @@ def _centre(box: Floats) -> Floats:
 
 def _nearest(box: Floats, known: Sequence[KnownFace], time_s: float) -> KnownFace | None:
     """The known face closest to a box, within 1.5 face sizes of where it is expected."""
-    best, shortest = None, float(np.max(box[2:] - box[:2])) * 1.5
+    best, shortest = None, float(box_side(box)) * 1.5
     for candidate in known:
         distance = float(np.linalg.norm(_centre(box) - _centre(candidate.expected_box(time_s))))
         if distance < shortest:

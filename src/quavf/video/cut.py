@@ -10,6 +10,7 @@ import numpy as np
 from quavf.core.clock import TICKS_PER_SECOND
 from quavf.core.records import CropGeometry, Floats, Ints
 from quavf.faces.crop import crop_geometry, encode_jpeg, render_crop
+from quavf.faces.follow import box_side
 from quavf.sources.media.pictures import Frame
 from quavf.video.prepared import PreparedVideo
 from quavf.video.schedule import N_SAMPLES, FaceTicks
@@ -79,7 +80,7 @@ def cut_samples(video: PreparedVideo, pictures: Iterable[Frame]) -> list[Rendere
         for person in range(1, len(video.persons) + 1):
             boxes, scores = video.boxes_at(person, np.array([frame.time_s]))
             own = found.setdefault(person, [])
-            size = float(np.max(boxes[0, 2:] - boxes[0, :2]))
+            size = float(box_side(boxes[0]))
             if np.isnan(size) or (len(own) == N_SAMPLES and size <= own[-1][0]):
                 continue
             face = _render_face(frame, frame.ticks.start, person, boxes[0], float(scores[0]))

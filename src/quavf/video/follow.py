@@ -16,10 +16,9 @@ from quavf.cues.tracks import (
     CUE_COLUMNS,
     GAZE_EVERY_S,
     LEAST_CONFIDENCE,
-    longer_sides,
     measure_faces,
 )
-from quavf.faces.follow import MeshFaces
+from quavf.faces.follow import MeshFaces, box_side
 from quavf.faces.patches import View
 
 SURE = 0.7  # lowest confidence of a mesh that follows a face
@@ -56,7 +55,7 @@ class MeshFollower:
         gaze = self._read_gaze(view.time_s, pictures, mesh)
         squares = np.stack([square for _, square in cuts])  # (N, 3) left, top, side
         found = mesh_boxes(_to_frame(mesh.points, squares))
-        lips = read_lips(self._mesh, pictures, mesh, longer_sides(found))
+        lips = read_lips(self._mesh, pictures, mesh, box_side(found))
         points, lips = (_to_frame(p, squares).astype(np.float32) for p in (mesh.points, lips))
         cues = measure_faces(MeshPoints(points, mesh.confidence), found, gaze, lips)
         yaw = np.abs(cues[:, CUE_COLUMNS.index("yaw")])  # NaN where the mesh sees no face

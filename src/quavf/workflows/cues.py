@@ -24,12 +24,12 @@ from quavf.cues.tracks import (
     SoundCues,
     cut_crop_square,
     frame_box,
-    longer_sides,
     measure_faces,
     sound_levels,
     with_places,
 )
 from quavf.cues.voice import STEP_S, VoiceDetector
+from quavf.faces.follow import box_side
 from quavf.store import ClipStore, CropReader
 from quavf.utils.files import config_hash
 from quavf.utils.parallel import EngineConfig, run_each
@@ -160,7 +160,7 @@ class _ClipFaces:
         gaze = np.full((len(rows), 2), np.nan)
         gaze[wanted] = self.gaze.read(pictures[wanted], mesh.points[wanted])
         boxes = self._boxes(rows)
-        lips = read_lips(self.mesh, pictures, mesh, longer_sides(boxes))
+        lips = read_lips(self.mesh, pictures, mesh, box_side(boxes))
         return measure_faces(mesh, boxes, gaze, lips)
 
     def _boxes(self, rows: range) -> Floats:

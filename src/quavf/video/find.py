@@ -106,7 +106,8 @@ class FaceFinder:
             pictures=np.array(self.times),
             numbers=np.array(self.numbers),
             complete=np.array(complete),
-            notes=np.array(list(self.notes.elements()), np.str_),
+            notes=np.array([*self.notes], np.str_),
+            note_counts=np.array([*self.notes.values()], np.int64),
             format=np.array(SEARCH_FORMAT),
             **{SAVED_NAMES.get(name, name): column for name, column in vars(found).items()},
         )
@@ -122,7 +123,8 @@ class FaceFinder:
                 return False
             times, numbers = arrays.pop("pictures").tolist(), arrays.pop("numbers").tolist()
             complete = bool(arrays.pop("complete"))
-            notes = Counter(arrays.pop("notes").tolist())
+            counts = arrays.pop("note_counts").tolist()
+            notes = Counter(dict(zip(arrays.pop("notes").tolist(), counts, strict=True)))
             found = FaceObservations(
                 **{
                     f.name: arrays[SAVED_NAMES.get(f.name, f.name)]

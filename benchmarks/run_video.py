@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import chain, islice, repeat
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +195,6 @@ def measure_stages(
             prepared = stages.prepare_video(path, folder / "store", windows=WindowConfig())
         for stage in ("decode (find)", "decode (cut)", "detect", "track", "sound"):
             watch.move(stage, "prepare")
-        if "decode (again)" in watch.wall:
-            watch.move("decode (again)", "prepare")
         watch.wall["cut"], watch.cpu["cut"] = watch.wall.pop("prepare"), watch.cpu.pop("prepare")
     with watch.time_stage("quality"):
         score_quality(prepared.store.path)
@@ -239,7 +237,7 @@ def _time_parts(watch: Stopwatch) -> Iterator[None]:
     step, track, sound, pictures = (
         FaceSearch.step, tracker.track_persons, VideoFile.sound, VideoFile.pictures,
     )  # fmt: skip
-    passes = chain(("decode (find)", "decode (cut)"), repeat("decode (again)"))
+    passes = iter(("decode (find)", "decode (cut)"))
 
     def timed(stage: str, call: object) -> object:
         def run(*args: object) -> object:

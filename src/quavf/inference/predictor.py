@@ -71,8 +71,8 @@ class Predictor(ABC):
         `is_silent`: the video has sound, with nothing to hear on it.
         """
         scores: dict[int, Columns] = {person: {} for person in schedule}
-        n_ticks = {person: sum(len(t) for _, t in spans) for person, spans in schedule.items()}
-        n_ticks = {person: n for person, n in n_ticks.items() if n}
+        counts = {person: sum(len(t) for _, t in spans) for person, spans in schedule.items()}
+        n_ticks = {person: n for person, n in counts.items() if n}
         if not n_ticks:
             return scores
         with show_progress(self.action, len(n_ticks), unit="persons", inner="faces") as bar:

@@ -24,8 +24,16 @@ FORMAT = 1
 BUNDLE_FILE = "bundle.json"
 SUFFIX = ".safetensors"
 FIELDS = (
-    *("format", "name", "branches", "fallback", "fusion", "turns"),
-    *("moments", "live", "perception", "card"),
+    "format",
+    "name",
+    "branches",
+    "fallback",
+    "fusion",
+    "turns",
+    "moments",
+    "live",
+    "perception",
+    "card",
 )
 
 

@@ -201,7 +201,7 @@ def _submit_ahead(
     n_ahead: int,
     submit: Callable[[Any], Any],
     wait_for_any: Callable[[list[Any]], Iterable[Any]],
-    cancel: Callable[[Any], object],
+    cancel: Callable[[Any], object] = lambda ticket: None,
 ) -> Iterator[tuple[Any, Any]]:
     """Yield each item with its finished ticket; at most `n_ahead` are submitted at a time."""
     pending: dict[Any, Any] = {}
@@ -230,22 +230,25 @@ def _run_in_processes(work: Any, items: Sequence[Any], n_workers: int) -> Iterat
     n_workers = min(n_workers, len(items))
     do = partial(_run_item, *_item_arguments(work, max(1, (os.cpu_count() or 1) // n_workers)))
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, _follow_parent) as pool:
-        submit = partial(pool.submit, do)
-        try:
-            for item, future in _submit_ahead(
-                items, n_workers * IN_ADVANCE, submit, _wait_for_first, Future.cancel
-            ):
-                yield Done(item, _pass_on(future.result()))
-        except BrokenProcessPool:
-            raise EngineError(
-                "a worker process died, possibly out of memory; repeat the command with fewer "
-                "--workers to continue"
-            ) from None
-        except (KeyboardInterrupt, GeneratorExit):
-            for process in list(pool._processes.values()):
-                process.terminate()  # a signal to this process alone does not reach them
-            raise
+    pool = ProcessPoolExecutor(n_workers, context, _follow_parent)
+    try:
+        for item, future in _submit_ahead(
+            items, n_workers * IN_ADVANCE, partial(pool.submit, do), _wait_for_first
+        ):
+            yield Done(item, _pass_on(future.result()))
+    except BrokenProcessPool:
+        raise EngineError(
+            "a worker process died, possibly out of memory; repeat the command with fewer "
+            "--workers to continue"
+        ) from None
+    except (KeyboardInterrupt, GeneratorExit):
+        for process in list(pool._processes.values()):
+            process.terminate()  # a signal to this process alone does not reach them
+        raise
+    finally:
+        # The pool must cancel what is left: its thread prints a traceback if its processes end
+        # while it holds a future that was cancelled elsewhere.
+        pool.shutdown(cancel_futures=True)
 
 
 def _wait_for_first(futures: list[Future[_Report]]) -> Iterable[Future[_Report]]:

@@ -14,8 +14,10 @@ READY := $(VENV)/.ready
 SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" TORCH="$(TORCH)" sh scripts/setup.sh
 TORCH ?=
 JOBS ?= logical
-# A module's tests stay in one process, so that its fixtures are made once.
-PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 --dist loadfile
+# A module's tests stay in one process, so that its fixtures are made once. If a process dies, the
+# tests end and name the one that it ran: with a new process in its place they could wait for ever.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 --dist loadfile \
+	--max-worker-restart 0
 
 .PHONY: help setup demo test coverage lint docs bench fuzz kill clean
 

@@ -135,6 +135,10 @@ def _open_console() -> Any:
 
 
 def _set_up_messages() -> None:
+    """Warnings in colour in a terminal, one a line in a file or a service's log."""
+    if not sys.stderr.isatty():
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)-8s %(message)s")
+        return
     from rich.logging import RichHandler
 
     from quavf.utils.progress import error_console

@@ -29,6 +29,16 @@ class Input:
     def open(self) -> Any:
         """The container. Raises MediaError that says what is wrong."""
         try:
+            return self.connect()
+        except ConnectionError as error:
+            kind = f" ({self.format})" if self.format else ""
+            raise MediaError(
+                f"{self.name}{kind}: {error}; check the name, and that nothing else uses it"
+            ) from None
+
+    def connect(self) -> Any:
+        """The container. Raises ConnectionError with the reason alone."""
+        try:
             return av.open(
                 self.name,
                 format=self.format,
@@ -38,11 +48,7 @@ class Input:
             )
         except (av.error.FFmpegError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            kind = f" ({self.format})" if self.format else ""
-            raise MediaError(
-                f"{self.name}{kind}: cannot be opened ({reason}); check the name, and that nothing "
-                "else uses it"
-            ) from None
+            raise ConnectionError(f"cannot be opened ({reason})") from None
 
 
 @dataclass(frozen=True)

@@ -143,9 +143,9 @@ class StreamFeed:
                 return None
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
             try:
-                container = given.open()
-            except MediaError as error:
-                reason = str(error).removeprefix(f"{given.name}: ")
+                container = given.connect()
+            except ConnectionError as error:
+                reason = str(error)
                 continue
             self.n_reconnected += 1
             return container, wait_s

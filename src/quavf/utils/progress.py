@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,10 +14,13 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def error_console() -> Console:
-    """The console of both progress bars and warnings, so that they do not overwrite each other."""
+    """The console of both progress bars and warnings, so that they do not overwrite each other.
+
+    Lines are wrapped in a terminal alone.
+    """
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, soft_wrap=not sys.stderr.isatty())
 
 
 _silent = False

@@ -134,10 +134,18 @@ def _open_console() -> Any:
     return Console(highlight=False, soft_wrap=True)
 
 
+class _Lines(logging.Handler):
+    """One message a line, to what `sys.stderr` is at that time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)  # noqa: T201
+
+
 def _set_up_messages() -> None:
     """Warnings in colour in a terminal, one a line in a file or a service's log."""
     if not sys.stderr.isatty():
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)-8s %(message)s")
+        lines, form = _Lines(), "%(levelname)-8s %(message)s"
+        logging.basicConfig(level=logging.WARNING, format=form, handlers=[lines])
         return
     from rich.logging import RichHandler
 

@@ -9,8 +9,8 @@ import pytest
 
 from quavf.core.records import Floats, Image
 from quavf.cues.iris import GazeReader
-from quavf.cues.mesh import N_POINTS, FaceMesh, MeshPoints
-from quavf.cues.tracks import CHEEKS, CUE_COLUMNS, EYE_CORNERS, LIPS, MOUTH
+from quavf.cues.mesh import EYE_CORNERS, N_POINTS, FaceMesh, MeshPoints
+from quavf.cues.tracks import CHEEKS, CUE_COLUMNS, LIPS, MOUTH
 from quavf.faces.config import DetectorOptions
 from quavf.faces.detect import open_detector
 from quavf.faces.patches import box_overlaps

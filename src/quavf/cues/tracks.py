@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from quavf.core.records import CROP_SIZE, READY_MADE, CropGeometry, Floats, Image, Ints
-from quavf.cues.mesh import MESH_SIZE, MeshPoints, mesh_square
+from quavf.cues.mesh import EYE_CORNERS, MESH_SIZE, MeshPoints, measure_tilt, mesh_square
 from quavf.cues.voice import STEP_SAMPLES
 from quavf.faces.follow import box_side
 
@@ -35,7 +35,7 @@ FACE_COLUMNS = (*CUE_COLUMNS, "x", "y")  # middle of the face box, 0 to 1 over t
 SOUND_COLUMNS = ("voice", "level_db")
 GAZE_EVERY_S = 0.4  # the eyes of a person are read at most this often; in between: missing
 CUE_SETTINGS = {
-    "format": 3,
+    "format": 4,
     "mesh": "mediapipe 0.10.14",
     "voice": "silero-vad 6.2.3",
     "gaze_every_s": GAZE_EVERY_S,
@@ -48,7 +48,6 @@ LOWEST_DB = -100.0  # level of digital silence
 
 # Points of the mesh; left and right are the picture's.
 LIPS, MOUTH = (13, 14), (61, 291)  # inner lips, corners
-EYE_CORNERS = (33, 263)  # outer
 EYES = ((159, 145), (33, 133)), ((386, 374), (362, 263))  # lids and corners of each
 CHEEKS = (234, 454)
 FOREHEAD, CHIN = 10, 152
@@ -107,14 +106,13 @@ def measure_faces(
     with np.errstate(divide="ignore", invalid="ignore"):
         eyes = [_distance(p, lids) / _distance(p, corners) for lids, corners in EYES]
         across, down = p[:, CHEEKS[1]] - p[:, CHEEKS[0]], p[:, CHIN] - p[:, FOREHEAD]  # (N, 3)
-        level = p[:, EYE_CORNERS[1]] - p[:, EYE_CORNERS[0]]  # (N, 3)
         geometry = np.stack(
             [
                 _distance(q, LIPS) / _distance(q, MOUTH),
                 _distance(q, MOUTH) / _distance(q, EYE_CORNERS),
                 np.degrees(np.arctan2(across[:, 2], across[:, 0])),
                 np.degrees(np.arctan2(-down[:, 2], down[:, 1])),
-                np.degrees(np.arctan2(level[:, 1], level[:, 0])),
+                measure_tilt(p),
                 (eyes[0] + eyes[1]) / 2,
                 *(np.full((2, len(p)), np.nan) if gaze is None else gaze.T),
             ],

@@ -28,7 +28,8 @@ from quavf.utils.progress import show_progress
 
 log = logging.getLogger(__name__)
 
-SEARCH_FORMAT = 5  # of saved searches (2: camera motion; 3: cues; 4: notes; 5: sharpened lips)
+# Of saved searches (2: camera motion; 3: cues; 4: notes; 5: sharpened lips; 6: tilted heads)
+SEARCH_FORMAT = 6
 SAVED_NAMES = {"appearance": "looks", "camera_motion": "pans"}  # in saved searches
 SAVE_EVERY_S = 30.0  # of video: an interrupted search loses at most this much
 AHEAD_BYTES = 64_000_000  # of decoded pictures that wait while one is scanned

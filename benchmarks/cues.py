@@ -64,7 +64,7 @@ def measure(n_crops: int, rounds: int) -> Speed:
         store = make_store(Path(folder) / "store", n_crops, random)
         store_s = fastest(lambda: remove_and_compute(store), rounds)
     return Speed(
-        mesh_ms=fastest(lambda: mesh.run(pictures), rounds) / len(pictures) * 1e3,
+        mesh_ms=fastest(lambda: mesh.read(pictures), rounds) / len(pictures) * 1e3,
         crops_per_s=n_crops / store_s,
         sound_rate=SOUND_S / fastest(lambda: voice.run(sound), rounds),
     )

@@ -94,9 +94,7 @@ def turn_picture(picture: Image, degrees: float) -> Image:
     """Turn a picture (192, 192, 3) counter-clockwise around its middle; borders are repeated."""
     middle = (MESH_SIZE - 1) / 2  # pixel centres are at half a pixel
     turn = cv2.getRotationMatrix2D((middle, middle), degrees, 1.0)
-    turned = cv2.warpAffine(
-        picture, turn, (MESH_SIZE, MESH_SIZE), borderMode=cv2.BORDER_REPLICATE
-    )
+    turned = cv2.warpAffine(picture, turn, (MESH_SIZE, MESH_SIZE), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(turned, np.uint8)
 
 

@@ -19,7 +19,6 @@ EYE_CORNERS = (33, 263)  # outer, of the picture's left and right eye
 TILTED = 10.0  # degrees: a head tilted by more is turned upright and read again
 MOST_TURNS = 2  # readings after the first
 TILTED_CONFIDENCE = 0.05  # of a mesh whose tilt is worth a try
-SURE = 0.5  # confidence at which a reading counts, even if it is a little less than before
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class FaceMesh:
 
         The network was trained on upright faces, and makes tilted ones out to be less tilted and
         more turned to the side than they are. They are read again, turned upright by what it made
-        out; a reading counts unless it is unsure, and less sure than the one before.
+        out; a reading counts if it is no less sure than the one before.
         """
         assert pictures.shape[1:] == (MESH_SIZE, MESH_SIZE, 3), pictures.shape
         assert pictures.dtype == np.uint8, pictures.dtype
@@ -65,7 +64,7 @@ class FaceMesh:
             turned[rows] = tilt[rows]
             pairs = zip(pictures[rows], turned[rows], strict=True)
             again = self.read(np.stack([turn_picture(*pair) for pair in pairs]))
-            is_sure = again.confidence >= np.minimum(confidence[rows], SURE)
+            is_sure = again.confidence >= confidence[rows]
             rows = rows[is_sure]
             points[rows] = turn_points(again.points[is_sure], -turned[rows])
             confidence[rows] = again.confidence[is_sure]

@@ -107,7 +107,7 @@ class ToldMesh(FaceMesh):
 
 
 def test_tilted_heads_are_read_again_upright() -> None:
-    """An upright head is left alone; so is one that is not surer to be a face when turned."""
+    """An upright head is left alone; so is one that is read with less confidence when turned."""
     pictures = np.random.default_rng(0).integers(0, 256, (5, MESH_SIZE, MESH_SIZE, 3), np.uint8)
     first = [face_at(0), face_at(20), face_at(-40), face_at(TILTED - 0.1), face_at(30, 0.01)]
     mesh = ToldMesh(first, [face_at(15, 0.95), face_at(-3, 0.8)], [face_at(2, 0.95)])

@@ -18,7 +18,7 @@ BATCH = 4  # pictures a call; more no longer fit the processor's cache
 EYE_CORNERS = (33, 263)  # outer, of the picture's left and right eye
 TILTED = 10.0  # degrees: a head tilted by more is turned upright and read again
 MOST_TURNS = 2  # readings after the first
-TILTED_CONFIDENCE = 0.05  # of a mesh whose tilt is worth a try
+HEAD_CONFIDENCE = 0.05  # of the mesh; below it the angles of the head mean nothing
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class FaceMesh:
     def run(self, pictures: Image) -> MeshPoints:
         """Return the points of `pictures` (N, 192, 192, 3) uint8 RGB.
 
-        The network was trained on upright faces, and makes tilted ones out to be less tilted and
-        more turned to the side than they are. They are read again, turned upright by what it made
-        out; a reading counts if it is no less sure than the one before.
+        The network was trained on upright faces: of tilted ones it reports too little tilt and too
+        much yaw. They are turned upright by the tilt that it reports, and read again. A reading
+        counts if its confidence is no lower than that of the one before.
         """
         assert pictures.shape[1:] == (MESH_SIZE, MESH_SIZE, 3), pictures.shape
         assert pictures.dtype == np.uint8, pictures.dtype
@@ -58,7 +58,7 @@ class FaceMesh:
         for _ in range(MOST_TURNS):
             tilt = measure_tilt(points)
             is_tilted = np.abs(tilt - turned) > TILTED
-            rows = np.flatnonzero(is_tilted & (confidence >= TILTED_CONFIDENCE))
+            rows = np.flatnonzero(is_tilted & (confidence >= HEAD_CONFIDENCE))
             if not len(rows):
                 break
             turned[rows] = tilt[rows]

@@ -11,7 +11,14 @@ import cv2
 import numpy as np
 
 from quavf.core.records import CROP_SIZE, READY_MADE, CropGeometry, Floats, Image, Ints
-from quavf.cues.mesh import EYE_CORNERS, MESH_SIZE, MeshPoints, measure_tilt, mesh_square
+from quavf.cues.mesh import (
+    EYE_CORNERS,
+    HEAD_CONFIDENCE,
+    MESH_SIZE,
+    MeshPoints,
+    measure_tilt,
+    mesh_square,
+)
 from quavf.cues.voice import STEP_SAMPLES
 from quavf.faces.follow import box_side
 
@@ -42,8 +49,7 @@ CUE_SETTINGS = {
 }
 """Identifies how cues are computed; stored tables with other settings count as missing."""
 
-LEAST_CONFIDENCE = 0.5  # of the mesh; below it lips and eyes are missing
-HEAD_CONFIDENCE = 0.05  # below it the angles of the head are missing, too
+LEAST_CONFIDENCE = 0.5  # of the mesh; below it lips and eyes are missing; see `HEAD_CONFIDENCE`
 LOWEST_DB = -100.0  # level of digital silence
 
 # Points of the mesh; left and right are the picture's.

@@ -26,7 +26,8 @@ from quavf.cues.grid import (
     X,
     Y,
 )
-from quavf.cues.tracks import HEAD_CONFIDENCE, LEAST_CONFIDENCE
+from quavf.cues.mesh import HEAD_CONFIDENCE
+from quavf.cues.tracks import LEAST_CONFIDENCE
 from quavf.simulate.cue_scenes import CueScene
 from quavf.simulate.scene import draw_smooth_noise
 

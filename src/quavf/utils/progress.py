@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def error_console() -> Console:
     """The console of both progress bars and warnings, so that they do not overwrite each other.
 
-    Lines are wrapped in a terminal alone.
+    Lines are wrapped only in a terminal.
     """
     from rich.console import Console
 
